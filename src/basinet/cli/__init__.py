@@ -1,0 +1,1 @@
+"""Console scripts, one file each; the only place that imports Hydra."""

@@ -1,0 +1,65 @@
+"""The settings of `conf/`, the only place where the numbers of a study stand, read without Hydra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from basinet.errors import ConfigError, unknown
+
+GROUPS = ("problem", "network", "init", "descent", "objective")
+
+
+def conf_directory() -> Path:
+    """Where `conf/` is: inside the installed package, or beside `src/` in a checkout."""
+    here = Path(__file__).resolve().parent
+    for candidate in (here / "conf", here.parents[1] / "conf"):
+        if (candidate / "config.yaml").is_file():
+            return candidate
+    raise ConfigError(f"the conf directory of basinet is missing (looked beside {here})")
+
+
+def members(group: str) -> list[str]:
+    """The members of a config group, sorted."""
+    return sorted(path.stem for path in (conf_directory() / group).glob("*.yaml"))
+
+
+@cache
+def _read(relative: str) -> dict[str, Any]:
+    content = yaml.safe_load((conf_directory() / relative).read_text(encoding="utf-8"))
+    return dict(content or {})
+
+
+def _default_members() -> dict[str, str]:
+    """The member of each group that config.yaml chooses."""
+    chosen = {}
+    for entry in _read("config.yaml")["defaults"]:
+        if isinstance(entry, Mapping):
+            chosen.update({key: name for key, name in entry.items() if key in GROUPS})
+    return chosen
+
+
+def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` over the defaults of `conf/`.
+
+    A group may be a mapping, in which `name` chooses the member, or just the name: `{"init": "orthogonal"}`.
+    """
+    top = {key: value for key, value in _read("config.yaml").items() if key not in ("defaults", "hydra", "tracking")}
+    for key in settings:
+        if key not in (*GROUPS, *top):
+            raise unknown("setting", key, (*GROUPS, *top))
+    result: dict[str, Any] = {**top, **{key: value for key, value in settings.items() if key not in GROUPS}}
+    for group, default in _default_members().items():
+        given = settings.get(group, {})
+        given = {"name": given} if isinstance(given, str) else given
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"{group}={given}: must be a name or a mapping")
+        name = given.get("name", default)
+        if name not in members(group):
+            raise unknown(group, name, members(group))
+        result[group] = {**_read(f"{group}/{name}.yaml"), **given}
+    return result

@@ -1,0 +1,20 @@
+"""Methods of descent: frozen settings and pure functions, one file each; the loop is elsewhere, once."""
+
+from __future__ import annotations
+
+from basinet.budget import Budget
+from basinet.descents.adam import Adam
+from basinet.descents.gradient_descent import GradientDescent
+from basinet.descents.momentum import Momentum
+from basinet.descents.nesterov import Nesterov
+from basinet.descents.sgd import Sgd
+
+DESCENTS = {
+    "gradient_descent": GradientDescent,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "adam": Adam,
+    "sgd": Sgd,
+}
+
+__all__ = ["DESCENTS", "Adam", "Budget", "GradientDescent", "Momentum", "Nesterov", "Sgd"]

@@ -1,0 +1,43 @@
+"""Stochastic gradient descent on minibatches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from basinet.budget import Budget
+from basinet.errors import require
+from basinet.protocols import Memory
+from basinet.streams import Purpose, permutation
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """θ ← θ - η ∇f_B(θ), B the next `batch_size` samples of a random order drawn anew for every epoch.
+
+    The order depends on (seed, epoch) only, so that all restarts see the same minibatches; the last one of an epoch is
+    short. The stopping test and the records use the gradient over all samples. Source: Robbins & Monro (1951).
+    """
+
+    budget: Budget
+    seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, f"descent.batch_size={self.batch_size}: must be at least 1")
+
+    def init(self, theta: Tensor) -> Memory:
+        return ()
+
+    def step(self, theta: Tensor, gradient: Tensor, memory: Memory, step: int) -> tuple[Tensor, Memory]:
+        return theta.sub(gradient, alpha=self.budget.rate(step)), ()
+
+    def batch(self, step: int, samples: int) -> Tensor | None:
+        if self.batch_size >= samples:
+            return None
+        epoch, position = divmod(step, -(-samples // self.batch_size))
+        order = permutation(self.seed, epoch, samples, Purpose.BATCHES)
+        start = position * self.batch_size
+        return torch.from_numpy(order[start : start + self.batch_size])

@@ -1,0 +1,115 @@
+"""The torch engine: every device, every objective, every descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State, Status
+
+
+@dataclass(frozen=True)
+class TorchEngine:
+    """Legs by batched torch operations, chunk by chunk; on the CPU chunks are handed to `threads` Python threads.
+
+    Each operation runs on one thread, so that the numbers do not depend on how many there are.
+    """
+
+    threads: int = 1
+    name: str = "torch"
+
+    def refuses(self, objective: Objective, descent: Descent) -> str | None:
+        return None
+
+    def leg(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+        def run(part: State) -> State:
+            return _leg_of_chunk(objective, descent, part, until)
+
+        parts = state.split(objective.chunk_size)
+        threads = min(self.threads if objective.parallel_chunks else 1, len(parts))
+        with single_threaded_operations():
+            if threads <= 1:
+                return State.join([run(part) for part in parts])
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return State.join(list(pool.map(run, parts)))
+
+
+@contextmanager
+def single_threaded_operations() -> Iterator[None]:
+    """Each torch operation on one thread: where an operation is cut for threads would show in the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _leg_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:
+    """All steps of a leg for one chunk.
+
+    A restart that has arrived or diverged goes on as a passenger until the leg ends, and nothing of that is kept:
+    cheaper than masking every step.
+    """
+    chunk = objective.chunk(state.theta.shape[0])
+    theta, memory = chunk.hold(state.theta), tuple(chunk.hold(tensor) for tensor in state.memory)
+    standing = _Standing.of(state, theta.clone())
+    gradient: Tensor | None = None  # of all samples at theta, where it is known already
+    if state.step == until:
+        standing, _ = standing.check(chunk, theta, until, descent.budget.tolerance)
+    for step in range(state.step, until):
+        samples = descent.batch(step, objective.samples)
+        if samples is not None:
+            gradient = chunk.batch(samples.to(theta.device)).gradient(theta)
+        elif gradient is None:
+            gradient = chunk.gradient(theta)
+        theta, memory = descent.step(theta, gradient, memory, step)
+        gradient = None
+        if (step + 1) % CHECK_EVERY == 0 or step + 1 == until:
+            standing, gradient = standing.check(chunk, theta, step + 1, descent.budget.tolerance)
+    return standing.release(chunk, memory, until)
+
+
+class _Standing(NamedTuple):
+    """How each restart of a held chunk stood at the last check."""
+
+    theta: Tensor  # [restart', parameter']
+    status: Tensor  # [restart']
+    steps: Tensor  # [restart']
+    loss: Tensor  # [restart']
+    gradient_norm: Tensor  # [restart']
+
+    @staticmethod
+    def of(state: State, held: Tensor) -> _Standing:
+        columns = (state.status, state.steps, state.loss, state.gradient_norm)
+        padding = held.shape[0] - state.status.shape[0]  # rows of padding count as arrived at once
+        return _Standing(held, *(pad(column, (0, padding), value=int(Status.ARRIVED)) for column in columns))
+
+    def check(self, chunk: Chunk, theta: Tensor, step: int, tolerance: float) -> tuple[_Standing, Tensor]:
+        """The standing at `step`, and the gradient there; who is not running any more stays as it is."""
+        loss, gradient = chunk.loss_and_gradient(theta)
+        norm = (gradient * gradient).sum(1).sqrt_()
+        running = self.status == Status.RUNNING
+        lost = running & ~(torch.isfinite(norm) & torch.isfinite(loss))
+        arrived = running & (norm <= tolerance)
+        status = torch.where(arrived, int(Status.ARRIVED), self.status)
+        status = torch.where(lost, int(Status.DIVERGED), status)
+        return _Standing(
+            torch.where(running.unsqueeze(1), theta, self.theta),
+            status.to(torch.int8),
+            torch.where(running, step, self.steps),
+            torch.where(running, loss, self.loss),
+            torch.where(running, norm, self.gradient_norm),
+        ), gradient
+
+    def release(self, chunk: Chunk, memory: Memory, step: int) -> State:
+        theta = chunk.release(self.theta)
+        columns = (column.narrow(0, 0, theta.shape[0]) for column in self[1:])
+        return State(theta, tuple(chunk.release(tensor) for tensor in memory), step, *columns)

@@ -1,0 +1,27 @@
+"""Kaiming (He), normal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from basinet import streams
+from basinet.inits.scaled import Bias, require_positive, scaled
+from basinet.mlp.network import Network
+
+
+@dataclass(frozen=True)
+class KaimingNormal:
+    """W ~ N(0, gain² / fan-in), gain = √2 for ReLU (He et al., 2015)."""
+
+    gain: float
+    bias: Bias
+
+    def __post_init__(self) -> None:
+        require_positive("init.gain", self.gain)
+
+    def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
+        draws = streams.normal(seed, restarts, network.size)
+        return scaled(network, draws, self.bias, lambda fan_in, fan_out: self.gain / math.sqrt(fan_in))

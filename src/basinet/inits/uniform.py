@@ -1,0 +1,26 @@
+"""Uniform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from basinet import streams
+from basinet.inits.scaled import Bias, require_positive, scaled
+from basinet.mlp.network import Network
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """θ ~ U(-bound, bound)."""
+
+    bound: float
+    bias: Bias
+
+    def __post_init__(self) -> None:
+        require_positive("init.bound", self.bound)
+
+    def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
+        draws = 2 * streams.uniform(seed, restarts, network.size) - 1
+        return scaled(network, draws, self.bias, lambda fan_in, fan_out: self.bound)

@@ -1,0 +1,27 @@
+"""Xavier (Glorot), uniform."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from basinet import streams
+from basinet.inits.scaled import Bias, require_positive, scaled
+from basinet.mlp.network import Network
+
+
+@dataclass(frozen=True)
+class XavierUniform:
+    """W ~ U(-g, g), g = gain · √(6 / (fan-in + fan-out)) (Glorot & Bengio, 2010)."""
+
+    gain: float
+    bias: Bias
+
+    def __post_init__(self) -> None:
+        require_positive("init.gain", self.gain)
+
+    def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
+        draws = 2 * streams.uniform(seed, restarts, network.size) - 1
+        return scaled(network, draws, self.bias, lambda fan_in, fan_out: self.gain * math.sqrt(6 / (fan_in + fan_out)))

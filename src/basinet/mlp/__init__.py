@@ -1,0 +1,1 @@
+"""Multilayer perceptrons, thousands at a time: the network, its layers in memory, and backpropagation by hand."""

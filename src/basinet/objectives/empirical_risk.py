@@ -1,0 +1,183 @@
+"""The mean loss of a network over the samples of a problem, with penalties: what nearly every study minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from basinet.errors import require, unknown
+from basinet.mlp.backprop import Forward, backward, forward
+from basinet.mlp.layouts import Layout, layout_for
+from basinet.mlp.network import Network
+from basinet.objectives.losses import LOSSES, Loss
+from basinet.protocols import Problem
+
+
+@dataclass(frozen=True)
+class EmpiricalRisk:
+    """f(θ) = (1/N) Σ_i ℓ(a_L(x_i), y_i) + ½ l2_weights Σ ‖W_l‖² + ½ l2_biases Σ ‖b_l‖².
+
+    The gradient is made by hand (`basinet.mlp.backprop`). Results for one restart do not depend, to the bit, on which
+    others are asked for in the same call.
+    """
+
+    network: Network
+    inputs: Tensor  # [feature, sample]
+    targets: Tensor  # [output, sample]
+    loss_name: str = "squared"
+    l2_weights: float = 0.0
+    l2_biases: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.loss_name not in LOSSES:
+            raise unknown("objective.loss", self.loss_name, LOSSES)
+        features, outputs = self.network.widths[0], self.network.widths[-1]
+        require(
+            self.inputs.shape[0] == features, f"the problem has {self.inputs.shape[0]} features, the network {features}"
+        )
+        require(
+            self.targets.shape[0] == outputs, f"the problem has {self.targets.shape[0]} targets, the network {outputs}"
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return self.network.size
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return self.inputs.shape[1]
+
+    @property
+    def chunk_size(self) -> int:
+        """Number of restarts whose activations fit the cache."""
+        return self.layout.chunk_size(self.network, self.samples)
+
+    @property
+    def parallel_chunks(self) -> bool:
+        """Whether several Python threads gain anything."""
+        return self.layout.parallel
+
+    @cached_property
+    def loss_function(self) -> Loss:
+        """The loss of one sample."""
+        return LOSSES[self.loss_name]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How chunks lie in memory."""
+        return layout_for(self.network)
+
+    @cached_property
+    def trained_network(self) -> Network:
+        """The network as the loss reads it: cross-entropy takes the last pre-activation."""
+        output = self.loss_function.output or self.network.output
+        return replace(self.network, output=output)
+
+    @cached_property
+    def decay(self) -> Tensor | None:
+        """The penalty's coefficient of every parameter, `[1, parameter]`; None without penalties."""
+        if self.l2_weights == 0 and self.l2_biases == 0:
+            return None
+        coefficients = self.inputs.new_zeros(1, self.size)
+        for layer in self.network.layers(coefficients):
+            layer.weight.fill_(self.l2_weights)
+            if layer.bias is not None:
+                layer.bias.fill_(self.l2_biases)
+        return coefficients
+
+    def chunk(self, restarts: int) -> RiskChunk:
+        """The objective laid out for a chunk of that many restarts."""
+        held = self.layout.hold(self.inputs.new_zeros(restarts, self.size))
+        decay = None if self.decay is None else self.layout.hold(self.decay.expand(restarts, -1))
+        return RiskChunk(self, restarts, held, decay, self.inputs, self.targets)
+
+    def loss(self, theta: Tensor) -> Tensor:
+        """f `[restart]` at `theta [restart, parameter]`."""
+        return self.loss_and_gradient(theta)[0]
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart]` and ∂f/∂θ `[restart, parameter]`."""
+        losses, gradients = [], []
+        for chunk, part in self._chunks(theta):
+            loss, gradient = chunk.loss_and_gradient(chunk.hold(part))
+            losses.append(loss.narrow(0, 0, part.shape[0]).clone())
+            gradients.append(chunk.release(gradient))
+        return torch.cat(losses), torch.cat(gradients)
+
+    def outputs(self, theta: Tensor) -> Tensor:
+        """What the network answers, `[restart, output, sample]`: a_L, or softmax(z_L) under cross-entropy."""
+        answers = []
+        for chunk, part in self._chunks(theta):
+            output = chunk.forward(chunk.hold(part)).output
+            answers.append(output.narrow(0, 0, part.shape[0]).narrow(2, 0, self.samples).contiguous())
+        answer = torch.cat(answers)
+        return torch.softmax(answer, 1) if self.loss_function.output == "identity" else answer
+
+    def _chunks(self, theta: Tensor) -> Iterator[tuple[RiskChunk, Tensor]]:
+        chunk = None
+        for part in theta.split(self.chunk_size):
+            if chunk is None or chunk.restarts != part.shape[0]:
+                chunk = self.chunk(part.shape[0])
+            yield chunk, part
+
+
+class RiskChunk:
+    """`EmpiricalRisk` laid out for a chunk of restarts: samples beside the parameters, one buffer for the gradient."""
+
+    def __init__(
+        self, risk: EmpiricalRisk, restarts: int, buffer: Tensor, decay: Tensor | None, inputs: Tensor, targets: Tensor
+    ) -> None:
+        self.risk = risk
+        self.restarts = restarts
+        self._buffer = buffer  # [restart', parameter']
+        self._decay = decay  # [restart', parameter']
+        rows = buffer.shape[0]
+        self._inputs = risk.layout.hold_samples(inputs, rows)
+        self._targets = risk.layout.hold_samples(targets, rows)
+        # 1/N for a sample, 0 for a column of padding: [1, 1, sample']
+        self._weights = inputs.new_zeros(1, 1, self._targets.shape[2])
+        self._weights.narrow(2, 0, inputs.shape[1]).fill_(1 / inputs.shape[1])
+
+    def hold(self, theta: Tensor) -> Tensor:
+        return self.risk.layout.hold(theta)
+
+    def release(self, held: Tensor) -> Tensor:
+        return held.narrow(0, 0, self.restarts).narrow(1, 0, self.risk.size).contiguous()
+
+    def batch(self, samples: Tensor) -> RiskChunk:
+        inputs = self.risk.inputs.index_select(1, samples)
+        targets = self.risk.targets.index_select(1, samples)
+        return RiskChunk(self.risk, self.restarts, self._buffer, self._decay, inputs, targets)
+
+    def forward(self, held: Tensor) -> Forward:
+        """The forward pass; outputs `[restart', output, sample']`."""
+        return forward(self.risk.trained_network, self.risk.layout, held, self._inputs)
+
+    def gradient(self, held: Tensor) -> Tensor:
+        return self._backward(held, self.forward(held))
+
+    def loss_and_gradient(self, held: Tensor) -> tuple[Tensor, Tensor]:
+        passed = self.forward(held)
+        per_output = self.risk.loss_function.value(passed.output, self._targets)
+        loss = per_output.mul_(self._weights).sum((1, 2))
+        if self._decay is not None:
+            loss = loss.add_((held * held).mul_(self._decay).sum(1), alpha=0.5)
+        return loss, self._backward(held, passed)
+
+    def _backward(self, held: Tensor, passed: Forward) -> Tensor:
+        g = self.risk.loss_function.gradient(passed.output, self._targets).mul_(self._weights)
+        backward(self.risk.trained_network, self.risk.layout, held, passed, g, self._buffer)
+        return self._buffer if self._decay is None else self._buffer.addcmul_(held, self._decay)
+
+
+def empirical_risk(
+    network: Network, problem: Problem, *, loss: str = "squared", l2_weights: float = 0.0, l2_biases: float = 0.0
+) -> EmpiricalRisk:
+    """The objective of a network on the training samples of a problem."""
+    return EmpiricalRisk(network, problem.inputs, problem.targets, loss, l2_weights, l2_biases)

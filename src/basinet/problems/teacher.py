@@ -1,0 +1,58 @@
+"""Targets made by a random teacher network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from basinet.errors import require, unknown
+from basinet.mlp.activations import ACTIVATIONS
+from basinet.problems.samples import Samples
+from basinet.streams import Purpose, normal
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """y = v · σ(W x + b) + noise · N(0, 1), with x from N(0, 1) and a teacher of one hidden layer drawn once.
+
+    Teacher weights are N(0, 1 / fan-in), its biases N(0, 1/4). A student at least as wide can reach zero loss where
+    there is no noise, so every other bottom is a spurious minimum.
+    """
+
+    features: int
+    width: int
+    outputs: int
+    activation: str
+    points: int
+    noise: float
+
+    def __post_init__(self) -> None:
+        for name in ("features", "width", "outputs", "points"):
+            value = getattr(self, name)
+            require(value >= 1, f"problem.{name}={value}: must be at least 1")
+        require(self.noise >= 0, f"problem.noise={self.noise:g}: must be 0 or more")
+        if self.activation not in ACTIVATIONS:
+            raise unknown("problem.activation", self.activation, ACTIVATIONS)
+
+    @property
+    def natural_width(self) -> int:
+        return self.width
+
+    @property
+    def natural_output(self) -> str:
+        return "identity"
+
+    def samples(self, seed: int) -> Samples:
+        sizes = ((self.width, self.features), (self.width, 1), (self.outputs, self.width))
+        weight, bias, readout = (
+            normal(seed, range(index, index + 1), rows * columns, Purpose.DATA)[0].reshape(rows, columns)
+            for index, (rows, columns) in enumerate(sizes)
+        )
+        # One row of the stream per sample, beyond those of the teacher: more points keep the earlier ones.
+        draws = normal(seed, range(1024, 1024 + self.points), self.features + self.outputs, Purpose.DATA).T
+        inputs, noise = draws[: self.features], draws[self.features :]
+        z = torch.tensor(weight @ inputs / np.sqrt(self.features) + 0.5 * bias)
+        hidden = ACTIVATIONS[self.activation].value(z).numpy()
+        return Samples(inputs.copy(), readout @ hidden / np.sqrt(self.width) + self.noise * noise)

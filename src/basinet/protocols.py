@@ -1,0 +1,182 @@
+"""What the parts of the pipeline promise each other, and the state that passes between them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from basinet.budget import Budget
+
+
+class Status(enum.IntEnum):
+    """How a restart's descent stands (per restart, int8)."""
+
+    RUNNING = 0
+    ARRIVED = 1  # the gradient norm fell to the tolerance
+    BUDGET = 2  # the budget of steps ended first
+    DIVERGED = 3  # the loss or the gradient is not finite any more
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Samples to learn; columns are samples, so that a layer is `weight @ a + bias`."""
+
+    inputs: Tensor  # [feature, sample] float64
+    targets: Tensor  # [output, sample] float64
+    holdout_inputs: Tensor  # [feature, held-out sample]; no columns if nothing is held out
+    holdout_targets: Tensor  # [output, held-out sample]
+    classes: bool = False  # whether the targets name a class: accuracy is then defined
+
+
+class Chunk(Protocol):
+    """An objective laid out for a chunk of restarts: the inner loop of every descent.
+
+    `held` tensors are `[restart', parameter']`: in the memory order that is fastest, padded where that helps.
+    """
+
+    def hold(self, theta: Tensor) -> Tensor:
+        """`theta [restart, parameter]` as a held tensor."""
+        ...
+
+    def release(self, held: Tensor) -> Tensor:
+        """The inverse of `hold`."""
+        ...
+
+    def gradient(self, held: Tensor) -> Tensor:
+        """∂f/∂θ, held; valid until the next call."""
+        ...
+
+    def loss_and_gradient(self, held: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart']` and ∂f/∂θ, held; valid until the next call."""
+        ...
+
+    def batch(self, samples: Tensor) -> Chunk:
+        """The same chunk on a subset of the samples (indices)."""
+        ...
+
+
+class Objective(Protocol):
+    """A function to be minimised from many starts at once."""
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that the loss is a mean of."""
+        ...
+
+    @property
+    def chunk_size(self) -> int:
+        """Number of restarts to evaluate at once: what fits the cache."""
+        ...
+
+    @property
+    def parallel_chunks(self) -> bool:
+        """Whether operations on a chunk are long enough for several Python threads to gain anything."""
+        ...
+
+    def chunk(self, restarts: int) -> Chunk:
+        """The objective laid out for a chunk of that many restarts."""
+        ...
+
+    def loss(self, theta: Tensor) -> Tensor:
+        """f `[restart]` at `theta [restart, parameter]`."""
+        ...
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart]` and ∂f/∂θ `[restart, parameter]`."""
+        ...
+
+
+Memory = tuple[Tensor, ...]
+"""What a descent carries from step to step (momentum, moments), each `[restart, parameter]`."""
+
+
+class Descent(Protocol):
+    """One method of descent: frozen settings, and two pure functions."""
+
+    @property
+    def budget(self) -> Budget:
+        """Learning rate, budget of steps, tolerance and records."""
+        ...
+
+    def init(self, theta: Tensor) -> Memory:
+        """The memory before the first step."""
+        ...
+
+    def step(self, theta: Tensor, gradient: Tensor, memory: Memory, step: int) -> tuple[Tensor, Memory]:
+        """Parameters and memory after step number `step` (the first is 0)."""
+        ...
+
+    def batch(self, step: int, samples: int) -> Tensor | None:
+        """Indices of the samples that this step sees; None for all of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class State:
+    """What a descent carries between legs; every tensor but `step` has one row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    memory: Memory
+    step: int
+    status: Tensor = field(repr=False)  # [restart] int8, see Status
+    steps: Tensor = field(repr=False)  # [restart] int64: updates made so far
+    loss: Tensor = field(repr=False)  # [restart], at theta
+    gradient_norm: Tensor = field(repr=False)  # [restart], Euclidean, at theta
+
+    def rows(self, index: Tensor) -> State:
+        """The state of some restarts only."""
+        return self._with([tensor.index_select(0, index) for tensor in self.tensors()], self.step)
+
+    def split(self, size: int) -> list[State]:
+        """The state in pieces of at most `size` restarts."""
+        pieces = zip(*(tensor.split(size) for tensor in self.tensors()), strict=True)
+        return [self._with(list(piece), self.step) for piece in pieces]
+
+    def scatter(self, index: Tensor, part: State) -> State:
+        """This state with the rows `index` taken from `part`, at `part`'s step."""
+        pairs = zip(self.tensors(), part.tensors(), strict=True)
+        return self._with([mine.index_copy(0, index, theirs) for mine, theirs in pairs], part.step)
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors of the state, in a fixed order."""
+        return [self.theta, self.status, self.steps, self.loss, self.gradient_norm, *self.memory]
+
+    def _with(self, tensors: list[Tensor], step: int) -> State:
+        theta, status, steps, loss, gradient_norm, *memory = tensors
+        return State(theta, tuple(memory), step, status, steps, loss, gradient_norm)
+
+    @staticmethod
+    def join(parts: list[State]) -> State:
+        """The inverse of `split`."""
+        columns = zip(*(part.tensors() for part in parts), strict=True)
+        return parts[0]._with([torch.cat(column) for column in columns], parts[0].step)
+
+
+CHECK_EVERY = 10
+"""The stopping test is made at steps divisible by this, and at the end of every leg."""
+
+
+class Engine(Protocol):
+    """How a leg is executed."""
+
+    @property
+    def name(self) -> str:
+        """As in the setting `engine`."""
+        ...
+
+    def refuses(self, objective: Objective, descent: Descent) -> str | None:
+        """Why this engine cannot run that, in a few words; None if it can."""
+        ...
+
+    def leg(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+        """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
+        ...

@@ -1,0 +1,55 @@
+"""What a descent leaves behind: where every restart ended, and the losses on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from basinet.protocols import State, Status
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Losses at the recorded steps. A restart that has arrived carries its last value on; a diverged one is NaN."""
+
+    step: Tensor  # [record] int64
+    loss: Tensor  # [record, restart] float32
+    gradient_norm: Tensor  # [record, restart] float32
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The end of a descent, one row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    loss: Tensor  # [restart], f at theta
+    gradient_norm: Tensor  # [restart], Euclidean norm of ∇f at theta
+    steps: Tensor  # [restart] int64, updates made; of a diverged restart, the step at which it was noticed
+    status: Tensor  # [restart] int8, a `Status`
+    trajectory: Trajectory
+
+    def cpu(self) -> Solution:
+        """The same on the CPU."""
+        theta, loss, norm = self.theta.cpu(), self.loss.cpu(), self.gradient_norm.cpu()
+        return Solution(theta, loss, norm, self.steps.cpu(), self.status.cpu(), self.trajectory)
+
+
+def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
+    """The solution at the end of a descent's states, with a trajectory of those states whose step is in `records`."""
+    wanted = frozenset(records)
+    steps, losses, norms = [], [], []
+    last = None
+    for last in states:
+        if last.step in wanted:
+            lost = last.status == Status.DIVERGED
+            steps.append(last.step)
+            losses.append(last.loss.masked_fill(lost, torch.nan).to("cpu", torch.float32))
+            norms.append(last.gradient_norm.masked_fill(lost, torch.nan).to("cpu", torch.float32))
+    if last is None:
+        raise ValueError("a descent has at least one state")
+    status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status).to(torch.int8)
+    trajectory = Trajectory(torch.tensor(steps), torch.stack(losses), torch.stack(norms))
+    return Solution(last.theta, last.loss, last.gradient_norm, last.steps, status, trajectory)
