@@ -8,16 +8,34 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
-    from basinet.study import Study, run
+    from basinet.study import Findings, Study, run
+    from basinet.tracking.load import load_curves, load_parameters, load_quantiles, load_restarts, load_runs
 
 _WHERE = {
     "Study": "basinet.study",
     "run": "basinet.study",
+    "Findings": "basinet.study",
+    "load_runs": "basinet.tracking.load",
+    "load_restarts": "basinet.tracking.load",
+    "load_curves": "basinet.tracking.load",
+    "load_quantiles": "basinet.tracking.load",
+    "load_parameters": "basinet.tracking.load",
     "forward_backward": "basinet.mlp.textbook",
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
 
-__all__ = ["Study", "__version__", "forward_backward", "run"]
+__all__ = [
+    "Findings",
+    "Study",
+    "__version__",
+    "forward_backward",
+    "load_curves",
+    "load_parameters",
+    "load_quantiles",
+    "load_restarts",
+    "load_runs",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -62,10 +62,12 @@ def _convert_union(value: Any, options: list[Any], key: str) -> Any:
 
 
 def _integer(value: Any, key: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
     number = _number(value)
     if number is None or not math.isfinite(number) or number != int(number):
         raise ConfigError(f"{key}={_show(value)}: must be a whole number")
-    return value if isinstance(value, int) else int(number)
+    return int(number)
 
 
 def _real(value: Any, key: str) -> float:
@@ -95,7 +97,7 @@ def _number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a whole number may be too large for a float
         return None
 
 

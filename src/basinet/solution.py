@@ -51,5 +51,5 @@ def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
     if last is None:
         raise ValueError("a descent has at least one state")
     status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status).to(torch.int8)
-    trajectory = Trajectory(torch.tensor(steps), torch.stack(losses), torch.stack(norms))
+    trajectory = Trajectory(torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms))
     return Solution(last.theta, last.loss, last.gradient_norm, last.steps, status, trajectory)

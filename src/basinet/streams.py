@@ -29,6 +29,7 @@ class Purpose(enum.IntEnum):
     HOLDOUT = 2
     BATCHES = 3
     STATISTICS = 4
+    TEACHER = 5
 
 
 def uniform(seed: int, restarts: range, size: int, purpose: Purpose = Purpose.STARTS) -> Array:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from basinet.mlp.layouts import single_threaded_operations
 from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State, Status
 
 
@@ -39,17 +38,6 @@ class TorchEngine:
                 return State.join([run(part) for part in parts])
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return State.join(list(pool.map(run, parts)))
-
-
-@contextmanager
-def single_threaded_operations() -> Iterator[None]:
-    """Each torch operation on one thread: where an operation is cut for threads would show in the last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _leg_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:

@@ -55,7 +55,7 @@ class Given:
         require(rows >= restarts, f"{self.path}: has {rows} starts, restarts={restarts} asks for more")
 
     def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
-        return torch.tensor(self.starts[restarts.start : restarts.stop])
+        return torch.from_numpy(self.starts[restarts.start : restarts.stop].copy())
 
 
 def _read_npz(path: Path) -> Array:

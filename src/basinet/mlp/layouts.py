@@ -13,11 +13,13 @@ are held off by padding, which costs nothing noticeable:
 * The matrix-product library answers differently for another alignment of its operands, and for a batch of one. So each
   restart's row of parameters is a multiple of 128 bytes, and a chunk has at least two rows.
 
-It also takes one thread per operation, which the engine sees to.
+It also takes one thread per operation: whoever calls these sees to it with `single_threaded_operations`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -29,6 +31,17 @@ _LANES = 64
 _ALIGNMENT = 128  # bytes: two vectors of 512 bits
 _WIDEST_LANES = 4
 _ELEMENTS = {"lanes": 1 << 16, "products": 1 << 17}  # of the largest activation of a chunk: what the L2 cache likes
+
+
+@contextmanager
+def single_threaded_operations() -> Iterator[None]:
+    """Each torch operation on one thread: where an operation is cut for threads would show in the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _round_up(number: int, multiple: int) -> int:

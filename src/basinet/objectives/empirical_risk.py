@@ -11,7 +11,7 @@ from torch import Tensor
 
 from basinet.errors import require, unknown
 from basinet.mlp.backprop import Forward, backward, forward
-from basinet.mlp.layouts import Layout, layout_for
+from basinet.mlp.layouts import Layout, layout_for, single_threaded_operations
 from basinet.mlp.network import Network
 from basinet.objectives.losses import LOSSES, Loss
 from basinet.protocols import Problem
@@ -104,18 +104,20 @@ class EmpiricalRisk:
     def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """f `[restart]` and ∂f/∂θ `[restart, parameter]`."""
         losses, gradients = [], []
-        for chunk, part in self._chunks(theta):
-            loss, gradient = chunk.loss_and_gradient(chunk.hold(part))
-            losses.append(loss.narrow(0, 0, part.shape[0]).clone())
-            gradients.append(chunk.release(gradient))
+        with single_threaded_operations():
+            for chunk, part in self._chunks(theta):
+                loss, gradient = chunk.loss_and_gradient(chunk.hold(part))
+                losses.append(loss.narrow(0, 0, part.shape[0]).clone())
+                gradients.append(chunk.release(gradient))
         return torch.cat(losses), torch.cat(gradients)
 
     def outputs(self, theta: Tensor) -> Tensor:
         """What the network answers, `[restart, output, sample]`: a_L, or softmax(z_L) under cross-entropy."""
         answers = []
-        for chunk, part in self._chunks(theta):
-            output = chunk.forward(chunk.hold(part)).output
-            answers.append(output.narrow(0, 0, part.shape[0]).narrow(2, 0, self.samples).contiguous())
+        with single_threaded_operations():
+            for chunk, part in self._chunks(theta):
+                output = chunk.forward(chunk.hold(part)).output
+                answers.append(output.narrow(0, 0, part.shape[0]).narrow(2, 0, self.samples).contiguous())
         answer = torch.cat(answers)
         return torch.softmax(answer, 1) if self.loss_function.output == "identity" else answer
 

@@ -52,7 +52,7 @@ def split(samples: Samples, holdout: float, seed: int) -> Problem:
         )
     order = permutation(seed, 0, total, Purpose.HOLDOUT)
     kept, tested = np.sort(order[held_out:]), np.sort(order[:held_out])
-    inputs, targets = torch.tensor(samples.inputs), torch.tensor(samples.targets)
+    inputs, targets = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)
     return Problem(
         inputs[:, kept].contiguous(),
         targets[:, kept].contiguous(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ class Table:
                 if name not in frame.columns:
                     raise unknown(f"column in {self.path} ({key})", name, map(str, frame.columns))
         both = sorted(set(inputs) & set(self.targets))
-        require(not both, f"column '{both[0] if both else ''}' is both in problem.inputs and in problem.targets")
+        name = both[0] if both else ""
+        require(not both, f"{self.path}: column '{name}' is both in problem.inputs and in problem.targets")
         require(len(inputs) > 0, f"{self.path}: every column is a target, at least one input is needed")
         x, y = self._columns(frame, inputs), self._columns(frame, self.targets)
         return Samples(self._standardized(x, inputs) if self.standardize else x, y, classes=_are_classes(y))
@@ -51,10 +53,10 @@ class Table:
         return np.stack([_numbers(self.path, name, frame[name]) for name in names])
 
     def _standardized(self, x: Array, names: tuple[str, ...]) -> Array:
-        deviation = x.std(1, keepdims=True)
-        for name, value in zip(names, deviation[:, 0], strict=True):
-            require(value > 0, f"{self.path}, column '{name}': constant, cannot be standardized; leave it out")
-        result: Array = (x - x.mean(1, keepdims=True)) / deviation
+        for name, values in zip(names, x, strict=True):
+            constant = bool((values == values[0]).all())  # a deviation of .1 .1 .1 is 1e-17, not 0
+            require(not constant, f"{self.path}, column '{name}': constant, cannot be standardized; leave it out")
+        result: Array = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
         return result
 
 
@@ -62,7 +64,7 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": pd.read_csv,
+        ".csv": _read_csv,
         ".parquet": pd.read_parquet,
         ".pq": pd.read_parquet,
     }
@@ -79,6 +81,17 @@ def _read(path: Path) -> pd.DataFrame:
     repeated = frame.columns[frame.columns.duplicated()]
     require(len(repeated) == 0, f"{path}: column '{repeated[0] if len(repeated) else ''}' stands there twice")
     return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    names = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows that are longer than the header
+        frame = pd.read_csv(path, index_col=False)
+    # pandas calls a column that stands there twice x and x.1; here it keeps its name, to be refused.
+    return frame.set_axis([name or given for name, given in zip(names, frame.columns, strict=True)], axis=1)
 
 
 def _numbers(path: str, name: str, column: pd.Series) -> Array:

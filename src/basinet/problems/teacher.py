@@ -46,13 +46,12 @@ class Teacher:
 
     def samples(self, seed: int) -> Samples:
         sizes = ((self.width, self.features), (self.width, 1), (self.outputs, self.width))
-        weight, bias, readout = (
-            normal(seed, range(index, index + 1), rows * columns, Purpose.DATA)[0].reshape(rows, columns)
-            for index, (rows, columns) in enumerate(sizes)
-        )
-        # One row of the stream per sample, beyond those of the teacher: more points keep the earlier ones.
-        draws = normal(seed, range(1024, 1024 + self.points), self.features + self.outputs, Purpose.DATA).T
+        ends = np.cumsum([rows * columns for rows, columns in sizes])
+        parts = np.split(normal(seed, range(1), int(ends[-1]), Purpose.TEACHER)[0], ends[:-1])
+        weight, bias, readout = (part.reshape(size) for part, size in zip(parts, sizes, strict=True))
+        # One row of the stream per sample: more points keep the earlier ones.
+        draws = normal(seed, range(self.points), self.features + self.outputs, Purpose.DATA).T
         inputs, noise = draws[: self.features], draws[self.features :]
-        z = torch.tensor(weight @ inputs / np.sqrt(self.features) + 0.5 * bias)
+        z = torch.from_numpy(weight @ inputs / np.sqrt(self.features) + 0.5 * bias)
         hidden = ACTIVATIONS[self.activation].value(z).numpy()
         return Samples(inputs.copy(), readout @ hidden / np.sqrt(self.width) + self.noise * noise)

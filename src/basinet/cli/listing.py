@@ -1,0 +1,32 @@
+"""`basinet-list`: what there is to choose from, one line each."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from basinet.defaults import conf_directory, members
+
+_FOLDERS = ("problem", "init", "descent", "experiment")
+
+
+def main() -> None:
+    """The console script."""
+    parser = argparse.ArgumentParser(prog="basinet-list", description="Show problems, inits, descents and studies.")
+    parser.add_argument("group", nargs="?", choices=_FOLDERS, help="show only these")
+    chosen = parser.parse_args().group
+    for group in _FOLDERS if chosen is None else (chosen,):
+        print(f"{group}=")
+        names = members(group)
+        width = max((len(name) for name in names), default=0)
+        for name in names:
+            print(f"  {name:<{width}}  {describe(conf_directory() / group / f'{name}.yaml')}")
+        print()
+
+
+def describe(path: Path) -> str:
+    """The first comment line of a YAML file: what it is, in one line."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").strip() if first.startswith("#") else "  ".join(yaml.safe_load(first) or [])

@@ -1,0 +1,94 @@
+"""Live progress and the tables of the terminal: the only module that imports rich."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+from rich.table import Table
+
+from basinet.spread import Summary
+
+
+class SweepProgress:
+    """A bar for the conditions of a sweep and one for the condition that is being trained, on standard error.
+
+    Where that is not a terminal, only the line of each finished condition is printed.
+    """
+
+    def __init__(self, conditions: int) -> None:
+        self.console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            Remaining(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self._conditions = conditions
+        self._done = 0
+        self.last: Summary | None = None  # of the condition that finished last
+        self._sweep: TaskID | None = None
+        self._current: TaskID | None = None
+
+    def __enter__(self) -> SweepProgress:
+        self._bars.start()
+        if self._conditions > 1:
+            self._sweep = self._bars.add_task("sweep", total=self._conditions)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, name: str, restarts: int) -> None:
+        """A condition begins."""
+        self._current = self._bars.add_task(name, total=restarts)
+
+    def report(self, share: float) -> None:
+        """The share of the current condition's work that is done."""
+        if self._current is not None:
+            total = self._bars.tasks[-1].total or 0
+            self._bars.update(self._current, completed=int(share * total))
+
+    def end(self, summary: Summary) -> None:
+        """The current condition is finished, and this is what came out."""
+        self._done += 1
+        self.last = summary
+        if self._current is not None:
+            self._bars.remove_task(self._current)
+            self._current = None
+        if self._sweep is not None:
+            self._bars.update(self._sweep, completed=self._done)
+        row = summary.spread.iloc[0]
+        losses = f"best {row['loss_min']:.3g}, median {row['loss_median']:.3g} of {int(row['restarts']):,} restarts"
+        self.console.print(
+            f"[dim]{self._done:>3}/{self._conditions}[/dim] {row[summary.by[0]]}: {losses}", highlight=False
+        )
+
+
+def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
+    """The spread table, as a person reads it, on standard output."""
+    view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for key in by:
+        view.add_column(key)
+    for heading in ("restarts", "best loss", "25 %", "median [95 % interval]", "75 %", "worst", "arrived", "diverged"):
+        view.add_column(heading, justify="right")
+    for _, row in table.iterrows():
+        median = f"{row['loss_median']:.3g} [{row['median_low']:.3g}, {row['median_high']:.3g}]"
+        losses = [f"{row[f'loss_{name}']:.3g}" for name in ("min", "q25")]
+        tail = [f"{row[f'loss_{name}']:.3g}" for name in ("q75", "max")]
+        shares = [f"{100 * row[f'share_{name}']:.3g} %" for name in ("arrived", "diverged")]
+        cells = [str(row[key]) for key in by]
+        view.add_row(*cells, f"{int(row['restarts']):,}", *losses, median, *tail, *shares)
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width).print(view)

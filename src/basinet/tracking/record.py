@@ -1,0 +1,175 @@
+"""Writing: a run per condition, a parent run per sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+import basinet
+from basinet.tables import QUANTILES, SCHEMA_VERSION
+from basinet.tracking.store import TrackingStore
+
+KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
+_NOTE = "mlflow.note.content"
+_TAG_LENGTH = 8000
+
+
+def condition_key(columns: Mapping[str, Any]) -> str:
+    """A hash of everything that decides a condition's numbers: the same condition has the same key in every sweep."""
+    return hashlib.sha256(json.dumps(dict(columns), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that is being written."""
+
+    store: TrackingStore
+    run: Any  # mlflow.entities.Run
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.run.info.run_id)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the artifacts lie, if on this machine."""
+        return self.store.artifact_folder(self.run)
+
+    def log(
+        self,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        history: pd.DataFrame | None = None,
+    ) -> None:
+        """Log in one call; `history` has the columns `step` and one per metric. Values that are not finite are left out.
+
+        All timestamps are the run's start, so that logging the same again adds nothing.
+        """
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = self.run.info.start_time
+        entries = [Metric(key, float(value), now, 0) for key, value in (metrics or {}).items() if math.isfinite(value)]
+        if history is not None:
+            for key in history.columns.drop("step"):
+                pairs = zip(history["step"], history[key], strict=True)
+                entries += [Metric(key, float(value), now, int(step)) for step, value in pairs if math.isfinite(value)]
+        all_params = [Param(key, str(value)) for key, value in (params or {}).items()]
+        all_tags = [RunTag(key, str(value)[:_TAG_LENGTH]) for key, value in (tags or {}).items()]
+        client = self.store.client
+        for first in range(0, max(len(entries), 1), 900):
+            chosen = (all_params, all_tags) if first == 0 else ([], [])
+            client.log_batch(self.id, metrics=entries[first : first + 900], params=chosen[0], tags=chosen[1])
+
+    def close(self, status: str) -> None:
+        """End the run as FINISHED, FAILED or KILLED."""
+        self.store.client.set_terminated(self.id, status)
+
+
+def open_sweep(store: TrackingStore, experiment_id: str, name: str, command: str) -> OpenRun:
+    """The parent run of a sweep."""
+    tags = {KIND: "sweep", "basinet.command": command[:_TAG_LENGTH], **_provenance()}
+    return OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name))
+
+
+def open_condition(
+    store: TrackingStore, experiment_id: str, name: str, columns: Mapping[str, Any], sweep_id: str | None
+) -> OpenRun:
+    """The run of a condition, with its settings as params and, where they are numbers, as metrics too.
+
+    (Params are strings in the MLflow UI: they cannot be compared, sorted or drawn.)
+    """
+    tags = {KIND: "condition", CONDITION: condition_key(columns), COLUMNS: json.dumps(dict(columns)), **_provenance()}
+    if sweep_id is not None:
+        tags["mlflow.parentRunId"] = sweep_id
+    run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name))
+    numbers = {
+        key: value for key, value in columns.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    run.log(params=columns, metrics=numbers)
+    return run
+
+
+def _provenance() -> dict[str, str]:
+    tags = {
+        "basinet.version": basinet.__version__,
+        "basinet.schema": str(SCHEMA_VERSION),
+        "hardware.machine": platform.machine(),
+        "hardware.cores": str(os.cpu_count()),
+        "hardware.processor": _processor(),
+        "mlflow.user": os.environ.get("USER", "unknown"),
+        "mlflow.source.name": "basinet",
+    }
+    commit = _git_commit()
+    return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, where it is a git checkout."""
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def quantile_history(quantiles: pd.DataFrame) -> pd.DataFrame:
+    """The quantiles of the loss per record as a metric history: `loss/min`, `loss/q05`, … over `step`."""
+    names = {f"loss_{key}": f"loss/{key}" for key in QUANTILES}
+    return quantiles[["step", *names]].rename(columns=names)
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table with the schema version in its metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = frame.copy(deep=False)
+    frame.attrs = {"basinet_schema": SCHEMA_VERSION}
+    frame.to_parquet(path, index=False, compression="zstd")
+
+
+def write_condition(
+    run: OpenRun,
+    settings: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    parameters: Mapping[str, np.ndarray[Any, Any]],
+) -> None:
+    """Write the artifacts of a condition: `tables/*.parquet`, `parameters.npz`, `config.yaml`."""
+    with run.store.writing(run.run) as folder:
+        for name, table in tables.items():
+            write_parquet(table, folder / "tables" / f"{name}.parquet")
+        np.savez(folder / "parameters.npz", **parameters)  # type: ignore[arg-type]
+        plain = json.loads(json.dumps(dict(settings)))
+        (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+
+
+def write_note(run: OpenRun, markdown: str) -> None:
+    """The text that the MLflow UI shows on the run's page, cut to the length of a tag."""
+    run.log(tags={_NOTE: markdown})
+
+
+def timestamp() -> str:
+    """Now, for the name of a sweep."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")

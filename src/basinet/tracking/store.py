@@ -1,0 +1,154 @@
+"""A tracking store: an MLflow database, and the folder or server where its artifacts lie."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from basinet.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_SQLITE = "sqlite:///"
+_ARTIFACTS = "mlflow-artifacts:/"
+_REMOTE = ("http://", "https://", "databricks")
+
+
+def default_uri() -> str:
+    """The embedded store of the working directory, as an absolute URI."""
+    return f"{_SQLITE}{Path.cwd() / 'mlflow.db'}"
+
+
+def checked_uri(uri: str | None) -> str:
+    """`uri` made absolute, or the default; touches nothing.
+
+    Raises:
+        ConfigError: if MLflow would not understand it, or the folder of an SQLite file is missing or read-only.
+    """
+    if not uri:
+        return default_uri()
+    if uri.startswith(_SQLITE):
+        path = Path(uri.removeprefix(_SQLITE)).absolute()
+        require(path.name != "" and not path.is_dir(), f"tracking.uri={uri}: must name a file")
+        require(path.parent.is_dir(), f"tracking.uri={uri}: the folder {path.parent} does not exist")
+        require(os.access(path.parent, os.W_OK), f"tracking.uri={uri}: the folder {path.parent} cannot be written to")
+        return f"{_SQLITE}{path}"
+    if uri.startswith(("postgresql", "mysql", *_REMOTE)):
+        return uri
+    raise ConfigError(f"tracking.uri={uri}: must start with sqlite:///, postgresql:// or http://")
+
+
+def mlflow_client(uri: str) -> MlflowClient:
+    """The client of a store, with telemetry off."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import logging
+
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)
+
+
+@dataclass(frozen=True)
+class TrackingStore:
+    """An open store. Artifacts of an embedded store lie beside its database, under `mlartifacts/`.
+
+    They are addressed relative to the artifact root of whichever server shows them, so that the folder can be moved and
+    a plain `mlflow ui` started in it finds them.
+    """
+
+    uri: str
+    client: MlflowClient
+
+    @staticmethod
+    def open(uri: str) -> TrackingStore:
+        """Open a store that is there, or make it: once, under a lock, because parallel first use breaks SQLite stores."""
+        if not uri.startswith(_SQLITE):
+            return TrackingStore(uri, mlflow_client(uri))
+        path = Path(uri.removeprefix(_SQLITE))
+        with FileLock(f"{path}.lock"):
+            fresh = not path.exists()
+            client = mlflow_client(uri)
+            client.search_experiments(max_results=1)  # makes the schema
+            if fresh:
+                with sqlite3.connect(path) as connection:
+                    connection.execute("PRAGMA journal_mode=WAL")
+                connection.close()
+        return TrackingStore(uri, client)
+
+    @staticmethod
+    def open_existing(uri: str) -> TrackingStore:
+        """Open a store to read from; raises `ConfigError` if an embedded one is not there."""
+        path = Path(uri.removeprefix(_SQLITE))
+        require(not uri.startswith(_SQLITE) or path.is_file(), f"there is no store at {uri}")
+        return TrackingStore.open(uri)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of an embedded store, None for a server or another database."""
+        return Path(self.uri.removeprefix(_SQLITE)).parent if self.uri.startswith(_SQLITE) else None
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of that name, made if it is not there."""
+        if self.folder is None:
+            return self._experiment_on_server(name)
+        with FileLock(f"{self.uri.removeprefix(_SQLITE)}.lock"):
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            return str(self.client.create_experiment(name, artifact_location=f"{_ARTIFACTS}{uuid.uuid4().hex}"))
+
+    def _experiment_on_server(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(name))
+            except MlflowException:  # another process was quicker
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def artifact_folder(self, run: Any) -> Path | None:
+        """Where the artifacts of a run lie on this machine; None if they are on a server."""
+        location: str = run.info.artifact_uri
+        if self.folder is not None and location.startswith(_ARTIFACTS):
+            return self.folder / "mlartifacts" / location.removeprefix(_ARTIFACTS).lstrip("/")
+        return None
+
+    @contextmanager
+    def writing(self, run: Any) -> Iterator[Path]:
+        """A folder to write the artifacts of a run into; a server gets them when the block ends."""
+        folder = self.artifact_folder(run)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+            self.client.log_artifacts(run.info.run_id, temporary)
+
+    def artifact(self, run: Any, relative: str) -> Path | None:
+        """The local path of an artifact of a run, fetched if it is on a server; None if there is none."""
+        folder = self.artifact_folder(run)
+        if folder is not None:
+            path = folder / relative
+            return path if path.is_file() else None
+        parent = str(Path(relative).parent)
+        present = [
+            entry.path for entry in self.client.list_artifacts(run.info.run_id, parent if parent != "." else None)
+        ]
+        return Path(self.client.download_artifacts(run.info.run_id, relative)) if relative in present else None
