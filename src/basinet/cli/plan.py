@@ -153,9 +153,10 @@ def _composed(overrides: Sequence[Override]) -> DictConfig:
 
 def _compose(lines: Sequence[str]) -> DictConfig:
     try:
-        return compose("config", overrides=list(lines), return_hydra_config=True)
+        config: DictConfig = compose("config", overrides=list(lines), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise _translated(error, lines) from error
+    return config
 
 
 def _translated(error: Exception, lines: Sequence[str]) -> ConfigError:

@@ -62,7 +62,7 @@ class Network:
         return (*hidden, ACTIVATIONS[self.output])
 
     def layers(self, theta: Tensor) -> Iterator[Layer]:
-        """Weight `[restart, out, in]` and bias `[restart, out]` of each layer, views of `theta [restart, parameter]`."""
+        """Weight `[restart, out, in]` and bias `[restart, out]` per layer, views of `theta [restart, parameter]`."""
         start = 0
         for i, o in zip(self.widths, self.widths[1:], strict=False):
             weight = theta.narrow(1, start, o * i).unflatten(1, (o, i))

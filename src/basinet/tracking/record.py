@@ -57,7 +57,7 @@ class OpenRun:
         tags: Mapping[str, str] | None = None,
         history: pd.DataFrame | None = None,
     ) -> None:
-        """Log in one call; `history` has the columns `step` and one per metric. Values that are not finite are left out.
+        """Log in one call; `history` has the columns `step` and one per metric. Only finite values are logged.
 
         All timestamps are the run's start, so that logging the same again adds nothing.
         """

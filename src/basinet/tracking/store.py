@@ -73,7 +73,7 @@ class TrackingStore:
 
     @staticmethod
     def open(uri: str) -> TrackingStore:
-        """Open a store that is there, or make it: once, under a lock, because parallel first use breaks SQLite stores."""
+        """Open a store, or make it: once, under a lock, because parallel first use breaks SQLite stores."""
         if not uri.startswith(_SQLITE):
             return TrackingStore(uri, mlflow_client(uri))
         path = Path(uri.removeprefix(_SQLITE))
