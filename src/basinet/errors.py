@@ -13,8 +13,13 @@ class ConfigError(ValueError):
 def unknown(kind: str, name: object, choices: Iterable[str]) -> ConfigError:
     """The error for a name that is not among `choices`: the nearest one if any is near, all of them otherwise."""
     names = sorted(choices)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(names)}"
+    group = str(name)[: str(name).rfind(".") + 1]
+    if not all(choice.startswith(group) for choice in names):
+        group = ""
+    # To share the group says nothing of how near two names are.
+    rest = [choice.removeprefix(group) for choice in names]
+    near = difflib.get_close_matches(str(name).removeprefix(group), rest, n=1, cutoff=0.5)
+    hint = f"did you mean '{group}{near[0]}'?" if near else f"choose one of {', '.join(names)}"
     return ConfigError(f"unknown {kind} '{name}': {hint}")
 
 

@@ -329,6 +329,9 @@ class _ProblemCommon:
     holdout: float
     seed: int
 
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**63, f"problem.seed={self.seed}: must be between 0 and 2^63 - 1")
+
 
 def _network(settings: Mapping[str, Any], family: ProblemFamily, problem: Problem) -> Network:
     wanted = fill(NetworkSettings, _unnamed(settings), "network")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-
 from basinet.defaults import conf_directory, members
 
 _FOLDERS = ("problem", "init", "descent", "experiment")
@@ -27,6 +25,6 @@ def main() -> None:
 
 
 def describe(path: Path) -> str:
-    """The first comment line of a YAML file: what it is, in one line."""
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.lstrip("# ").strip() if first.startswith("#") else "  ".join(yaml.safe_load(first) or [])
+    """The first comment of a YAML file, beside Hydra's own `@package`: what it is, in one line."""
+    comments = (line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    return next((comment for comment in comments if not comment.startswith("@")), "")

@@ -46,8 +46,8 @@ def forward_backward(
         if name not in ACTIVATIONS:
             raise unknown("activation", name, ACTIVATIONS)
     a, target = _columns(x), _columns(y)
-    weights = [torch.as_tensor(np.array(w, dtype=np.float64)) for w in W]
-    biases = [torch.as_tensor(np.array(v, dtype=np.float64)).reshape(-1, 1) for v in b]
+    weights = [torch.from_numpy(np.array(w, dtype=np.float64)) for w in W]
+    biases = [torch.from_numpy(np.array(v, dtype=np.float64)).reshape(-1, 1) for v in b]
     _check_shapes(a, target, weights, biases)
     sigmas = [ACTIVATIONS[activation]] * (len(weights) - 1) + [ACTIVATIONS[output]]
 
@@ -72,7 +72,9 @@ def forward_backward(
 
 
 def _columns(samples: Array) -> torch.Tensor:
-    tensor = torch.as_tensor(np.array(samples, dtype=np.float64))
+    tensor = torch.from_numpy(np.array(samples, dtype=np.float64))
+    shape = tuple(tensor.shape)
+    require(tensor.ndim in (1, 2), f"samples are a matrix [feature, sample] or, for one sample, a vector; not {shape}")
     return tensor.unsqueeze(1) if tensor.ndim == 1 else tensor
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from basinet.errors import require, unknown
+from basinet.mlp import curvature
 from basinet.mlp.backprop import Forward, backward, forward
 from basinet.mlp.layouts import Layout, layout_for, single_threaded_operations
 from basinet.mlp.network import Network
@@ -117,9 +118,23 @@ class EmpiricalRisk:
         with single_threaded_operations():
             for chunk, part in self._chunks(theta):
                 output = chunk.forward(chunk.hold(part)).output
+                if self.loss_function.output == "identity":
+                    output = torch.softmax(output, 1)
                 answers.append(output.narrow(0, 0, part.shape[0]).narrow(2, 0, self.samples).contiguous())
-        answer = torch.cat(answers)
-        return torch.softmax(answer, 1) if self.loss_function.output == "identity" else answer
+        return torch.cat(answers)
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """The Hessian's product with one direction per restart, `[restart, parameter]` (`basinet.mlp.curvature`)."""
+        return curvature.hvp(self._mean_loss, theta, v)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """The exact Hessian, `[restart, parameter, parameter]` (`basinet.mlp.curvature`)."""
+        return curvature.hessian(self._mean_loss, theta)
+
+    @cached_property
+    def _mean_loss(self) -> curvature.MeanLoss:
+        f = self.trained_network, self.inputs, self.targets, self.loss_function, self.decay, self.layout
+        return curvature.MeanLoss(*f)
 
     def _chunks(self, theta: Tensor) -> Iterator[tuple[RiskChunk, Tensor]]:
         chunk = None

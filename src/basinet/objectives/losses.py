@@ -1,4 +1,4 @@
-"""Losses of one sample, with their gradient with respect to the network's output."""
+"""Losses of one sample, with their first and second derivative with respect to the network's output."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Loss:
-    """ℓ(a, y) summed over outputs, and ∂ℓ/∂a; both want tensors `[restart, output, sample]`."""
+    """ℓ(a, y) summed over outputs, ∂ℓ/∂a and the product ∂²ℓ/∂a² v; all want tensors `[restart, output, …]`."""
 
     name: str
     value: Callable[[Tensor, Tensor], Tensor]  # [restart, output, sample], to be summed over outputs
     gradient: Callable[[Tensor, Tensor], Tensor]  # [restart, output, sample]
+    curvature: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (a, y, v), a new tensor shaped like v
     output: str | None  # the output activation that the loss brings with it, if any
     formula: str
 
@@ -28,14 +29,20 @@ def _cross_entropy(z: Tensor, y: Tensor) -> Tensor:
     return (torch.logsumexp(z, 1, keepdim=True) - z).mul_(y)
 
 
+def _cross_entropy_curvature(z: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    p = torch.softmax(z, 1)
+    return (v - (v * p).sum(1, keepdim=True)).mul_(p)  # (diag(p) - p pᵀ) v
+
+
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
-        Loss("squared", _squared, torch.sub, None, "½ ‖a_L - y‖²"),
+        Loss("squared", _squared, torch.sub, lambda a, y, v: v.clone(), None, "½ ‖a_L - y‖²"),
         Loss(
             "cross_entropy",
             _cross_entropy,
             lambda z, y: torch.softmax(z, 1).sub_(y),
+            _cross_entropy_curvature,
             "identity",
             "-Σ y log softmax(z_L)",
         ),

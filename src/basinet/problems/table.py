@@ -97,15 +97,20 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _numbers(path: str, name: str, column: pd.Series) -> Array:
     import pandas as pd
 
+    nonsense = ConfigError(f"{path}, column '{name}': not a column of numbers")
+    if column.dtype.kind in "mM":  # dates and durations, which pandas would count in nanoseconds
+        raise nonsense
     try:
         values = np.array(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path}, column '{name}': not a column of numbers") from error
+        raise nonsense from error
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         row = int(bad[0])
+        value = column.iloc[row]
+        shown = repr(value) if isinstance(value, str) else str(value)
         raise ConfigError(
-            f"{path}, column '{name}', row {row + 1}: {column.iloc[row]!r} is not a finite number "
+            f"{path}, column '{name}', row {row + 1}: {shown} is not a finite number "
             f"({len(bad)} of {len(values)} rows)"
         )
     return values

@@ -1,0 +1,49 @@
+# make sweep   set everything up and run the main job: initialisations × depths × 1,000 restarts
+# make test    set everything up and run the tests
+# The first use makes .venv with the pinned packages of constraints.txt; nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help sweep test check lint types layers stress bench clean
+
+help:
+	@echo "make sweep   run the main job      make test    run the tests"
+	@echo "make check   lint, types, layers   make stress  the tests with full counts"
+	@echo "make bench   measure the engine    make clean   remove .venv and caches"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+sweep: $(STAMP)
+	$(BIN)/basinet experiment=depth
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not stress" $(PYTEST_ARGS)
+
+stress: $(STAMP)
+	$(BIN)/python -m pytest -m stress -s $(PYTEST_ARGS)
+
+check: lint types layers
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/pipeline.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
