@@ -25,6 +25,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "savefig.dpi": 150,
 }
+_POINTS_MAX = 200_000  # dots of a figure: beyond, a regular share of the sorted restarts is drawn
 _FLOOR = 1e-20  # losses below are drawn here: zero has no place on a log axis
 
 
@@ -53,18 +54,20 @@ def waterfall(restarts: pd.DataFrame, title: str) -> Figure:
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.add_subplot()
         finite = restarts[np.isfinite(restarts["loss"])].sort_values("loss", ignore_index=True)
+        every = max(1, -(-len(finite) // _POINTS_MAX))
         rank = np.arange(1, len(finite) + 1)
         for colour, status in zip(COLOURS, ("arrived", "budget"), strict=False):
             chosen = (finite["status"] == status).to_numpy()
             if chosen.any():
                 label = f"{status} ({chosen.sum()})"
-                axes.plot(rank[chosen], _drawable(finite["loss"][chosen]), ".", ms=3, color=colour, label=label)
+                x, y = rank[chosen][::every], _drawable(finite["loss"][chosen])[::every]
+                axes.plot(x, y, ".", ms=3, color=colour, label=label, rasterized=True)
         axes.set(yscale="log", xlabel="restart, by final loss", ylabel="final loss f", title=title)
         axes.legend(title=f"{len(finite)} of {len(restarts)} restarts finite")
         return figure
 
 
-def final_losses(restarts: pd.DataFrame, x: str, panel: str | None, title: str, points_max: int = 20000) -> Figure:
+def final_losses(restarts: pd.DataFrame, x: str, panel: str | None, title: str) -> Figure:
     """Every restart's final loss against `x` (usually the depth), one panel per value of `panel` (usually the init).
 
     Dots are restarts, spread sideways by their rank; the bar is the median, the thin line the quartiles.
@@ -73,14 +76,14 @@ def final_losses(restarts: pd.DataFrame, x: str, panel: str | None, title: str, 
     values = sorted(restarts[x].unique(), key=_sort_key)
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
-    share = min(1.0, points_max / max(len(restarts), 1))
+    every = max(1, -(-len(restarts) // _POINTS_MAX))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(1.1 + 0.5 * len(values), 2.4) * columns + 0.6, 2.7 * rows + 0.4))
         grid = figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
         for axes, value in zip(grid.flat, panels, strict=False):
             frame = restarts if panel is None else restarts[restarts[panel] == value]
             for position, level in enumerate(values):
-                _column_of_restarts(axes, position, frame.loc[frame[x] == level, "loss"], share)
+                _column_of_restarts(axes, position, frame.loc[frame[x] == level, "loss"], every)
             axes.set_title("" if panel is None else f"{panel} {value}", fontsize=9)
             axes.set_xticks(range(len(values)), [str(level) for level in values])
             axes.set(yscale="log", xlim=(-0.6, len(values) - 0.4))
@@ -90,16 +93,16 @@ def final_losses(restarts: pd.DataFrame, x: str, panel: str | None, title: str, 
             axes.set_xlabel(x)
         for axes in grid[:, 0]:
             axes.set_ylabel("final loss f")
-        shown = "every restart" if share == 1 else f"{share:.0%} of the restarts"
+        shown = "every restart" if every == 1 else f"one in {every} restarts"
         figure.suptitle(f"{title} (n = {len(restarts):,}; {shown} drawn)", fontsize=10)
         return figure
 
 
-def _column_of_restarts(axes: Any, position: float, losses: pd.Series, share: float) -> None:
+def _column_of_restarts(axes: Any, position: float, losses: pd.Series, every: int) -> None:
     finite = np.sort(losses[np.isfinite(losses)].to_numpy(dtype=np.float64))
     if len(finite) == 0:
         return
-    drawn = finite[:: max(1, round(1 / share))]
+    drawn = finite[::every]
     golden = (np.arange(len(drawn)) * 0.6180339887) % 1 - 0.5  # even sideways scatter without random numbers
     axes.plot(position + 0.7 * golden, _drawable(drawn), ".", ms=1.5, alpha=0.4, color=COLOURS[0], rasterized=True)
     low, middle, high = _drawable(np.quantile(finite, [0.25, 0.5, 0.75]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import math
@@ -112,11 +113,18 @@ def _provenance() -> dict[str, str]:
         "hardware.machine": platform.machine(),
         "hardware.cores": str(os.cpu_count()),
         "hardware.processor": _processor(),
-        "mlflow.user": os.environ.get("USER", "unknown"),
+        "mlflow.user": _user(),
         "mlflow.source.name": "basinet",
     }
     commit = _git_commit()
     return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        return "unknown"
 
 
 def _processor() -> str:

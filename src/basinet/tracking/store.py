@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _ARTIFACTS = "mlflow-artifacts:/"
+# Makes the UI open its pages for training runs rather than those for language models.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _REMOTE = ("http://", "https://", "databricks")
 
 
@@ -107,7 +109,7 @@ class TrackingStore:
             found = self.client.get_experiment_by_name(name)
             if found is not None:
                 return str(found.experiment_id)
-            return str(self.client.create_experiment(name, artifact_location=f"{_ARTIFACTS}{uuid.uuid4().hex}"))
+            return str(self.client.create_experiment(name, f"{_ARTIFACTS}{uuid.uuid4().hex}", _EXPERIMENT_TAGS))
 
     def _experiment_on_server(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -115,7 +117,7 @@ class TrackingStore:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self.client.create_experiment(name))
+                return str(self.client.create_experiment(name, tags=_EXPERIMENT_TAGS))
             except MlflowException:  # another process was quicker
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
