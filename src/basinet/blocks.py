@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from basinet.certify import Evidence
+from basinet.polish import Polished
 from basinet.solution import Solution
 
 
@@ -18,6 +20,9 @@ class Block:
     starts: Tensor  # [restart, parameter]
     loss_initial: Tensor  # [restart], f at the starts
     solution: Solution
+    polished: Polished
+    evidence: Evidence
+    signature: Tensor  # [restart, 2 · n], see Objective.signature
     loss_holdout: Tensor | None  # [restart], without penalties
     accuracy: Tensor | None  # [restart], share of the samples in the right class
     accuracy_holdout: Tensor | None  # [restart]

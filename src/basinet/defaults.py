@@ -11,7 +11,7 @@ import yaml
 
 from basinet.errors import ConfigError, unknown
 
-GROUPS = ("problem", "network", "init", "descent", "objective")
+GROUPS = ("problem", "network", "init", "descent", "objective", "polish")
 
 
 def conf_directory() -> Path:

@@ -95,6 +95,43 @@ class Objective(Protocol):
         ...
 
 
+class CurvedObjective(Objective, Protocol):
+    """An objective with second derivatives."""
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """Hessian-vector products, `[restart, parameter]`."""
+        ...
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """The exact Hessian, `[restart, parameter, parameter]`."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """What counts as a large value of f."""
+        ...
+
+    @property
+    def coercive(self) -> bool:
+        """Whether f → ∞ as ‖θ‖ → ∞, so that no bottom is at infinity."""
+        ...
+
+    def explained_zeros(self, theta: Tensor) -> Tensor:
+        """How many zeros of the Hessian its continuous symmetries account for, `[restart]` int64."""
+        ...
+
+    def signature(self, theta: Tensor) -> Tensor:
+        """A few numbers that tell what the parameters do, `[restart, 2 · n]`, the same under every symmetry of f.
+
+        The first half is about the samples only, the second half about other inputs.
+        """
+        ...
+
+    def kink_distance(self, theta: Tensor) -> Tensor:
+        """How near f is to not being differentiable: the smallest |z| of a ReLU unit, inf if it is smooth."""
+        ...
+
+
 Memory = tuple[Tensor, ...]
 """What a descent carries from step to step (momentum, moments), each `[restart, parameter]`."""
 

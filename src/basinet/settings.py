@@ -20,6 +20,8 @@ def fill(cls: type[Settings], values: Mapping[str, Any], group: str, **given: An
     `given` are fields that do not come from the settings. Raises `ConfigError` with the key as a user writes it,
     `group.field`, for anything unknown, missing or of another type.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{group}={_show(values)}: is a group of settings, {group}.key=value")
     prefix = f"{group}." if group else ""
     hints = typing.get_type_hints(cls)
     wanted = [field for field in dataclasses.fields(cls) if field.init and field.name not in given]  # type: ignore[arg-type]
@@ -39,9 +41,11 @@ def fill(cls: type[Settings], values: Mapping[str, Any], group: str, **given: An
 def convert(value: Any, wanted: Any, key: str) -> Any:
     """`value` as the type `wanted`, or a `ConfigError` that says what `key` should be."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if value == "???":  # what stands in conf/ where there is no default
+        raise ConfigError(f"{key} is missing: give it as {key}=…")
     if origin is Literal:
         if value not in arguments:
-            raise unknown(key, value, [str(argument) for argument in arguments])
+            raise unknown(key, _show(value), [str(argument) for argument in arguments])
         return value
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:

@@ -18,6 +18,7 @@ class Trajectory:
     step: Tensor  # [record] int64
     loss: Tensor  # [record, restart] float32
     gradient_norm: Tensor  # [record, restart] float32
+    parameter_norm: Tensor  # [record, restart] float32
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Solution:
 def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
     """The solution at the end of a descent's states, with a trajectory of those states whose step is in `records`."""
     wanted = frozenset(records)
-    steps, losses, norms = [], [], []
+    steps, losses, norms, lengths = [], [], [], []
     last = None
     for last in states:
         if last.step in wanted:
@@ -48,8 +49,12 @@ def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
             steps.append(last.step)
             losses.append(last.loss.masked_fill(lost, torch.nan).to("cpu", torch.float32))
             norms.append(last.gradient_norm.masked_fill(lost, torch.nan).to("cpu", torch.float32))
+            length = torch.linalg.vector_norm(last.theta, dim=1)
+            lengths.append(length.masked_fill(lost, torch.nan).to("cpu", torch.float32))
     if last is None:
         raise ValueError("a descent has at least one state")
-    status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status).to(torch.int8)
-    trajectory = Trajectory(torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms))
+    status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status)
+    trajectory = Trajectory(
+        torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms), torch.stack(lengths)
+    )
     return Solution(last.theta, last.loss, last.gradient_norm, last.steps, status, trajectory)

@@ -29,6 +29,7 @@ class Purpose(enum.IntEnum):
     HOLDOUT = 2
     BATCHES = 3
     STATISTICS = 4
+    PROBES = 5
     TEACHER = 5
 
 

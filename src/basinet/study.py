@@ -19,6 +19,7 @@ from torch import Tensor
 from basinet import defaults, tables
 from basinet.blocks import Block, MemoryStore, Store
 from basinet.budget import Budget
+from basinet.certify import Tolerances, classify, examine
 from basinet.descend import descend, record_steps
 from basinet.descents import DESCENTS, Sgd
 from basinet.engines import ENGINES, choose_engine
@@ -26,6 +27,7 @@ from basinet.errors import ConfigError, require, unknown
 from basinet.inits import INITS, Given, Init
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.polish import Polishing, polish
 from basinet.problems import PROBLEMS, ProblemFamily, split
 from basinet.protocols import Descent, Engine, Problem, State
 from basinet.settings import fill
@@ -112,6 +114,7 @@ class Study:
     objective_settings: ObjectiveSettings
     init: Init
     descent: Descent
+    polishing: Polishing
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Study:
@@ -136,7 +139,8 @@ class Study:
         width = settings["network"]["width"]
         width = family.natural_width if width is None else width
         resolved = {**settings, "network": {**settings["network"], "width": width, "output": network.output}}
-        study = Study(resolved, execution, problem, network, objective, init, descent)
+        polishing = fill(Polishing, _unnamed(settings["polish"]), "polish")
+        study = Study(resolved, execution, problem, network, objective, init, descent, polishing)
         study._check_relations()
         return study
 
@@ -188,8 +192,15 @@ class Study:
         """The loss on the held-out samples, without penalties; None if nothing is held out."""
         if self.problem.holdout_inputs.shape[1] == 0:
             return None
-        inputs, targets = self._placed(self.problem.holdout_inputs), self._placed(self.problem.holdout_targets)
-        return EmpiricalRisk(self.network, inputs, targets, self.objective_settings.loss)
+        problem = self.problem
+        return EmpiricalRisk(
+            self.network, problem.holdout_inputs, problem.holdout_targets, self.objective_settings.loss
+        )
+
+    @cached_property
+    def exact_objective(self) -> EmpiricalRisk:
+        """f in float64 on the CPU: what is certified is certified there."""
+        return self.objective.to(torch.device("cpu"), torch.float64)
 
     @cached_property
     def engine(self) -> Engine:
@@ -236,6 +247,8 @@ class Findings:
 
     study: Study
     restarts: pd.DataFrame  # one row per restart
+    minima: pd.DataFrame  # one row per distinct bottom
+    evidence: pd.DataFrame  # one row per restart: what the verdicts were made of
     curves: pd.DataFrame  # one row per restart and record, of the first restarts
     quantiles: pd.DataFrame  # one row per record, of all restarts
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
@@ -251,17 +264,20 @@ def solve(study: Study, restarts: range, report: Report = lambda share: None) ->
             report(state.step / max(study.descent.budget.steps, 1))
             yield state
 
-    solution = fold(watched(), study.record_steps)
-    holdout = study.holdout
-    classes = study.problem.classes
+    solution = fold(watched(), study.record_steps).cpu()
+    exact, holdout, classes = study.exact_objective, study.holdout, study.problem.classes
+    polished = polish(exact, solution.theta.double(), study.polishing)
     return Block(
         restarts=restarts,
         starts=starts.cpu(),
         loss_initial=study.objective.loss(starts).cpu(),
-        solution=solution.cpu(),
-        loss_holdout=None if holdout is None else holdout.loss(solution.theta).cpu(),
-        accuracy=accuracy(study.objective, solution.theta).cpu() if classes else None,
-        accuracy_holdout=accuracy(holdout, solution.theta).cpu() if classes and holdout else None,
+        solution=solution,
+        polished=polished,
+        evidence=examine(exact, solution, polished, study.polishing),
+        signature=exact.signature(polished.theta),
+        loss_holdout=None if holdout is None else holdout.loss(polished.theta),
+        accuracy=accuracy(exact, polished.theta) if classes else None,
+        accuracy_holdout=accuracy(holdout, polished.theta) if classes and holdout else None,
     )
 
 
@@ -273,15 +289,20 @@ def accuracy(risk: EmpiricalRisk, theta: Tensor) -> Tensor:
     else:
         middle = (targets.min() + targets.max()) / 2
         right = ((outputs > middle) == (targets > middle)).squeeze(1)
-    return right.to(theta.dtype).mean(1).masked_fill(~torch.isfinite(theta).all(1), torch.nan)
+    return right.to(theta.dtype).mean(1).masked_fill(torch.isfinite(theta).all(1).logical_not(), torch.nan)
 
 
 def gather(study: Study, blocks: list[Block], curves_max: int, seconds: dict[str, float]) -> Findings:
     """What needs all restarts: the tables."""
     start = time.perf_counter()
+    evidence = tables.evidence_arrays(blocks)
+    kind = classify(evidence, Tolerances())
+    found = tables.merged(blocks, kind, study.exact_objective.symmetry)
     findings = Findings(
         study=study,
-        restarts=tables.restarts_table(blocks, study.seed),
+        restarts=tables.restarts_table(blocks, study.seed, kind, evidence, found),
+        minima=tables.minima_table(blocks, evidence, found),
+        evidence=tables.evidence_table(evidence),
         curves=tables.curves_table(blocks, curves_max),
         quantiles=tables.quantiles_table(blocks),
         parameters=tables.parameters(blocks),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from basinet import counting
 from basinet.blocks import Block
+from basinet.certify import Evidence, Kind, Tolerances, count_modes
+from basinet.minima import Equivalence, Minima, distinct
 from basinet.protocols import Status
 
 SCHEMA_VERSION = 1
@@ -19,27 +23,90 @@ SCHEMA_VERSION = 1
 
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
+KIND = [kind.name.lower() for kind in Kind]
 STATUS = [status.name.lower() for status in Status if status is not Status.RUNNING]
 
 
-def restarts_table(blocks: list[Block], seed: int) -> pd.DataFrame:
+def evidence_arrays(blocks: list[Block]) -> dict[str, npt.NDArray[Any]]:
+    """The evidence of all restarts, by the names of `Evidence`."""
+    names = [field.name for field in dataclasses.fields(Evidence)]
+    return {name: _column(blocks, lambda block, name=name: getattr(block.evidence, name)) for name in names}  # type: ignore[misc]
+
+
+def evidence_table(evidence: dict[str, npt.NDArray[Any]]) -> pd.DataFrame:
+    """One row per restart: the evidence, with the eigenvalues as a list."""
+    columns = {name: list(values) if values.ndim == 2 else values for name, values in evidence.items()}
+    return pd.DataFrame({"restart": np.arange(len(evidence["converged"])), **columns})
+
+
+def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Equivalence) -> Minima:
+    """The distinct bottoms of all restarts."""
+    theta = torch.cat([block.polished.theta for block in blocks])
+    loss = _column(blocks, lambda block: block.polished.loss)
+    return distinct(kind, loss, _column(blocks, lambda block: block.signature), theta, symmetry)
+
+
+def restarts_table(
+    blocks: list[Block],
+    seed: int,
+    kind: npt.NDArray[np.int8],
+    evidence: dict[str, npt.NDArray[Any]],
+    found: Minima,
+) -> pd.DataFrame:
     """One row per restart."""
     status = _column(blocks, lambda block: block.solution.status)
+    eigenvalues = evidence["eigenvalues"]
     columns: dict[str, object] = {
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
         "seed": seed,
         "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS)),
+        "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND)),
+        "minimum": found.minimum,
         "steps": _column(blocks, lambda block: block.solution.steps),
         "loss_initial": _column(blocks, lambda block: block.loss_initial),
         "loss_descended": _column(blocks, lambda block: block.solution.loss),
-        "loss": _column(blocks, lambda block: block.solution.loss),
-        "gradient_norm": _column(blocks, lambda block: block.solution.gradient_norm),
-        "parameter_norm": _column(blocks, lambda block: torch.linalg.vector_norm(block.solution.theta.double(), dim=1)),
+        "loss": _column(blocks, lambda block: block.polished.loss),
+        "gradient_norm": _column(blocks, lambda block: block.polished.gradient_norm),
+        "parameter_norm": _column(blocks, lambda block: torch.linalg.vector_norm(block.polished.theta, dim=1)),
+        "distance_polished": _column(blocks, lambda block: block.polished.distance),
+        "lambda_min": eigenvalues[:, 0],
+        "lambda_max": eigenvalues[:, -1],
+        "zero_modes": count_modes(eigenvalues, Tolerances())[0],
+        "explained_zero_modes": evidence["explained_zero_modes"],
     }
     for name in ("loss_holdout", "accuracy", "accuracy_holdout"):
         if getattr(blocks[0], name) is not None:
             columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
     return pd.DataFrame(columns)
+
+
+def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], found: Minima) -> pd.DataFrame:
+    """One row per distinct bottom, in the order of their losses; `share` is of all restarts, with Wilson's interval."""
+    theta = np.concatenate([block.polished.theta.numpy() for block in blocks])
+    signature = _column(blocks, lambda block: block.signature)
+    loss = _column(blocks, lambda block: block.polished.loss)
+    eigenvalues = evidence["eigenvalues"][found.representative]
+    whole = eigenvalues.shape[1] == theta.shape[1]
+    low, high = counting.wilson(found.count, len(theta))
+    return pd.DataFrame(
+        {
+            "minimum": np.arange(len(found.count)),
+            "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND)),
+            "loss": loss[found.representative],
+            "count": found.count,
+            "share": found.count / len(theta),
+            "share_low": low,
+            "share_high": high,
+            "lambda_min": eigenvalues[:, 0],
+            "lambda_max": eigenvalues[:, -1],
+            "trace": eigenvalues.sum(1) if whole else np.nan,
+            "parameter_norm": np.linalg.norm(theta[found.representative], axis=1),
+            "looseness": found.looseness,
+            "restart": found.representative,
+            "parameters": list(theta[found.representative]),
+            "signature": list(signature[found.representative]),
+        }
+    )
 
 
 def curves_table(blocks: list[Block], curves_max: int) -> pd.DataFrame:
@@ -94,7 +161,7 @@ def parameters(blocks: list[Block]) -> dict[str, npt.NDArray[np.floating]]:
     """The starts and the ends of all restarts, `[restart, parameter]` each."""
     return {
         "initial": np.concatenate([block.starts.numpy() for block in blocks]),
-        "final": np.concatenate([block.solution.theta.numpy() for block in blocks]),
+        "final": np.concatenate([block.polished.theta.numpy() for block in blocks]),
     }
 
 

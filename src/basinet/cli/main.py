@@ -9,7 +9,7 @@ import sys
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import basinet
 from basinet.errors import ConfigError
@@ -32,31 +32,68 @@ _progress: SweepProgress | None = None
 def main() -> None:
     """The console script."""
     try:
-        sys.exit(_main(sys.argv[1:]))
+        code = _main(sys.argv[1:])
     except ConfigError as error:
-        sys.exit(f"basinet: {error}")
+        print(f"basinet: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:
-        sys.exit("basinet: interrupted")
+        print("basinet: interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)
 
 
 def _main(raw: list[str]) -> int:
     if "--version" in raw:
         print(f"basinet {basinet.__version__}")
         return 0
+    arguments = _parsed(raw)
+    # Hydra's own reading of the command line wants the flags before the settings.
+    flags = [word for word in raw if word not in arguments.overrides]
+    if arguments.shell_completion:
+        _check_completion(arguments.overrides)
+    elif arguments.help or arguments.hydra_help or arguments.info or arguments.cfg:
+        from basinet.cli.plan import check
+
+        check(arguments)
+    else:
+        from basinet.cli.plan import plan
+
+        return _execute(plan(arguments, flags))
+    sys.argv[1:] = [*flags, *arguments.overrides]
+    return _launch()
+
+
+def _parsed(raw: list[str]) -> Namespace:
+    """The command line as Hydra's own parser reads it, flags and settings in any order."""
     from hydra._internal.utils import get_args_parser
 
-    arguments = get_args_parser().parse_args(raw)
-    if arguments.help or arguments.hydra_help or arguments.info or arguments.cfg or arguments.shell_completion:
-        _launch()
-        return 0
-    return _run(arguments, raw)
+    parser = get_args_parser()
+    parser.error = _refuse
+    arguments: Namespace = parser.parse_intermixed_args(raw)
+    for flag in ("config_name", "config_path", "experimental_rerun"):
+        if getattr(arguments, flag) is not None:
+            _refuse(f"--{flag.replace('_', '-')} is Hydra's; studies of your own are found with --config-dir")
+    modes = {"--run": arguments.run, "-m": arguments.multirun, "--cfg": arguments.cfg, "--info": arguments.info}
+    chosen = [flag for flag, value in modes.items() if value]
+    if len(chosen) > 1:
+        _refuse(f"{chosen[0]} and {chosen[1]} do not go together")
+    for flag in ("resolve", "package"):
+        if getattr(arguments, flag) and not (arguments.cfg or arguments.help):
+            _refuse(f"--{flag} belongs to --cfg")
+    return arguments
 
 
-def _run(arguments: Namespace, raw: list[str]) -> int:
-    from basinet.cli.plan import plan
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message} (settings are written key=value; see basinet --help)")
 
-    planned = plan(arguments, raw)
-    return _execute(planned)
+
+def _check_completion(settings: list[str]) -> None:
+    """Raise `ConfigError` for what Hydra's shell completion would answer with a traceback."""
+    verb, _, shell = settings[0].partition("=") if len(settings) == 1 else ("", "", "")
+    if verb not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
+        raise ConfigError('--shell-completion: write eval "$(basinet --shell-completion install=bash)", or zsh or fish')
+    if verb == "query" and "COMP_LINE" not in os.environ:
+        raise ConfigError("--shell-completion: query is for the shell itself, which sets COMP_LINE")
 
 
 def _execute(planned: Plan) -> int:

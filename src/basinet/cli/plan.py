@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from basinet.defaults import GROUPS, conf_directory
 from basinet.errors import ConfigError, require, unknown
@@ -24,6 +29,9 @@ from basinet.errors import ConfigError, require, unknown
 if TYPE_CHECKING:
     from basinet.study import Study
     from basinet.sweep import TrackingSettings
+
+_CHOOSABLE = (*GROUPS, "experiment")
+_LONGEST = 3500  # characters of a setting: with these a condition's settings fit a tag of the tracking store
 
 
 @dataclass(frozen=True)
@@ -59,102 +67,136 @@ def _explained(key: str, groups: Sequence[str], studies: Sequence[Study]) -> boo
     return False
 
 
-def plan(arguments: Namespace, raw: Sequence[str]) -> Plan:
+def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
     """The plan of a parsed command line.
 
     Args:
         arguments: what Hydra's own parser made of it.
-        raw: the command line itself.
+        flags: the part of the command line that is not settings.
 
     Raises:
         ConfigError: for the first thing that is wrong with any of the conditions.
     """
-    extra = [] if arguments.config_dir is None else [_search_path(arguments.config_dir)]
-    with _hydra():
-        overrides, replaced = _parsed([*extra, *arguments.overrides])
-        master = _composed([override for override in overrides if not override.is_sweep_override()])
-        is_sweep = bool(arguments.multirun) or OmegaConf.select(master, "hydra.mode") is not None
-        is_sweep = is_sweep and str(OmegaConf.select(master, "hydra.mode") or "MULTIRUN").endswith("MULTIRUN")
-        swept = [override for override in overrides if override.is_sweep_override()]
-        if swept and not is_sweep:
-            raise ConfigError(f"{swept[0].input_line}: several values need -m (a sweep)")
-        if any(override.key_or_group == "experiment" for override in swept):
+    with _hydra(arguments.config_dir):
+        overrides = _parsed(arguments.overrides)
+        if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in overrides):
             raise ConfigError("experiment: one study at a time; its own sweep would be ignored")
-        configs = list(_conditions(master, overrides)) if is_sweep else [master]
-    return _checked(configs, is_sweep, [replaced.get(argument, argument) for argument in raw])
+        master = _compose(_lines(override for override in overrides if not override.is_sweep_override()))
+        is_sweep = bool(arguments.multirun) or str(master.hydra.mode).endswith("MULTIRUN")
+        _check_hydra(master, is_sweep)
+        _check_sweeping(master, overrides, is_sweep)
+        own = _study_sweep(master, overrides) if is_sweep else []
+        configs = list(_conditions(own, overrides)) if is_sweep else [master]
+        swept = _lines(override for override in (*own, *overrides) if override.is_sweep_override())
+    return _checked(configs, swept, is_sweep, [*flags, *_repeated(master, own, overrides)])
+
+
+def check(arguments: Namespace) -> None:
+    """Raise `ConfigError` if Hydra could not show the configuration that a command line asks to see."""
+    with _hydra(arguments.config_dir):
+        overrides = _parsed(arguments.overrides)
+        for override in overrides:
+            if override.is_sweep_override():
+                raise ConfigError(f"{override.input_line}: only one condition can be shown; give one value")
+        _compose(_lines(overrides))
 
 
 @contextmanager
-def _hydra() -> Iterator[None]:
-    """Hydra's configuration of this program, with its errors turned into one line each."""
+def _hydra(folder: str | None) -> Iterator[None]:
+    """Hydra with the configuration of this program, and with the groups and studies of the user's `--config-dir`."""
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(conf_directory()))
+    if folder is not None:
+        path = _checked_folder(folder)
+        search_path.prepend("command-line", f"file://{path}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_directory()), job_name="basinet"):
+    Hydra.create_main_hydra2(task_name="basinet", config_search_path=search_path)
+    try:
         yield
+    finally:
+        GlobalHydra.instance().clear()
 
 
-def _search_path(folder: str) -> str:
+def _checked_folder(folder: str) -> Path:
     path = Path(folder).absolute()
     require(path.is_dir(), f"--config-dir {folder}: no such folder")
-    return f"hydra.searchpath=[file://{path}]"
+    for group in _CHOOSABLE:
+        for file in sorted((path / group).glob("*.yaml")):
+            builtin = conf_directory() / group / file.name
+            taken = builtin.is_file() and not builtin.samefile(file)
+            require(not taken, f"{file}: basinet has {group}={file.stem} itself, which would be used; rename yours")
+    return path
 
 
-def _parsed(lines: Sequence[str]) -> tuple[list[Override], dict[str, str]]:
-    """The overrides, and which arguments were replaced by what.
+def _parsed(lines: Sequence[str]) -> list[Override]:
+    """The command line's settings as overrides, each checked by itself.
 
     A glob over a group leaves out members that need a setting nobody gave (`init=given` without `init.path`).
     """
-    loader = GlobalHydra.instance().config_loader()
-    parser = OverridesParser.create(config_loader=loader)
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     given = {line.split("=", 1)[0].lstrip("+~") for line in lines}
-    replaced = {}
-    for line in lines:
-        key, _, value = line.partition("=")
-        if key in GROUPS and value == "glob(*)":
-            incomplete = [name for name in loader.get_group_options(key) if not _needs(key, name) <= given]
-            if incomplete:
-                replaced[line] = f"{key}=glob(*,exclude=[{','.join(incomplete)}])"
-    overrides = []
-    for line in lines:
-        try:
-            (override,) = parser.parse_overrides([replaced.get(line, line)])
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(f"'{line}' is not a setting of the form key=value") from error
-        _check_choices(override)
-        overrides.append(override)
-    return overrides, replaced
+    return [_without_incomplete(_override(parser, line), given, parser) for line in lines]
 
 
-def _needs(group: str, name: str) -> set[str]:
-    """The settings of a member that have no default."""
-    from basinet.defaults import complete
-
-    settings = complete({group: name})[group]
-    return {f"{group}.{key}" for key, value in settings.items() if value == "???"}
+def _override(parser: OverridesParser, line: str) -> Override:
+    key, equals, value = line.partition("=")
+    try:
+        (override,) = parser.parse_overrides([line])
+    except Exception as error:  # Hydra raises what it likes
+        if equals and key:
+            raise ConfigError(f"{key}: cannot read {value}; put special characters in quotes twice, '\"…\"'") from error
+        raise ConfigError(f"'{line}' is not a setting of the form key=value") from error
+    group, _, field = override.key_or_group.partition(".")
+    if override.is_delete() and group != "hydra":
+        raise ConfigError(f"{line}: a setting cannot be taken away; leave it out for the default")
+    if override.key_or_group in _CHOOSABLE and (override.is_add() or override.is_force_add()):
+        raise ConfigError(f"{line}: write it without the +")
+    if group in GROUPS and field == "name":
+        raise ConfigError(f"{line}: choose with {group}={value}")
+    if override.is_sweep_override() and group in ("restarts", "tracking", "hydra", "hydra/launcher", "hydra/sweeper"):
+        raise ConfigError(f"{line}: {group} cannot be swept; it is the same for all conditions of a sweep")
+    _check_choices(override)
+    return override
 
 
 def _check_choices(override: Override) -> None:
     """Raise `ConfigError` if an override chooses a member that a config group does not have."""
-    loader = GlobalHydra.instance().config_loader()
     group = override.key_or_group
-    if group not in (*GROUPS, "experiment") or override.is_delete():
+    options = GlobalHydra.instance().config_loader().get_group_options(group)
+    if not options or override.is_delete():
         return
-    options = loader.get_group_options(group)
     values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     require(len(values) > 0, f"{override.input_line}: matches nothing; choose from {', '.join(options)}")
     for value in values:
-        if value is not None and str(value) not in options:
-            raise unknown(group, value, options)
+        if str(value) not in options:
+            raise unknown(group, "null" if value is None else value, options)
 
 
-def _composed(overrides: Sequence[Override]) -> DictConfig:
-    lines = [override.input_line for override in overrides if override.input_line is not None]
-    return _compose(lines)
+def _without_incomplete(override: Override, given: set[str], parser: OverridesParser) -> Override:
+    """A glob over a group as the list of its members, but for those that need a setting that is not `given`."""
+    group = override.key_or_group
+    if group not in GROUPS or not isinstance(override.value(), Glob):
+        return override
+    names = [str(name) for name in override.sweep_iterator()]
+    complete = [name for name in names if _needs(group, name) <= given]
+    (listed,) = parser.parse_overrides([f"{group}={','.join(complete or names)}"])
+    return listed
+
+
+def _needs(group: str, name: str) -> set[str]:
+    """The settings of a member that have no default."""
+    config = _compose([f"{group}={name}"])
+    return {f"{group}.{key}" for key in config[group] if OmegaConf.is_missing(config[group], key)}
+
+
+def _lines(overrides: Iterable[Override]) -> list[str]:
+    return [override.input_line for override in overrides if override.input_line is not None]
 
 
 def _compose(lines: Sequence[str]) -> DictConfig:
     try:
         config: DictConfig = compose("config", overrides=list(lines), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:  # Hydra raises what it likes
         raise _translated(error, lines) from error
     return config
 
@@ -165,60 +207,136 @@ def _translated(error: Exception, lines: Sequence[str]) -> ConfigError:
         key = line.partition("=")[0].lstrip("+~").partition("@")[0]
         if f"Could not override '{key}'" in str(error):
             rest = [other for other in lines if other != line]
-            return unknown("setting", key, [*_leaves(_compose(rest)), *GROUPS, "experiment"])
-    return ConfigError(" ".join(str(error).split()))
+            return unknown("setting", key, [*_leaves(_compose(rest)), *_CHOOSABLE])
+    return ConfigError(_one_line(error))
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).partition("Config search path")[0]
+    if isinstance(error, OmegaConfBaseException):  # the lines below the first one say where in Hydra it was
+        text = text.partition("\n")[0]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        text = f"{text}: {_one_line(error.__cause__)}"
+    return " ".join(text.split())
 
 
 def _leaves(config: DictConfig) -> list[str]:
-    """The dotted keys of all settings."""
+    """The dotted keys of all settings, Hydra's too; the names that groups bear are not to be set."""
 
-    def walk(node: Any, prefix: str) -> Iterator[str]:
+    def walk(node: Mapping[str, Any], prefix: str) -> Iterator[str]:
         for key, value in node.items():
-            if prefix or key != "hydra":
+            if key != "name" or prefix == "hydra.job.":
                 yield f"{prefix}{key}"
                 if isinstance(value, dict):
                     yield from walk(value, f"{prefix}{key}.")
 
-    return list(walk(OmegaConf.to_container(config, resolve=False), ""))
+    container = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(container, dict)
+    return list(walk({str(key): value for key, value in container.items()}, ""))
 
 
-def _conditions(master: DictConfig, overrides: Sequence[Override]) -> Iterator[DictConfig]:
-    """The configuration of every condition of a sweep: a study's own sweep first, then the command line's."""
-    params = OmegaConf.select(master, "hydra.sweeper.params") or {}
-    loader = GlobalHydra.instance().config_loader()
-    parser = OverridesParser.create(config_loader=loader)
-    mine = [override for override in overrides if override.key_or_group != "hydra.searchpath"]
-    search = [str(o.input_line) for o in overrides if o.key_or_group == "hydra.searchpath"]
+def _check_hydra(config: DictConfig, is_sweep: bool) -> None:
+    """Raise `ConfigError` for settings of Hydra's own that would fail only after the store has been made."""
+    for name in ("launcher", "sweeper"):
+        chosen = config.hydra[name]
+        right = OmegaConf.is_dict(chosen) and "_target_" in chosen
+        require(right, f"hydra.{name}={chosen}: choose with hydra/{name}=…, its settings are hydra.{name}.key")
+    sweeper = BasicSweeper.__name__
+    require(
+        str(config.hydra.sweeper["_target_"]).endswith(f".{sweeper}"),
+        "hydra/sweeper: only basic, whose conditions are known and checked before the first one starts",
+    )
+    require(not config.hydra.job.chdir, "hydra.job.chdir=true: paths of tables and starts would change their meaning")
+    key = "hydra.sweep.dir" if is_sweep else "hydra.run.dir"
     try:
-        own = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"hydra.sweeper.params of the study: {' '.join(str(error).split())}") from error
-    for override in own:
-        _check_choices(override)
-    for batch in BasicSweeper.split_arguments([*own, *mine], None):
+        folder = Path(str(OmegaConf.select(config, key))).absolute()
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}: {_one_line(error)}") from error
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    writable = existing.is_dir() and os.access(existing, os.W_OK)
+    require(writable, f"{key}={folder}: cannot be made, {existing} is not a folder that can be written to")
+
+
+def _check_sweeping(master: DictConfig, overrides: Sequence[Override], is_sweep: bool) -> None:
+    """Raise `ConfigError` if there are values to sweep over in a command that does not sweep."""
+    if is_sweep:
+        return
+    for override in overrides:
+        require(not override.is_sweep_override(), f"{override.input_line}: several values need -m (a sweep)")
+    ignored = master.hydra.sweeper.params and master.hydra.mode is None
+    require(not ignored, "the study has hydra.sweeper.params: give -m, or write hydra.mode: MULTIRUN into it")
+
+
+def _study_sweep(master: DictConfig, overrides: Sequence[Override]) -> list[Override]:
+    """What a study sweeps over by itself, unless the command line says otherwise."""
+    params = master.hydra.sweeper.params or {}
+    mine = {override.key_or_group for override in overrides}
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    try:
+        lines = {str(key): f"{key}={value}" for key, value in params.items()}
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"hydra.sweeper.params: {_one_line(error)}") from error
+    require("experiment" not in lines, "hydra.sweeper.params: a study cannot sweep over studies")
+    own = [_override(parser, line) for key, line in lines.items() if key not in mine]
+    given = mine | lines.keys()
+    return [_without_incomplete(override, given, parser) for override in own]
+
+
+def _conditions(own: Sequence[Override], overrides: Sequence[Override]) -> Iterator[DictConfig]:
+    """The configuration of every condition of a sweep: a study's own sweep first, then the command line's."""
+    try:
+        batches = BasicSweeper.split_arguments([*own, *overrides], None)
+    except Exception as error:  # of a kind of sweep that Hydra's own sweeper does not know
+        raise ConfigError(_one_line(error)) from error
+    for batch in batches:
         for lines in batch:
-            yield _compose([*search, *lines])
+            yield _compose(lines)
 
 
-def _checked(configs: Sequence[DictConfig], is_sweep: bool, arguments: list[str]) -> Plan:
+def _repeated(master: DictConfig, own: Sequence[Override], overrides: Sequence[Override]) -> list[str]:
+    """The settings that Hydra, which reads everything again, has to see to arrive at the same conditions."""
+    written = {f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()}
+    return [*(line for line in _lines(own) if line not in written), *_lines(overrides)]
+
+
+def _checked(configs: Sequence[DictConfig], swept: Sequence[str], is_sweep: bool, arguments: list[str]) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
     from basinet.study import Study
     from basinet.sweep import TrackingSettings
 
     plain = [settings_of(config) for config in configs]
     require(len(plain) > 0, "this sweep has no conditions")
-    tracking = TrackingSettings.from_config(plain[0].pop("tracking"))
-    for settings in plain[1:]:
-        require(TrackingSettings.from_config(settings.pop("tracking")) == tracking, "tracking.*: cannot be swept")
-    studies = [Study.from_config(settings) for settings in plain]
-    restarts = {study.restarts for study in studies}
-    require(len(restarts) == 1, "restarts: cannot be swept; it is the same for all conditions of a sweep")
+    tracking = TrackingSettings.from_config(plain[0]["tracking"])
+    studies = [Study.from_config({k: v for k, v in settings.items() if k != "tracking"}) for settings in plain]
+    for study in studies:
+        _check_storable(study.settings, "")
+    _check_different(studies, swept)
     chosen = configs[0].hydra.runtime.choices.get("experiment")
-    name = tracking.experiment or chosen or "basinet"
-    require(
-        name == name.strip() and 0 < len(name) <= 250, f"tracking.experiment='{name}': not a name for an experiment"
-    )
+    name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
+    proper = name == name.strip() and name.isprintable() and 0 < len(name) <= 250
+    require(proper, f"tracking.experiment='{name}': must be 1 to 250 printable characters, no blanks around them")
     return Plan(studies, tracking, name, is_sweep, arguments)
+
+
+def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:
+    """Raise `ConfigError` for numbers and lists that a tracking store would not give back."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            _check_storable(value, f"{prefix}{key}.")
+        entries = value if isinstance(value, list | tuple) else [value]
+        finite = all(math.isfinite(entry) for entry in entries if isinstance(entry, float))
+        require(finite, f"{prefix}{key}={value}: must be finite")
+        length = len(json.dumps(value, default=str))
+        require(length <= _LONGEST, f"{prefix}{key}: {length:,} characters, a setting has at most {_LONGEST:,}")
+
+
+def _check_different(studies: Sequence[Study], swept: Sequence[str]) -> None:
+    """Raise `ConfigError` if two conditions of a sweep are the same: only one of them could be loaded."""
+    seen: dict[str, int] = {}
+    for number, study in enumerate(studies, 1):
+        key = json.dumps(study.columns, sort_keys=True, default=str)
+        same = seen.setdefault(key, number)
+        require(same == number, f"{' '.join(swept)}: conditions {same} and {number} of this sweep are the same")
 
 
 def settings_of(config: DictConfig) -> dict[str, Any]:
@@ -226,8 +344,10 @@ def settings_of(config: DictConfig) -> dict[str, Any]:
     visible = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
         container = OmegaConf.to_container(visible, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key} is missing: give it as {error.full_key}=…") from error
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
-        raise ConfigError(f"{key} is missing: give it as {key}=…" if key else " ".join(str(error).split())) from error
+        raise ConfigError(f"{error.full_key}: {_one_line(error)}") from error
     assert isinstance(container, dict)
+    require("experiment" not in container, "a study needs the line '# @package _global_' at its top")
     return {str(key): value for key, value in container.items()}

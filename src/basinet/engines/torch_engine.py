@@ -85,13 +85,13 @@ class _Standing(NamedTuple):
         loss, gradient = chunk.loss_and_gradient(theta)
         norm = (gradient * gradient).sum(1).sqrt_()
         running = self.status == Status.RUNNING
-        lost = running & ~(torch.isfinite(norm) & torch.isfinite(loss))
+        lost = running & (torch.isfinite(norm) & torch.isfinite(loss)).logical_not()
         arrived = running & (norm <= tolerance)
         status = torch.where(arrived, int(Status.ARRIVED), self.status)
         status = torch.where(lost, int(Status.DIVERGED), status)
         return _Standing(
             torch.where(running.unsqueeze(1), theta, self.theta),
-            status.to(torch.int8),
+            status,
             torch.where(running, step, self.steps),
             torch.where(running, loss, self.loss),
             torch.where(running, norm, self.gradient_norm),

@@ -44,8 +44,10 @@ def single_threaded_operations() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
+def _padded(matrix: Tensor, multiple: int) -> Tensor:
+    """A copy with columns of zeros up to a whole multiple of them, rows contiguous."""
+    missing = -matrix.shape[1] % multiple
+    return torch.cat([matrix, matrix.new_zeros(matrix.shape[0], missing)], 1)
 
 
 class Layout(Protocol):
@@ -91,13 +93,10 @@ class Lanes:
         return max(_LANES, lanes // _LANES * _LANES)
 
     def hold(self, theta: Tensor) -> Tensor:
-        lanes = _round_up(theta.shape[0], _LANES)
-        held = theta.new_zeros(theta.shape[1], lanes).t()
-        held.narrow(0, 0, theta.shape[0]).copy_(theta)
-        return held
+        return _padded(theta.t(), _LANES).t()
 
     def hold_samples(self, samples: Tensor, restarts: int) -> Tensor:
-        return samples.unsqueeze(-1).expand(-1, -1, restarts).contiguous().movedim(-1, 0)
+        return samples.unsqueeze(-1).repeat(1, 1, restarts).movedim(-1, 0)
 
     def affine(self, layer: Layer, a: Tensor) -> Tensor:
         weight, bias = layer
@@ -134,16 +133,12 @@ class Products:
         return max(2, _ELEMENTS["products"] // (max(network.widths) * samples))
 
     def hold(self, theta: Tensor) -> Tensor:
-        restarts, size = theta.shape
-        held = theta.new_zeros(max(restarts, 2), _round_up(size, _ALIGNMENT // theta.element_size()))
-        held.narrow(0, 0, restarts).narrow(1, 0, size).copy_(theta)
-        return held
+        held = _padded(theta, _ALIGNMENT // theta.element_size())
+        return torch.cat([held, torch.zeros_like(held)]) if held.shape[0] == 1 else held
 
     def hold_samples(self, samples: Tensor, restarts: int) -> Tensor:
-        padded = _round_up(samples.shape[1], _ALIGNMENT // samples.element_size())
-        held = samples.new_zeros(1, samples.shape[0], padded)
-        held.select(0, 0).narrow(1, 0, samples.shape[1]).copy_(samples)
-        return held.expand(restarts, -1, -1)
+        held = _padded(samples, _ALIGNMENT // samples.element_size())
+        return held.unsqueeze(0).expand(restarts, -1, -1)
 
     def affine(self, layer: Layer, a: Tensor) -> Tensor:
         if layer.bias is None:

@@ -14,8 +14,13 @@ from basinet.mlp import curvature
 from basinet.mlp.backprop import Forward, backward, forward
 from basinet.mlp.layouts import Layout, layout_for, single_threaded_operations
 from basinet.mlp.network import Network
+from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.losses import LOSSES, Loss
 from basinet.protocols import Problem
+from basinet.streams import Purpose, normal, uniform
+
+_PROBES = 64  # inputs at which functions are compared
+_PROJECTIONS = 8  # of the answers: more would not tell more
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,10 @@ class EmpiricalRisk:
                 layer.bias.fill_(self.l2_biases)
         return coefficients
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> EmpiricalRisk:
+        """The same objective elsewhere, or in another precision."""
+        return replace(self, inputs=self.inputs.to(device, dtype), targets=self.targets.to(device, dtype))
+
     def chunk(self, restarts: int) -> RiskChunk:
         """The objective laid out for a chunk of that many restarts."""
         held = self.layout.hold(self.inputs.new_zeros(restarts, self.size))
@@ -120,8 +129,33 @@ class EmpiricalRisk:
                 output = chunk.forward(chunk.hold(part)).output
                 if self.loss_function.output == "identity":
                     output = torch.softmax(output, 1)
-                answers.append(output.narrow(0, 0, part.shape[0]).narrow(2, 0, self.samples).contiguous())
+                answers.append(output.narrow(0, 0, part.shape[0]).narrow(2, 0, self.samples))
         return torch.cat(answers)
+
+    def signature(self, theta: Tensor) -> Tensor:
+        """What the network does, in 16 numbers `[restart, 16]`: equal for parameters that a symmetry relates.
+
+        Eight fixed random projections of its answers to the samples, and eight of its answers to 64 probe inputs in a
+        box twice as large as the data, which tell apart functions that agree on the samples.
+        """
+        on_data = self._projected(theta, self.inputs)
+        return torch.cat([on_data, self._projected(theta, self._probe_inputs)], 1)
+
+    def _projected(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        targets = inputs.new_zeros(self.targets.shape[0], inputs.shape[1])
+        probed = EmpiricalRisk(self.network, inputs, targets, self.loss_name)
+        entries = targets.numel()
+        draws = normal(0, range(_PROJECTIONS), entries, Purpose.PROBES)
+        coefficients = torch.from_numpy(draws).to(theta) / entries**0.5  # [projection, output · sample]
+        parts = [probed.outputs(part).flatten(1) @ coefficients.T for part in theta.split(self.chunk_size)]
+        return torch.cat(parts)
+
+    @cached_property
+    def _probe_inputs(self) -> Tensor:
+        features = self.inputs.shape[0]
+        low, high = self.inputs.amin(1, keepdim=True), self.inputs.amax(1, keepdim=True)
+        draws = torch.from_numpy(uniform(0, range(_PROBES), features, Purpose.PROBES)).to(self.inputs).T
+        return (low + high) / 2 + (high - low + (high == low)) * (2 * draws - 1)
 
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         """The Hessian's product with one direction per restart, `[restart, parameter]` (`basinet.mlp.curvature`)."""
@@ -130,6 +164,36 @@ class EmpiricalRisk:
     def hessian(self, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]` (`basinet.mlp.curvature`)."""
         return curvature.hessian(self._mean_loss, theta)
+
+    @cached_property
+    def symmetry(self) -> SymmetryGroup:
+        """Which changes of the parameters leave f as it is."""
+        return SymmetryGroup(self.trained_network, self.l2_weights, self.l2_biases)
+
+    @cached_property
+    def scale(self) -> float:
+        """What counts as a large value of f: the loss of an answer that is zero everywhere."""
+        zero = torch.zeros_like(self.targets).unsqueeze(0)
+        value = float(self.loss_function.value(zero, self.targets.unsqueeze(0)).sum() / self.samples)
+        return value if value > 0 else 1.0
+
+    @property
+    def coercive(self) -> bool:
+        """Whether every parameter is penalised, so that no bottom is at infinity."""
+        return self.l2_weights > 0 and (self.l2_biases > 0 or not self.network.bias)
+
+    def explained_zeros(self, theta: Tensor) -> Tensor:
+        """How many zeros of the Hessian its continuous symmetries account for, `[restart]` int64."""
+        return self.symmetry.explained_zeros(theta)
+
+    def kink_distance(self, theta: Tensor) -> Tensor:
+        """The smallest |z| over all ReLU units and samples, `[restart]`; inf without ReLU units."""
+        if not any(activation.name == "relu" for activation in self.trained_network.activations):
+            return theta.new_full((theta.shape[0],), torch.inf)
+        nearest = []
+        for chunk, part in self._chunks(theta):
+            nearest.append(chunk.kink_distance(chunk.hold(part)).narrow(0, 0, part.shape[0]))
+        return torch.cat(nearest)
 
     @cached_property
     def _mean_loss(self) -> curvature.MeanLoss:
@@ -165,7 +229,9 @@ class RiskChunk:
         return self.risk.layout.hold(theta)
 
     def release(self, held: Tensor) -> Tensor:
-        return held.narrow(0, 0, self.restarts).narrow(1, 0, self.risk.size).contiguous()
+        return (
+            held.narrow(0, 0, self.restarts).narrow(1, 0, self.risk.size).clone(memory_format=torch.contiguous_format)
+        )
 
     def batch(self, samples: Tensor) -> RiskChunk:
         inputs = self.risk.inputs.index_select(1, samples)
@@ -175,6 +241,17 @@ class RiskChunk:
     def forward(self, held: Tensor) -> Forward:
         """The forward pass; outputs `[restart', output, sample']`."""
         return forward(self.risk.trained_network, self.risk.layout, held, self._inputs)
+
+    def kink_distance(self, held: Tensor) -> Tensor:
+        """The smallest |z| over all ReLU units and samples, `[restart']`."""
+        network, layout, samples = self.risk.trained_network, self.risk.layout, self.risk.samples
+        inputs = self.forward(held).inputs
+        distances = [
+            layout.affine(layer, a).narrow(2, 0, samples).abs().amin((1, 2))
+            for layer, a, activation in zip(network.layers(held), inputs, network.activations, strict=True)
+            if activation.name == "relu"
+        ]
+        return torch.stack(distances).amin(0)
 
     def gradient(self, held: Tensor) -> Tensor:
         return self._backward(held, self.forward(held))

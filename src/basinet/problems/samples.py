@@ -43,6 +43,8 @@ class ProblemFamily(Protocol):
 def split(samples: Samples, holdout: float, seed: int) -> Problem:
     """The problem with a random share of the samples (`holdout`, 0 ≤ share < 1) kept for testing."""
     require(0 <= holdout < 1, f"problem.holdout={holdout:g}: must be a share, at least 0 and below 1")
+    finite = np.isfinite(samples.inputs).all() and np.isfinite(samples.targets).all()
+    require(bool(finite), "problem: all inputs and targets must be finite numbers")
     total = samples.inputs.shape[1]
     held_out = round(holdout * total)
     if holdout > 0:

@@ -110,8 +110,7 @@ def _numbers(path: str, name: str, column: pd.Series) -> Array:
         value = column.iloc[row]
         shown = repr(value) if isinstance(value, str) else str(value)
         raise ConfigError(
-            f"{path}, column '{name}', row {row + 1}: {shown} is not a finite number "
-            f"({len(bad)} of {len(values)} rows)"
+            f"{path}, column '{name}', row {row + 1}: {shown} is not a finite number ({len(bad)} of {len(values)} rows)"
         )
     return values
 

@@ -1,0 +1,194 @@
+"""Polishing: from where a descent ended to the bottom itself, by Newton steps in a trust region, within the basin."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from basinet.errors import require
+from basinet.protocols import CurvedObjective
+
+_GRADIENT = 1e-12  # converged when ‖g‖ ≤ this · ‖H‖ (1 + ‖θ‖): what rounding θ changes the gradient by, and some room
+_STEP = 1e-5  # … and the Newton step has shrunk to this · (1 + ‖θ‖), which it never does on the way to infinity
+_SHIFT = 1e-10  # smallest shift of the spectrum, relative to ‖H‖: flat directions of a degenerate bottom stay still
+_SMALLEST_REGION = 1e-14  # relative to 1 + ‖θ‖: no step can be told from rounding any more
+_ROUNDING = 1e-15  # a loss that rises by less, relative to itself, has not risen
+_INVISIBLE = 1e-13  # a loss that is foretold to fall by less, relative to itself, may show anything
+_FIRST_REGION = 0.1  # of the limit: the first steps settle what still swings, the later ones may leave
+_BISECTIONS = 50  # of the shift, which then is exact enough: its range is bounded to begin with
+
+
+class Outcome(enum.IntEnum):
+    """How polishing a restart ended (int8)."""
+
+    CONVERGED = 0  # the gradient is at rounding level: theta is the polished point
+    REFUSED = 1  # the bottom is farther than the radius: theta is the descended point
+    STALLED = 2  # no step within the radius lowers the loss, or the steps were used up: theta is the descended point
+    SKIPPED = 3  # not tried: diverged, too many parameters, or polish=none
+
+
+@dataclass(frozen=True)
+class Polishing:
+    """How bottoms are sharpened and examined."""
+
+    steps: int  # Newton steps at most; 0: none
+    radius: float  # how far a restart may move, relative to 1 + ‖θ‖
+    dense_max: int  # parameters up to which Hessians are made as a whole
+    lanczos_steps: int  # beyond: Hessian-vector products for the ends of the spectrum; 0: none
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "dense_max", "lanczos_steps"):
+            require(getattr(self, name) >= 0, f"polish.{name}={getattr(self, name)}: must be 0 or more")
+        require(0 < self.radius < float("inf"), f"polish.radius={self.radius:g}: must be positive")
+
+
+@dataclass(frozen=True)
+class Polished:
+    """One row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    loss: Tensor  # [restart], f at theta
+    gradient_norm: Tensor  # [restart], ‖∇f‖ at theta
+    outcome: Tensor  # [restart] int8, an `Outcome`
+    distance: Tensor  # [restart], from the descended point to where Newton got, kept or not
+    gradient_norm_reached: Tensor  # [restart], ‖∇f‖ there
+    outward: Tensor  # [restart], -∇f·θ / (‖∇f‖ ‖θ‖) there: > 0 if following the gradient makes ‖θ‖ larger
+    outward_descended: Tensor  # [restart], the same at the descended point, where a descent may still swing
+
+
+def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Polished:
+    """Newton's method in a trust region, from each restart until its gradient is at rounding level.
+
+        p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ,      p = -(H + μ I)⁻¹ ∇f  with μ ≥ 0 and H + μ I positive definite
+
+    The shift μ comes from the eigendecomposition of H, and Δ from how well the quadratic model foretold the last step. A
+    step is taken only if it does not raise the loss. A restart whose path leads farther away than `radius` (1 + ‖θ‖)
+    is given up and keeps its descended point: that is another basin, or infinity.
+
+    Source: Moré & Sorensen (1983), *Computing a trust region step*; Nocedal & Wright (2006), chapter 4.
+
+    Args:
+        objective: in float64.
+        theta: where the descents ended, `[restart, parameter]`; rows that are not finite are skipped.
+        settings: with more parameters than `dense_max`, or without steps, all are skipped.
+    """
+    limit = settings.radius * (1 + _norm(theta))
+    state = _start(objective, theta, limit)
+    if objective.size > settings.dense_max or settings.steps == 0:
+        state = state._replace(outcome=torch.full_like(state.outcome, int(Outcome.SKIPPED)))
+    for _ in range(settings.steps):
+        active = (state.outcome == _OPEN).nonzero().squeeze(1)
+        if len(active) == 0:
+            break
+        state = state.scatter(active, _iterate(objective, state.rows(active), theta[active], limit[active]))
+    return _finished(objective, theta, state)
+
+
+_OPEN = 4
+
+
+class _State(NamedTuple):
+    theta: Tensor
+    loss: Tensor
+    gradient: Tensor
+    region: Tensor  # Δ
+    outcome: Tensor
+
+    def rows(self, index: Tensor) -> _State:
+        return _State(*(column[index] for column in self))
+
+    def scatter(self, index: Tensor, part: _State) -> _State:
+        return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
+
+
+def _start(objective: CurvedObjective, theta: Tensor, limit: Tensor) -> _State:
+    loss, gradient = objective.loss_and_gradient(theta)
+    finite = torch.isfinite(loss) & torch.isfinite(gradient).all(1) & torch.isfinite(theta).all(1)
+    outcome = torch.where(finite, _OPEN, int(Outcome.SKIPPED)).to(torch.int8)
+    return _State(theta, loss, gradient, _FIRST_REGION * limit, outcome)
+
+
+def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Tensor) -> _State:
+    """One Newton step for every restart, taken or refused."""
+    hessian = objective.hessian(state.theta)
+    step, foretold = _trust_region_step(hessian, state.gradient, state.region)
+    trial, length = state.theta + step, _norm(step)
+    loss, gradient = objective.loss_and_gradient(trial)
+    norm, reach = _norm(state.gradient), 1 + _norm(state.theta)
+    at_rest = norm <= _GRADIENT * torch.linalg.matrix_norm(hessian) * reach
+    converged = at_rest & (length <= _STEP * reach)
+
+    # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
+    invisible = (foretold <= _INVISIBLE * state.loss.abs()) & (_norm(gradient) < norm)
+    rise = torch.where(invisible, _INVISIBLE, _ROUNDING) * state.loss.abs()
+    better = (loss <= state.loss + rise) & torch.isfinite(gradient).all(1)
+    outside = _norm(trial - start) > limit
+    # Once at rest, a step is still worth taking where it lowers the gradient: Newton's squares the error.
+    take = better & ~outside & (~at_rest | (_norm(gradient) < norm))
+    exact = (state.loss - loss) / foretold.clamp(min=torch.finfo(foretold.dtype).tiny)
+    region = torch.where(better & (exact > 0.75), torch.maximum(state.region, 2 * length), state.region)
+    region = torch.where(~better | (exact < 0.1) & ~at_rest, length / 4, region)
+
+    outcome = state.outcome.to(torch.int64)
+    outcome = torch.where(region <= _SMALLEST_REGION * reach, int(Outcome.STALLED), outcome)
+    outcome = torch.where(better & outside, int(Outcome.REFUSED), outcome)
+    outcome = torch.where(converged, int(Outcome.CONVERGED), outcome)
+    return _State(
+        torch.where(take.unsqueeze(1), trial, state.theta),
+        torch.where(take, loss, state.loss),
+        torch.where(take.unsqueeze(1), gradient, state.gradient),
+        region,
+        outcome.to(torch.int8),
+    )
+
+
+def _trust_region_step(hessian: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """The step p `[restart, parameter]`, and by how much the quadratic model falls along it, `[restart]`."""
+    eigenvalues, vectors = torch.linalg.eigh(hessian)
+    along = (vectors * gradient.unsqueeze(2)).sum(1)  # ∇f in the eigenbasis
+    size = eigenvalues.abs().amax(1)
+    tiny = torch.finfo(size.dtype).tiny
+    low = torch.maximum(_SHIFT * size, _SHIFT * size - eigenvalues[:, 0]).clamp(min=tiny)
+    high = torch.maximum(low, _norm(gradient) / region.clamp(min=tiny) - eigenvalues[:, 0])  # there, ‖p‖ ≤ Δ
+    high = torch.maximum(high, low)
+    too_long = _norm(along / (eigenvalues + low.unsqueeze(1))) > region
+    for _ in range(_BISECTIONS if bool(too_long.any()) else 0):
+        middle = (low * high).sqrt()
+        longer = _norm(along / (eigenvalues + middle.unsqueeze(1))) > region
+        low, high = torch.where(longer, middle, low), torch.where(longer, high, middle)
+    shift = torch.where(too_long, high, low)
+    parts = -along / (eigenvalues + shift.unsqueeze(1))
+    foretold = -(along * parts + 0.5 * eigenvalues * parts * parts).sum(1)
+    return (vectors * parts.unsqueeze(1)).sum(2), foretold
+
+
+def _finished(objective: CurvedObjective, start: Tensor, state: _State) -> Polished:
+    """Restarts that did not converge keep their descended point."""
+    outcome = torch.where(state.outcome == _OPEN, int(Outcome.STALLED), state.outcome.to(torch.int64))
+    converged = outcome == Outcome.CONVERGED
+    loss, gradient = objective.loss_and_gradient(start)
+    return Polished(
+        theta=torch.where(converged.unsqueeze(1), state.theta, start),
+        loss=torch.where(converged, state.loss, loss),
+        gradient_norm=torch.where(converged, _norm(state.gradient), _norm(gradient)),
+        outcome=outcome.to(torch.int8),
+        distance=_norm(state.theta - start),
+        gradient_norm_reached=_norm(state.gradient),
+        outward=_outward(state.gradient, state.theta),
+        outward_descended=_outward(gradient, start),
+    )
+
+
+def _outward(gradient: Tensor, theta: Tensor) -> Tensor:
+    lengths = _norm(gradient) * _norm(theta)
+    return -(gradient * theta).sum(1) / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    """Euclidean norm of each row."""
+    result: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return result

@@ -1,0 +1,132 @@
+"""Oracles that several test files share, written without a line of the package; and how hypothesis is set up."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import hypothesis
+import pytest
+import torch
+from torch import Tensor
+
+# The same examples every time: a failure in CI is a failure at home. `--hypothesis-profile=default` explores.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+Matrix = list[list[float]]
+
+
+def _logistic(z: float) -> float:
+    return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+
+
+def _normal_density(z: float) -> float:
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def _normal_distribution(z: float) -> float:
+    return math.erfc(-z / math.sqrt(2)) / 2
+
+
+# σ and σ' of one number, from the definitions.
+SCALAR_ACTIVATIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "logistic": (_logistic, lambda z: _logistic(z) * _logistic(-z)),
+    "tanh": (math.tanh, lambda z: 1 / math.cosh(z) ** 2),
+    "relu": (lambda z: max(z, 0.0), lambda z: 1.0 if z > 0 else 0.0),
+    "softplus": (lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))), _logistic),
+    "gelu": (lambda z: z * _normal_distribution(z), lambda z: _normal_distribution(z) + z * _normal_density(z)),
+    "identity": (lambda z: z, lambda z: 1.0),
+}
+
+
+def _scalar_backpropagation(
+    x: Matrix, y: Matrix, W: Sequence[Matrix], b: Sequence[list[float]], names: Sequence[str]
+) -> tuple[float, list[Matrix], list[list[float]]]:
+    """The textbook's recursion, sample by sample and neuron by neuron, on lists of floats.
+
+    `x[feature][sample]`, `y[output][sample]`, `W[l][out][in]`, `b[l][out]`, `names[l]` the activation of layer l;
+    returns f = (1/N) Σ ½‖a_L - y‖² and the lists of ∂f/∂W_l and ∂f/∂b_l.
+    """
+    loss = 0.0
+    dW = [[[0.0 for _ in row] for row in weight] for weight in W]
+    db = [[0.0 for _ in bias] for bias in b]
+    samples = len(x[0])
+    for i in range(samples):
+        a = [[row[i] for row in x]]  # a[l][unit] is the input of layer l
+        z: list[list[float]] = []
+        for weight, bias, name in zip(W, b, names, strict=True):
+            z.append(
+                [sum(w * s for w, s in zip(row, a[-1], strict=True)) + c for row, c in zip(weight, bias, strict=True)]
+            )
+            a.append([SCALAR_ACTIVATIONS[name][0](value) for value in z[-1]])
+        errors = [a[-1][k] - y[k][i] for k in range(len(y))]
+        loss += sum(error * error for error in errors) / (2 * samples)
+        delta = [error * SCALAR_ACTIVATIONS[names[-1]][1](s) / samples for error, s in zip(errors, z[-1], strict=True)]
+        for layer in range(len(W) - 1, -1, -1):
+            for k, d in enumerate(delta):
+                db[layer][k] += d
+                for j, s in enumerate(a[layer]):
+                    dW[layer][k][j] += d * s
+            if layer > 0:
+                slope = SCALAR_ACTIVATIONS[names[layer - 1]][1]
+                delta = [
+                    sum(W[layer][k][j] * d for k, d in enumerate(delta)) * slope(z[layer - 1][j])
+                    for j in range(len(W[layer][0]))
+                ]
+    return loss, dW, db
+
+
+AUTOGRAD_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "logistic": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softplus": lambda z: torch.logaddexp(z, torch.zeros_like(z)),  # torch's own softplus is 2e-9 off beyond 20
+    "gelu": lambda z: z * (1 + torch.erf(z / math.sqrt(2))) / 2,
+    "identity": lambda z: z,
+    "softmax": lambda z: torch.log_softmax(z, 0),  # its logarithm
+}
+
+
+def _autograd_risk(
+    theta: Tensor,
+    widths: Sequence[int],
+    names: Sequence[str],
+    x: Tensor,
+    y: Tensor,
+    bias: bool = True,
+    penalties: tuple[float, float] = (0.0, 0.0),
+) -> Tensor:
+    """f of one network as an expression that autograd can differentiate.
+
+    `theta` is one vector that holds, layer by layer, the weight matrix row by row and then the bias; `names` are the
+    activations, the last one `softmax` for cross-entropy instead of the squared loss; `penalties` are the coefficients
+    of ½‖W‖² and ½‖b‖².
+    """
+    a, rest, risk = x, theta, theta.new_zeros(())
+    for (fan_in, fan_out), name in zip(itertools.pairwise(widths), names, strict=True):
+        weight, rest = rest[: fan_in * fan_out].reshape(fan_out, fan_in), rest[fan_in * fan_out :]
+        risk = risk + penalties[0] / 2 * (weight**2).sum()
+        a = weight @ a
+        if bias:
+            c, rest = rest[:fan_out], rest[fan_out:]
+            risk = risk + penalties[1] / 2 * (c**2).sum()
+            a = a + c[:, None]
+        a = AUTOGRAD_ACTIVATIONS[name](a)
+    assert len(rest) == 0
+    if names[-1] == "softmax":
+        return risk - (y * a).sum() / x.shape[1]
+    return risk + ((a - y) ** 2).sum() / (2 * x.shape[1])
+
+
+@pytest.fixture(scope="session")
+def scalar_backpropagation() -> Callable[..., tuple[float, list[Matrix], list[list[float]]]]:
+    """The textbook's recursion on plain floats, see `_scalar_backpropagation`."""
+    return _scalar_backpropagation
+
+
+@pytest.fixture(scope="session")
+def autograd_risk() -> Callable[..., Tensor]:
+    """The objective of one network as an autograd expression, see `_autograd_risk`."""
+    return _autograd_risk
