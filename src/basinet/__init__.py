@@ -9,13 +9,23 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
     from basinet.study import Findings, Study, run
-    from basinet.tracking.load import load_curves, load_parameters, load_quantiles, load_restarts, load_runs
+    from basinet.tracking.load import (
+        load_curves,
+        load_evidence,
+        load_minima,
+        load_parameters,
+        load_quantiles,
+        load_restarts,
+        load_runs,
+    )
 
 _WHERE = {
     "Study": "basinet.study",
     "run": "basinet.study",
     "Findings": "basinet.study",
     "load_runs": "basinet.tracking.load",
+    "load_minima": "basinet.tracking.load",
+    "load_evidence": "basinet.tracking.load",
     "load_restarts": "basinet.tracking.load",
     "load_curves": "basinet.tracking.load",
     "load_quantiles": "basinet.tracking.load",
@@ -30,6 +40,8 @@ __all__ = [
     "__version__",
     "forward_backward",
     "load_curves",
+    "load_evidence",
+    "load_minima",
     "load_parameters",
     "load_quantiles",
     "load_restarts",

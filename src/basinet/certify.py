@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from basinet.errors import require
-from basinet.protocols import CurvedObjective, Status
 from basinet.mlp.lanczos import extreme_eigenvalues
 from basinet.polish import Outcome, Polished, Polishing
+from basinet.protocols import CurvedObjective, Status
 from basinet.solution import Solution
-
 
 _HESSIANS = 4096  # made at a time
 

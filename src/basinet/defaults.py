@@ -52,7 +52,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key in settings:
         if key not in (*GROUPS, *top):
             raise unknown("setting", key, (*GROUPS, *top))
-    result: dict[str, Any] = {**top, **{key: value for key, value in settings.items() if key not in GROUPS}}
+    result: dict[str, Any] = {key: _like(default, settings.get(key, default)) for key, default in top.items()}
     for group, default in _default_members().items():
         given = settings.get(group, {})
         given = {"name": given} if isinstance(given, str) else given
@@ -61,5 +61,22 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         name = given.get("name", default)
         if name not in members(group):
             raise unknown(group, name, members(group))
-        result[group] = {**_read(f"{group}/{name}.yaml"), **given}
+        own = _read(f"{group}/{name}.yaml")
+        result[group] = {**own, **{key: _like(own.get(key), value) for key, value in given.items()}}
     return result
+
+
+def _like(default: Any, value: Any) -> Any:
+    """A number of the type that its default has: 1, 1.0 and "1" are one setting, so they stand in tables as one."""
+    if isinstance(default, list) and isinstance(value, list | tuple):
+        return [_like(default[0] if default else None, entry) for entry in value]
+    numbers = isinstance(default, int | float) and isinstance(value, int | float | str)
+    if not numbers or isinstance(default, bool) or isinstance(value, bool):
+        return value
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):  # not a number: whoever reads the setting will say so
+        return value
+    if isinstance(default, float):
+        return number
+    return int(number) if number.is_integer() and abs(number) < 2**53 else value

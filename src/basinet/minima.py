@@ -55,9 +55,9 @@ def distinct(
 
     Minima are merged in two steps: near in loss and in signature (invariant under every symmetry, and cheap), then
     confirmed on the parameters by their canonical forms and, where those differ, by an assignment of units. So two
-    minima that only a symmetry of the *data* relates, with the same loss to the last digit, stay two. Degenerate bottoms
-    and those at infinity are sets, every restart stops somewhere else on them: they are merged by kind, loss and the
-    answers to the samples.
+    minima that only a symmetry of the *data* relates, with the same loss to the last digit, stay two. Degenerate
+    bottoms and those at infinity are sets, every restart stops somewhere else on them: they are merged by kind, loss
+    and the answers to the samples.
 
     The cost is nearly linear in the restarts: sorting, and one assignment per distinct canonical form.
 

@@ -27,6 +27,8 @@ STYLE: dict[str, Any] = {
 }
 _POINTS_MAX = 200_000  # dots of a figure: beyond, a regular share of the sorted restarts is drawn
 _FLOOR = 1e-20  # losses below are drawn here: zero has no place on a log axis
+_TICKS_MAX = 24
+_INCHES_MAX = 60.0  # of a figure: a raster has at most 65,535 pixels a side
 
 
 def loss_fan(quantiles: pd.DataFrame, title: str) -> Figure:
@@ -42,8 +44,10 @@ def loss_fan(quantiles: pd.DataFrame, title: str) -> Figure:
         ):
             lower, upper = _drawable(quantiles[f"loss_{low}"]), _drawable(quantiles[f"loss_{high}"])
             axes.fill_between(step, lower, upper, alpha=alpha, color=COLOURS[0], lw=0, label=label)
-        axes.plot(step, _drawable(quantiles["loss_median"]), color=COLOURS[0], lw=1.6, label="median")
-        axes.set(xscale="log", yscale="log", xlabel="step", ylabel="loss f", title=title)
+        marker = "o" if len(step) == 1 else None  # one point makes no line
+        axes.plot(step, _drawable(quantiles["loss_median"]), color=COLOURS[0], lw=1.6, label="median", marker=marker)
+        axes.set(xscale="log", xlabel="step", ylabel="loss f", title=title)
+        _log_losses(axes, quantiles["loss_median"])
         axes.legend(title=f"{int(quantiles['restarts'].iloc[0])} restarts", loc="lower left")
         return figure
 
@@ -53,59 +57,90 @@ def waterfall(restarts: pd.DataFrame, title: str) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.add_subplot()
-        finite = restarts[np.isfinite(restarts["loss"])].sort_values("loss", ignore_index=True)
-        every = max(1, -(-len(finite) // _POINTS_MAX))
-        rank = np.arange(1, len(finite) + 1)
+        kept = restarts[restarts["status"] != "diverged"].sort_values("loss", ignore_index=True)
+        every = max(1, -(-len(kept) // _POINTS_MAX))
+        rank = np.arange(1, len(kept) + 1)
         for colour, status in zip(COLOURS, ("arrived", "budget"), strict=False):
-            chosen = (finite["status"] == status).to_numpy()
-            if chosen.any():
-                label = f"{status} ({chosen.sum()})"
-                x, y = rank[chosen][::every], _drawable(finite["loss"][chosen])[::every]
-                axes.plot(x, y, ".", ms=3, color=colour, label=label, rasterized=True)
-        axes.set(yscale="log", xlabel="restart, by final loss", ylabel="final loss f", title=title)
-        axes.legend(title=f"{len(finite)} of {len(restarts)} restarts finite")
+            chosen = (kept["status"] == status).to_numpy()
+            x, y = rank[chosen][::every], _drawable(kept["loss"][chosen])[::every]
+            axes.plot(x, y, ".", ms=3, color=colour, label=f"{status} ({chosen.sum()})", rasterized=True)
+        axes.set(xlabel="restart, by final loss", ylabel="final loss f", title=title)
+        _log_losses(axes, kept["loss"])
+        axes.legend(title=f"{len(restarts)} restarts, {len(restarts) - len(kept)} diverged")
         return figure
 
 
-def final_losses(restarts: pd.DataFrame, x: str, panel: str | None, title: str) -> Figure:
-    """Every restart's final loss against `x` (usually the depth), one panel per value of `panel` (usually the init).
+def final_losses(restarts: pd.DataFrame, x: str, panels: Sequence[str], title: str) -> Figure:
+    """Every restart's final loss against `x` (usually the depth), one panel per combination of `panels` (the init …).
 
-    Dots are restarts, spread sideways by their rank; the bar is the median, the thin line the quartiles.
+    Dots are restarts, spread sideways by their rank; the bar is the median, the thin line the quartiles. Diverged
+    restarts are counted in the title and not drawn.
     """
-    panels = [None] if panel is None else sorted(restarts[panel].unique(), key=str)
-    values = sorted(restarts[x].unique(), key=_sort_key)
-    columns = min(len(panels), 4)
-    rows = -(-len(panels) // columns)
-    every = max(1, -(-len(restarts) // _POINTS_MAX))
+    kept = restarts[restarts["status"] != "diverged"]
+    levels, position = _levels(restarts[x])
+    drawn = _panels(restarts, panels)
+    columns = min(len(drawn), 4)
+    rows = -(-len(drawn) // columns)
+    every = max(1, -(-len(kept) // _POINTS_MAX))
+    size = (max(1.1 + 0.5 * len(levels), 2.4) * columns + 0.6, 2.7 * rows + 0.4)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(1.1 + 0.5 * len(values), 2.4) * columns + 0.6, 2.7 * rows + 0.4))
+        figure = Figure(figsize=(min(size[0], _INCHES_MAX), min(size[1], _INCHES_MAX)))
         grid = figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
-        for axes, value in zip(grid.flat, panels, strict=False):
-            frame = restarts if panel is None else restarts[restarts[panel] == value]
-            for position, level in enumerate(values):
-                _column_of_restarts(axes, position, frame.loc[frame[x] == level, "loss"], every)
-            axes.set_title("" if panel is None else f"{panel} {value}", fontsize=9)
-            axes.set_xticks(range(len(values)), [str(level) for level in values])
-            axes.set(yscale="log", xlim=(-0.6, len(values) - 0.4))
-        for axes in grid.flat[len(panels) :]:
+        for axes, (caption, index) in zip(grid.flat, drawn.items(), strict=False):
+            losses = kept["loss"].loc[kept.index.intersection(index)]
+            for place, group in losses.groupby(position):
+                _column_of_restarts(axes, float(place), group, every)
+            axes.set_title(caption, fontsize=9)
+            ticks = range(0, len(levels), -(-len(levels) // _TICKS_MAX))
+            axes.set_xticks(ticks, [levels[index] for index in ticks])
+            axes.set(xlim=(-0.6, len(levels) - 0.4))
+        _log_losses(grid[0, 0], kept["loss"])  # the axes are shared
+        for axes in grid.flat[len(drawn) :]:
             axes.set_visible(False)
         for axes in grid[-1]:
             axes.set_xlabel(x)
         for axes in grid[:, 0]:
             axes.set_ylabel("final loss f")
         shown = "every restart" if every == 1 else f"one in {every} restarts"
-        figure.suptitle(f"{title} (n = {len(restarts):,}; {shown} drawn)", fontsize=10)
+        lost = f", {len(restarts) - len(kept):,} diverged" if len(kept) < len(restarts) else ""
+        figure.suptitle(f"{title} (n = {len(restarts):,}{lost}; {shown} drawn)", fontsize=10)
         return figure
 
 
+def _levels(values: pd.Series) -> tuple[list[str], pd.Series]:
+    """The labels of an axis in order, and where on it each restart belongs."""
+    codes, found = pd.factorize(values, use_na_sentinel=False)
+    order = sorted(range(len(found)), key=lambda code: _sort_key(found[code]))
+    return [_label(found[code]) for code in order], pd.Series(np.argsort(order)[codes], index=values.index)
+
+
+def _panels(restarts: pd.DataFrame, by: Sequence[str]) -> dict[str, pd.Index]:
+    """What stands above each panel, and the index of the restarts in it."""
+    if not by:
+        return {"": restarts.index}
+    groups = restarts.groupby(list(by), observed=True, dropna=False)
+    pairs = ((zip(by, values, strict=True), group.index) for values, group in groups)
+    return {", ".join(f"{key} {_label(value)}" for key, value in titles): index for titles, index in pairs}
+
+
+def _label(value: Any) -> str:
+    return "-" if pd.isna(value) else str(value)
+
+
+def _log_losses(axes: Any, losses: pd.Series) -> None:
+    """A log axis for losses, or, where every restart has diverged, a word about it: such an axis cannot be drawn."""
+    if np.isfinite(losses).any():
+        axes.set_yscale("log")
+    else:
+        axes.text(0.5, 0.5, "every restart diverged", ha="center", va="center", transform=axes.transAxes)
+
+
 def _column_of_restarts(axes: Any, position: float, losses: pd.Series, every: int) -> None:
-    finite = np.sort(losses[np.isfinite(losses)].to_numpy(dtype=np.float64))
-    if len(finite) == 0:
-        return
-    drawn = finite[::every]
+    ordered = np.sort(losses.to_numpy(dtype=np.float64))
+    drawn = ordered[::every]
     golden = (np.arange(len(drawn)) * 0.6180339887) % 1 - 0.5  # even sideways scatter without random numbers
     axes.plot(position + 0.7 * golden, _drawable(drawn), ".", ms=1.5, alpha=0.4, color=COLOURS[0], rasterized=True)
-    low, middle, high = _drawable(np.quantile(finite, [0.25, 0.5, 0.75]))
+    low, middle, high = _drawable(np.quantile(ordered, [0.25, 0.5, 0.75]))
     axes.plot([position, position], [low, high], color="black", lw=1)
     axes.plot([position - 0.3, position + 0.3], [middle, middle], color=COLOURS[1], lw=2)
 
@@ -120,11 +155,14 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     return paths
 
 
-def sweep_axes(varied: Sequence[str]) -> tuple[str, str | None]:
-    """What to draw on the x axis and what in panels, for a sweep over the columns `varied`."""
+def sweep_axes(varied: Sequence[str]) -> tuple[str, list[str]]:
+    """What to draw on the x axis and what in panels, for a sweep over the columns `varied`.
+
+    >>> sweep_axes(["descent", "network.depth", "init"])
+    ('network.depth', ['descent', 'init'])
+    """
     x = "network.depth" if "network.depth" in varied else next(iter(varied), "network.depth")
-    others = [column for column in varied if column != x]
-    return x, "init" if "init" in others else next(iter(others), None)
+    return x, [column for column in varied if column != x]
 
 
 def _drawable(values: Any) -> Any:

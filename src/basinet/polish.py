@@ -65,8 +65,8 @@ def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Po
 
         p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ,      p = -(H + μ I)⁻¹ ∇f  with μ ≥ 0 and H + μ I positive definite
 
-    The shift μ comes from the eigendecomposition of H, and Δ from how well the quadratic model foretold the last step. A
-    step is taken only if it does not raise the loss. A restart whose path leads farther away than `radius` (1 + ‖θ‖)
+    The shift μ comes from the eigendecomposition of H, and Δ from how well the quadratic model foretold the last step.
+    A step is taken only if it does not raise the loss. A restart whose path leads farther away than `radius` (1 + ‖θ‖)
     is given up and keeps its descended point: that is another basin, or infinity.
 
     Source: Moré & Sorensen (1983), *Computing a trust region step*; Nocedal & Wright (2006), chapter 4.

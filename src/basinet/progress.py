@@ -7,11 +7,13 @@ from types import TracebackType
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
 from basinet.spread import Summary
+from basinet.words import LEGEND, spread_cells
 
 
 class SweepProgress:
@@ -52,7 +54,9 @@ class SweepProgress:
 
     def begin(self, name: str, restarts: int) -> None:
         """A condition begins."""
-        self._current = self._bars.add_task(name, total=restarts)
+        if self._current is not None:  # the one before has failed
+            self._bars.remove_task(self._current)
+        self._current = self._bars.add_task(escape(name), total=restarts)
 
     def report(self, share: float) -> None:
         """The share of the current condition's work that is done."""
@@ -72,7 +76,8 @@ class SweepProgress:
         row = summary.spread.iloc[0]
         losses = f"best {row['loss_min']:.3g}, median {row['loss_median']:.3g} of {int(row['restarts']):,} restarts"
         self.console.print(
-            f"[dim]{self._done:>3}/{self._conditions}[/dim] {row[summary.by[0]]}: {losses}", highlight=False
+            f"[dim]{self._done:>3}/{self._conditions}[/dim] {escape(str(row[summary.by[0]]))}: {losses}",
+            highlight=False,
         )
 
 
@@ -80,15 +85,13 @@ def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
     """The spread table, as a person reads it, on standard output."""
     view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for key in by:
-        view.add_column(key)
-    for heading in ("restarts", "best loss", "25 %", "median [95 % interval]", "75 %", "worst", "arrived", "diverged"):
-        view.add_column(heading, justify="right")
-    for _, row in table.iterrows():
-        median = f"{row['loss_median']:.3g} [{row['median_low']:.3g}, {row['median_high']:.3g}]"
-        losses = [f"{row[f'loss_{name}']:.3g}" for name in ("min", "q25")]
-        tail = [f"{row[f'loss_{name}']:.3g}" for name in ("q75", "max")]
-        shares = [f"{100 * row[f'share_{name}']:.3g} %" for name in ("arrived", "diverged")]
-        cells = [str(row[key]) for key in by]
-        view.add_row(*cells, f"{int(row['restarts']):,}", *losses, median, *tail, *shares)
+        view.add_column(escape(key))
+    rows = [spread_cells(row) for _, row in table.iterrows()]
+    for heading in rows[0]:
+        view.add_column(heading, justify="left" if heading == "ended at" else "right")
+    for (_, row), cells in zip(table.iterrows(), rows, strict=True):
+        view.add_row(*(str(row[key]) for key in by), *cells.values())
     width = None if sys.stdout.isatty() else 160
-    Console(width=width).print(view)
+    console = Console(width=width, highlight=False)
+    console.print(view)
+    console.print(f"[dim]{LEGEND}[/dim]")

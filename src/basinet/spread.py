@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from basinet import counting
+
 _CONFIDENCE = 0.95
+KINDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
+"""What a restart that has not diverged can have reached."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +27,27 @@ class Summary:
 
 
 def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """One row per condition: how the final losses of its restarts are distributed.
+    """One row per condition: how the final losses of its restarts are distributed, and how many bottoms there are.
 
     Quantiles are over the restarts that have not diverged. `median_low` and `median_high` are the 95 % interval of the
-    median by order statistics (exact whatever the distribution; Conover, 1999); `share_*_low` and `_high` are Wilson's.
+    median by order statistics (exact whatever the distribution; Conover, 1999); other `_low` and `_high` are Wilson's
+    for shares, Esty's for the coverage and Chao's lower end for the number of minima (see `basinet.counting`). Counts
+    of minima are of the kind `minimum` only.
 
     Args:
-        restarts: one row per restart with `loss`, `status` and the columns `by`.
+        restarts: one row per restart with `loss status kind minimum` and the columns `by`.
         by: the columns that tell conditions apart.
 
     Returns:
-        `by`, then `restarts loss_min loss_q05 loss_q25 loss_median loss_q75 loss_q95 loss_max loss_iqr median_low
-        median_high share_arrived share_arrived_low share_arrived_high share_diverged …`; rows in the order of `by`.
+        `by`, then `restarts`, quantiles `loss_*` with `loss_iqr` and the median's interval; `share_*` of each status
+        and kind; `minima` (distinct ones found), `coverage`, `minima_low` (a lower bound for how many there are),
+        `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts in the
+        lowest minimum), `restarts_needed` (to reach it with 95 %), `best_of_10` (expected lowest loss of ten restarts).
 
-    >>> frame = pd.DataFrame({"init": ["a"] * 3, "loss": [1.0, 2.0, 4.0], "status": ["arrived", "budget", "budget"]})
-    >>> spread(frame, ["init"])[["init", "restarts", "loss_median", "share_arrived"]].round(2).values.tolist()
-    [['a', 3, 2.0, 0.33]]
+    >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
+    >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
+    >>> table[["restarts", "loss_median", "minima", "share_best"]].round(2).to_numpy().tolist()
+    [[3.0, 1.0, 2.0, 0.67]]
     """
     keys = list(by)
     groups = restarts.groupby(keys, observed=True, sort=True, dropna=False)
@@ -48,18 +57,49 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 def _spread_of(group: pd.DataFrame) -> dict[str, float]:
     losses = np.sort(group.loc[group["status"] != "diverged", "loss"].to_numpy(dtype=np.float64))
+    losses = losses[np.isfinite(losses)]
     points = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
     values = np.quantile(losses, list(points.values())) if len(losses) else np.full(len(points), np.nan)
     row: dict[str, float] = {"restarts": len(group)}
     row.update({f"loss_{name}": float(value) for name, value in zip(points, values, strict=True)})
     row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
     row["median_low"], row["median_high"] = median_interval(losses)
-    for status in ("arrived", "diverged"):
-        count = int((group["status"] == status).sum())
-        interval = stats.binomtest(count, len(group)).proportion_ci(_CONFIDENCE, method="wilson")
-        row[f"share_{status}"] = count / len(group)
-        row[f"share_{status}_low"], row[f"share_{status}_high"] = float(interval.low), float(interval.high)
-    return row
+    row["best_of_10"] = float(counting.expected_best(losses, [10])[0]) if len(losses) >= 10 else np.nan
+    for column, names in (("status", ("arrived", "diverged")), ("kind", KINDS)):
+        for name in names:
+            row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
+    return row | _counts_of(group)
+
+
+def _share(name: str, count: int, total: int) -> dict[str, float]:
+    interval = counting.wilson(count, total, _CONFIDENCE)
+    return {name: count / total, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+
+
+def _counts_of(group: pd.DataFrame) -> dict[str, float]:
+    """What the restarts that reached a minimum say about how many there are."""
+    reached = group[group["kind"] == "minimum"]
+    counts = reached["minimum"].value_counts().to_numpy()
+    seen = counting.coverage(counts, _CONFIDENCE)
+    best = int((reached["minimum"] == reached.nsmallest(1, "loss")["minimum"].squeeze()).sum())
+    row = {
+        "minima": len(counts),
+        "coverage": seen.value,
+        "coverage_low": seen.low,
+        "coverage_high": seen.high,
+        "minima_low": counting.chao1(counts, _CONFIDENCE).low if len(counts) else np.nan,
+        "minima_expected": counting.expected_number(len(counts), len(reached)) if len(counts) else np.nan,
+        "enough": counting.enough(len(counts), len(reached)),
+        "entropy": counting.entropy(counts) if len(counts) else np.nan,
+        "simpson": counting.simpson(counts),
+    }
+    shares = _share("share_best", best, len(group)) if len(reached) else _unknown("share_best")
+    needed = float(counting.restarts_needed(best / len(group))) if len(reached) else np.nan
+    return {**row, **shares, "restarts_needed": max(needed, 1.0)}
+
+
+def _unknown(name: str) -> dict[str, float]:
+    return {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
 
 
 def median_interval(ordered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:

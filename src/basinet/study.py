@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -225,6 +226,13 @@ class Study:
         for constant in ("restarts", "threads", "network", "objective", "engine"):
             flat.pop(constant)
         return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}
+
+    @cached_property
+    def objective_key(self) -> str:
+        """The same for studies that minimise the same function: problem, network, loss and penalties."""
+        return json.dumps(
+            [self.settings["problem"], self.settings["network"], self.settings["objective"]], sort_keys=True
+        )
 
     def starts(self, restarts: range) -> Tensor:
         """θ `[restart, parameter]` before the first step."""

@@ -10,14 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from basinet import plots
+from basinet import plots, words
 from basinet.errors import ConfigError, require, unknown
 from basinet.settings import fill
-from basinet.spread import Summary, spread
+from basinet.spread import KINDS, Summary, spread
 from basinet.study import Findings, Report, Study, run
+from basinet.tables import merge_catalogues
 from basinet.tracking import load
 from basinet.tracking.record import (
     OpenRun,
+    condition_key,
     open_condition,
     open_sweep,
     quantile_history,
@@ -69,6 +71,17 @@ class Place:
     conditions: int
 
 
+_METRICS = {
+    "loss_iqr": "spread/iqr",
+    "minima": "minima/found",
+    "minima_low": "minima/at_least",
+    "coverage": "minima/coverage",
+    "restarts_needed": "minima/restarts_needed",
+    **{f"share_{name}": f"share/{name}" for name in ("arrived", "diverged", "best", *KINDS)},
+}
+"""Columns of the spread table that are metrics of a condition's run, and by which name."""
+
+
 def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     """The name of a condition's run: the settings in which it differs from the others of its sweep."""
     keys = [key for key in varied if key in columns] or ["problem", "init", "network.depth"]
@@ -90,28 +103,32 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, report
         status = "KILLED"
         raise
     except Exception:
-        written.log(tags={"basinet.error": traceback.format_exc()[-4000:]})
+        _log_error(written)
         raise
     finally:
         written.close(status)
     return summary
 
 
+def _log_error(written: OpenRun) -> None:
+    written.log(tags={"basinet.error": traceback.format_exc()[-4000:]})
+
+
 def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: bool) -> Summary:
     start = time.perf_counter()
-    tables = {"restarts": findings.restarts, "curves": findings.curves, "quantiles": findings.quantiles}
+    names = ("restarts", "minima", "evidence", "curves", "quantiles")
+    tables = {name: getattr(findings, name) for name in names}
     write_condition(written, findings.study.settings, tables, findings.parameters)
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
-    names = {"share_arrived": "share/arrived", "share_diverged": "share/diverged", "loss_iqr": "spread/iqr"}
-    metrics = {metric: float(summary[column]) for column, metric in names.items()}
+    metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
         metrics={**metrics, **seconds, "restarts": findings.study.restarts},
         tags={"restarts": str(findings.study.restarts)},
         history=quantile_history(findings.quantiles),
     )
-    write_note(written, _condition_note(name, summary))
+    write_note(written, words.condition_note(name, summary, findings.minima))
     logged = time.perf_counter()
     if with_figures:
         figures = {
@@ -120,22 +137,11 @@ def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: boo
         }
         with written.store.writing(written.run) as folder:
             plots.save(figures, folder / "figures")
+            findings.minima.drop(columns=["parameters", "signature"]).to_csv(
+                folder / "tables" / "minima.csv", index=False
+            )
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
     return Summary(table, ["condition"], None if written.folder is None else written.folder / "figures")
-
-
-def _condition_note(name: str, row: pd.Series) -> str:
-    return "\n".join(
-        [
-            f"**{name}**",
-            "",
-            f"{int(row['restarts']):,} random restarts: best loss {row['loss_min']:.4g}, "
-            f"median {row['loss_median']:.4g} [{row['median_low']:.4g}, {row['median_high']:.4g}], "
-            f"worst {row['loss_max']:.4g}.",
-            "",
-            f"{100 * row['share_arrived']:.3g} % arrived, {100 * row['share_diverged']:.3g} % diverged.",
-        ]
-    )
 
 
 def begin(
@@ -158,49 +164,60 @@ def _shared(key: str, value: object, studies: Sequence[Study]) -> bool:
     return all(study.columns.get(key, study) == value for study in studies)
 
 
-def finish(place: Place, tracking: TrackingSettings, status: str) -> Summary | None:
+def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], status: str) -> Summary | None:
     """Close a sweep with its status; its spread table, figure and note are of the conditions that have finished.
 
     None if no condition has.
     """
+    if place.sweep_id is None:
+        return None
     store = TrackingStore.open(place.uri)
-    parent = None if place.sweep_id is None else OpenRun(store, store.client.get_run(place.sweep_id))
+    parent = OpenRun(store, store.client.get_run(place.sweep_id))
     try:
-        return None if parent is None else _summarise(parent, place, tracking)
+        return _summarise(parent, place, tracking, studies)
+    except Exception:
+        status = "FAILED"
+        _log_error(parent)
+        raise
     finally:
-        if parent is not None:
-            parent.close(status)
+        parent.close(status)
 
 
-def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings) -> Summary | None:
+def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studies: Sequence[Study]) -> Summary | None:
     by = list(place.varied) or ["init", "network.depth"]
     try:
-        restarts = load.load_restarts(parent.id, tracking_uri=place.uri, columns=[*by, "loss", "status"])
+        needed = [*by, "loss", "status", "kind", "minimum"]
+        restarts = load.load_restarts(parent.id, tracking_uri=place.uri, columns=needed)
     except ConfigError:
         return None
     table = spread(restarts, by)
+    minima = merge_sweep(load.load_catalogues(parent.id, tracking_uri=place.uri), studies)
     with parent.store.writing(parent.run) as folder:
         write_parquet(table, folder / "tables" / "spread.parquet")
+        write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
         if tracking.draws("sweep", place.conditions):
-            x, panel = plots.sweep_axes(by)
-            plots.save({"final_losses": plots.final_losses(restarts, x, panel, place.experiment)}, folder / "figures")
-    write_note(parent, _sweep_note(table, by))
+            x, panels = plots.sweep_axes(by)
+            plots.save({"final_losses": plots.final_losses(restarts, x, panels, place.experiment)}, folder / "figures")
+    write_note(parent, words.sweep_note(table, by))
     parent.log(metrics={"conditions/finished": len(table)})
     figures = None if parent.folder is None else parent.folder / "figures"
     return Summary(table, by, figures)
 
 
-def _sweep_note(table: pd.DataFrame, by: Sequence[str]) -> str:
-    headings = [*by, "restarts", "best", "25 %", "median", "75 %", "worst", "arrived", "diverged"]
-    lines = [
-        "Spread of the final losses over random restarts.",
-        "",
-        " | ".join(headings),
-        " | ".join("---" for _ in headings),
-    ]
-    for _, row in table.iterrows():
-        losses = [f"{row[f'loss_{name}']:.3g}" for name in ("min", "q25", "median", "q75", "max")]
-        shares = [f"{100 * row[f'share_{name}']:.3g} %" for name in ("arrived", "diverged")]
-        lines.append(" | ".join([*(str(row[key]) for key in by), f"{int(row['restarts']):,}", *losses, *shares]))
-    return "\n".join(lines)
+def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
+    """The minima of a sweep's conditions `run_id condition minimum …` with the same bottom's id, `sweep_minimum`.
+
+    Bottoms can be the same only where the objective is: conditions that differ in init or descent, for example.
+    """
+    objectives = {condition_key(study.columns): study for study in studies}
+    merged, first = [], 0
+    keys = catalogues["condition"].map(lambda condition: objectives[condition].objective_key)
+    for key, group in catalogues.groupby(keys, sort=False):
+        study = next(study for study in studies if study.objective_key == key)
+        ids = merge_catalogues(group, study.exact_objective.symmetry) + first
+        first = ids.max(initial=first - 1) + 1
+        merged.append(group[["run_id", "minimum"]].assign(sweep_minimum=ids))
+    if not merged:
+        return pd.DataFrame({"run_id": [], "minimum": [], "sweep_minimum": []})
+    return pd.concat(merged, ignore_index=True)

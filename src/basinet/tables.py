@@ -109,6 +109,17 @@ def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], fou
     )
 
 
+def merge_catalogues(minima: pd.DataFrame, symmetry: Equivalence) -> npt.NDArray[np.int64]:
+    """The same bottom found by several conditions of one objective: an id for every row of their minima tables.
+
+    Ids are in the order of the losses.
+    """
+    theta = torch.from_numpy(np.stack(minima["parameters"].to_list()))
+    kind = pd.Categorical(minima["kind"], categories=KIND).codes
+    signature = np.stack(minima["signature"].to_list())
+    return distinct(np.asarray(kind), minima["loss"].to_numpy(np.float64), signature, theta, symmetry).minimum
+
+
 def curves_table(blocks: list[Block], curves_max: int) -> pd.DataFrame:
     """One row per record of the first `curves_max` restarts; a diverged one is left out from where it diverged."""
     parts = []

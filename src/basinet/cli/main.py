@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import signal
 import sys
 from argparse import Namespace
 from dataclasses import asdict
@@ -102,7 +104,8 @@ def _execute(planned: Plan) -> int:
     from basinet import sweep
     from basinet.progress import SweepProgress
 
-    command = "basinet " + " ".join(planned.arguments) if planned.is_sweep else None
+    command = shlex.join(["basinet", *planned.arguments]) if planned.is_sweep else None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler that stops us is a user with Ctrl-C
     place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, command)
     os.environ[_PLACE] = json.dumps(asdict(place))
     sys.argv[1:] = planned.arguments
@@ -117,7 +120,7 @@ def _execute(planned: Plan) -> int:
         print("basinet: interrupted; what had finished is kept", file=sys.stderr)
     finally:
         _progress = None
-        summary = sweep.finish(place, planned.tracking, status)
+        summary = sweep.finish(place, planned.tracking, planned.studies, status)
     _print_end(place, summary or last)
     return code
 
@@ -155,6 +158,7 @@ def _job(config: DictConfig) -> None:
 
 def _print_end(place: Place, summary: Summary | None) -> None:
     from basinet.progress import print_spread
+    from basinet.tracking.store import default_uri
 
     if summary is not None:
         print()
@@ -162,7 +166,9 @@ def _print_end(place: Place, summary: Summary | None) -> None:
         if summary.figures is not None and summary.figures.is_dir():
             print(f"\nfigures   {_shown(summary.figures)}")
     print(f"browse    {_browse(place.uri)}")
-    print(f"analyse   python -c 'import basinet; print(basinet.load_restarts(\"{place.experiment}\"))'")
+    elsewhere = "" if place.uri == default_uri() else f", tracking_uri={json.dumps(place.uri)}"
+    call = f"basinet.load_restarts({json.dumps(place.experiment, ensure_ascii=False)}{elsewhere})"
+    print(f"analyse   python -c {shlex.quote(f'import basinet; print({call})')}")
 
 
 def _browse(uri: str) -> str:
@@ -173,7 +179,7 @@ def _browse(uri: str) -> str:
     path = Path(uri.removeprefix("sqlite:///"))
     if path == Path.cwd() / "mlflow.db":
         return f"{program} ui"
-    return f"cd {path.parent} && {program} ui --backend-store-uri sqlite:///{path.name}"
+    return f"cd {shlex.quote(str(path.parent))} && {program} ui --backend-store-uri {shlex.quote(f'sqlite:///{path.name}')}"
 
 
 def _shown(path: Path) -> str:

@@ -153,6 +153,10 @@ def _override(parser: OverridesParser, line: str) -> Override:
         raise ConfigError(f"{line}: write it without the +")
     if group in GROUPS and field == "name":
         raise ConfigError(f"{line}: choose with {group}={value}")
+    if override.is_sweep_override() and not override.is_discrete_sweep():
+        raise ConfigError(
+            f"{line}: an interval has too many values to be swept; list some, or use range(start,stop,step)"
+        )
     if override.is_sweep_override() and group in ("restarts", "tracking", "hydra", "hydra/launcher", "hydra/sweeper"):
         raise ConfigError(f"{line}: {group} cannot be swept; it is the same for all conditions of a sweep")
     _check_choices(override)
@@ -307,9 +311,10 @@ def _checked(configs: Sequence[DictConfig], swept: Sequence[str], is_sweep: bool
     plain = [settings_of(config) for config in configs]
     require(len(plain) > 0, "this sweep has no conditions")
     tracking = TrackingSettings.from_config(plain[0]["tracking"])
-    studies = [Study.from_config({k: v for k, v in settings.items() if k != "tracking"}) for settings in plain]
-    for study in studies:
-        _check_storable(study.settings, "")
+    for settings in plain:
+        settings.pop("tracking")
+        _check_storable(settings, "")
+    studies = [Study.from_config(settings) for settings in plain]
     _check_different(studies, swept)
     chosen = configs[0].hydra.runtime.choices.get("experiment")
     name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
@@ -323,19 +328,21 @@ def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:
     for key, value in settings.items():
         if isinstance(value, Mapping):
             _check_storable(value, f"{prefix}{key}.")
+            continue
         entries = value if isinstance(value, list | tuple) else [value]
         finite = all(math.isfinite(entry) for entry in entries if isinstance(entry, float))
-        require(finite, f"{prefix}{key}={value}: must be finite")
+        require(finite, f"{prefix}{key}={value}: must be a finite number")
         length = len(json.dumps(value, default=str))
         require(length <= _LONGEST, f"{prefix}{key}: {length:,} characters, a setting has at most {_LONGEST:,}")
 
 
 def _check_different(studies: Sequence[Study], swept: Sequence[str]) -> None:
     """Raise `ConfigError` if two conditions of a sweep are the same: only one of them could be loaded."""
+    from basinet.tracking.record import condition_key
+
     seen: dict[str, int] = {}
     for number, study in enumerate(studies, 1):
-        key = json.dumps(study.columns, sort_keys=True, default=str)
-        same = seen.setdefault(key, number)
+        same = seen.setdefault(condition_key(study.columns), number)
         require(same == number, f"{' '.join(swept)}: conditions {same} and {number} of this sweep are the same")
 
 

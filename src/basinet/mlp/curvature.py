@@ -4,6 +4,8 @@ A Hessian–vector product is one more forward and one more backward pass, diffe
 Pearlmutter's R-operator. The whole Hessian is not made of `size` such products. A parameter reaches the loss through
 the pre-activation of its own unit only, so it is enough to differentiate along every unit's pre-activation; the
 products with the units' inputs that turn this into the Hessian of the parameters are matrix products over the samples.
+
+Tensors are filled by `add_` and `mul_` where `copy_` would do: a build without CUDA can check those for their device.
 """
 
 from __future__ import annotations
@@ -111,11 +113,16 @@ def hessian(f: MeanLoss, theta: Tensor) -> Tensor:
     size = f.network.size
     places = torch.as_tensor(_places(f.network), device=theta.device)
     restarts, samples = _chunk_sizes(f)
-    result = theta.new_empty(theta.shape[0], size, size)
+    result = theta.new_zeros(theta.shape[0], size, size)
+    blocks: list[_Samples] = []
     with single_threaded_operations():
         for part, out in zip(theta.split(restarts), result.split(restarts), strict=True):
-            entries = _entries_of_chunk(f, f.layout.hold(part), samples, places)
-            out.copy_(entries.narrow(0, 0, part.shape[0]).unflatten(1, (size, size)))
+            held = f.layout.hold(part)
+            if not blocks or part.shape[0] != restarts:  # all chunks but the last have the same size
+                columns = zip(f.inputs.split(samples, 1), f.targets.split(samples, 1), strict=True)
+                blocks = [_held_samples(f, held.shape[0], *column) for column in columns]
+            entries = _entries(f, held, blocks, places)
+            out.add_(entries.narrow(0, 0, part.shape[0]).unflatten(1, (size, size)))
     if f.decay is not None:
         result.diagonal(dim1=1, dim2=2).add_(f.decay)
     return result
@@ -151,7 +158,9 @@ def _hvp_of_chunk(f: MeanLoss, theta: Tensor, v: Tensor) -> Tensor:
     product = first.add_(second)
     if f.decay is not None:
         product.addcmul_(f.layout.hold(f.decay.expand(theta.shape[0], -1)), held_v)
-    return product.narrow(0, 0, theta.shape[0]).narrow(1, 0, f.network.size).contiguous()
+    return (
+        product.narrow(0, 0, theta.shape[0]).narrow(1, 0, f.network.size).clone(memory_format=torch.contiguous_format)
+    )
 
 
 def _write_terms(f: MeanLoss, held: Tensor, held_v: Tensor, first: Tensor, second: Tensor) -> None:
@@ -197,14 +206,14 @@ class _Unrolled(NamedTuple):
     Ra: Tensor  # along these and its own, [restart, out, direction, sample]
 
 
-def _entries_of_chunk(f: MeanLoss, held: Tensor, samples: int, places: Tensor) -> Tensor:
-    """The Hessians without the decay, row by row, `[restart', entry]`, summed over blocks of samples."""
+def _entries(f: MeanLoss, held: Tensor, samples: list[_Samples], places: Tensor) -> Tensor:
+    """The Hessians of a chunk without the decay, row by row, `[restart', entry]`."""
     memory = _memory_of(f.layout, held)
     size = max(stop for _, (_, stop) in _block_places(f.network))
     total: Tensor | None = None
-    for inputs, targets in zip(f.inputs.split(samples, 1), f.targets.split(samples, 1), strict=True):
+    for part in samples:
         blocks = memory.empty(-(-size // _VECTOR) * _VECTOR)
-        _write_blocks(f, memory, held, _held_samples(f, held.shape[0], inputs, targets), blocks)
+        _write_blocks(f, memory, held, part, blocks)
         total = blocks if total is None else total.add_(blocks)
     assert total is not None, "a mean is of at least one sample"
     return memory.gather(total, places)
@@ -219,7 +228,7 @@ def _unrolled(f: MeanLoss, memory: _Memory, held: Tensor, passed: Forward) -> li
     ):
         units, samples = slope.shape[1:]
         Ra = memory.empty(units, before + units, samples)
-        Ra.narrow(2, before, units).zero_().diagonal(dim1=1, dim2=2).copy_(slope.transpose(1, 2))
+        Ra.narrow(2, before, units).zero_().diagonal(dim1=1, dim2=2).add_(slope.transpose(1, 2))
         Rz = None
         if layers:
             Rz = f.layout.affine(Layer(weight, None), layers[-1].Ra.flatten(2)).unflatten(2, (before, samples))
@@ -232,9 +241,8 @@ def _unrolled(f: MeanLoss, memory: _Memory, held: Tensor, passed: Forward) -> li
 
 def _with_one(memory: _Memory, a: Tensor) -> Tensor:
     """ã: the bias is the weight of an input that is 1. `[restart, in + 1, sample]`."""
-    extended = memory.empty(a.shape[1] + 1, a.shape[2])
-    extended.narrow(1, 0, a.shape[1]).copy_(a)
-    extended.narrow(1, a.shape[1], 1).fill_(1)
+    extended = memory.empty(a.shape[1] + 1, a.shape[2]).fill_(1)
+    extended.narrow(1, 0, a.shape[1]).mul_(a)
     return extended
 
 
@@ -329,7 +337,7 @@ class _Memory(Protocol):
         ...
 
     def gather(self, blocks: Tensor, places: Tensor) -> Tensor:
-        """The entries at `places`, `[restart', entry]`."""
+        """The entries at `places`, `[restart', entry]`, contiguous."""
         ...
 
 
@@ -344,12 +352,17 @@ class _LaneMemory:
 
     def contract(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         stored, others = left.movedim(0, -1).flatten(0, 2), right.movedim(0, -1)  # [·, sample, restart]
-        columns = out.t().unflatten(0, (stored.shape[0], others.shape[0]))
-        for j in range(others.shape[0]):
-            torch.sum(stored * others.select(0, j), dim=1, out=columns.select(1, j))
+        products = out.t().unflatten(0, (stored.shape[0], others.shape[0]))  # [·, in, restart]
+        if stored.shape[1] > 2 * others.shape[0]:
+            for j in range(others.shape[0]):
+                torch.sum(stored * others.select(0, j), dim=1, out=products.select(1, j))
+        else:  # fewer operations, and nothing in between is stored
+            products.zero_()
+            for n in range(stored.shape[1]):
+                products.addcmul_(stored.select(1, n).unsqueeze(1), others.select(1, n))
 
     def gather(self, blocks: Tensor, places: Tensor) -> Tensor:
-        return blocks.t().index_select(0, places).t()
+        return blocks.t().index_select(0, places).t().clone(memory_format=torch.contiguous_format)
 
 
 @dataclass(frozen=True)

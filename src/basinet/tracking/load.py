@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,35 @@ def load_restarts(name: str, *, tracking_uri: str | None = None, columns: Sequen
     return _load_table("restarts", name, tracking_uri, columns)
 
 
+def load_minima(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per distinct bottom of every condition, in the order of their losses, with the condition's settings.
+
+    `minimum` is the id in its condition, `sweep_minimum` in its sweep: the same bottom found from two initialisations
+    has one. `share` is of all restarts of the condition, with Wilson's interval; `restart` is one that reached it, and
+    `parameters` where it is. Levels that are degenerate or at infinity are rows too, told apart by `kind`. Arguments
+    and errors as for `load_runs`.
+    """
+    frame = _load_table("minima", name, tracking_uri, None).drop(columns="signature")
+    return _select(frame, columns, "load_minima")
+
+
+def load_evidence(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per restart of every condition: what its verdict was made of (`basinet.certify.Evidence`).
+
+    Arguments and errors as for `load_runs`.
+    """
+    return _load_table("evidence", name, tracking_uri, columns)
+
+
+def load_catalogues(name: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
+    """The minima of every condition with what is needed to merge them: `run_id condition signature parameters …`."""
+    parts = []
+    for run, path in _artifacts("tables/minima.parquet", name, tracking_uri):
+        table = pd.read_parquet(path)
+        parts.append(table.assign(run_id=run.info.run_id, condition=run.data.tags[CONDITION]))
+    return pd.concat(parts, ignore_index=True)
+
+
 def load_curves(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per restart and recorded step, of the first `tracking.curves_max` restarts of every condition.
 
@@ -76,34 +106,68 @@ def load_parameters(
     `np.stack(frame["final"])` is the matrix `[restart, parameter]` of a condition. Arguments and errors as for
     `load_runs`.
     """
-    store, runs = _conditions(name, tracking_uri)
-    parts, kept = [], []
-    for run in runs:
-        path = store.artifact(run, "parameters.npz")
-        if path is None:
-            continue
+    parts, runs = [], []
+    for run, path in _artifacts("parameters.npz", name, tracking_uri):
         with np.load(path, allow_pickle=False) as arrays:
             initial, final = arrays["initial"], arrays["final"]
         parts.append(pd.DataFrame({"restart": np.arange(len(final)), "initial": list(initial), "final": list(final)}))
-        kept.append(run)
-    return _select(_joined(parts, kept, None), columns, "load_parameters")
+        runs.append(run)
+    return _select(_joined(parts, runs, None), columns, "load_parameters")
 
 
 def _load_table(table: str, name: str, tracking_uri: str | None, columns: Sequence[str] | None) -> pd.DataFrame:
-    store, runs = _conditions(name, tracking_uri)
-    parts, kept = [], []
-    for run in runs:
-        path = store.artifact(run, f"tables/{table}.parquet")
-        if path is None:
-            continue
+    parts, runs, sweeps = [], [], _SweepMinima(tracking_uri)
+    for run, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri):
         schema = pyarrow.parquet.read_schema(path)
         _check_schema(schema, str(path))
-        wanted = None if columns is None else [column for column in columns if column in schema.names]
-        parts.append(pd.read_parquet(path, columns=wanted))
-        kept.append(run)
-    if not parts:
+        with_sweep = "minimum" in schema.names and (columns is None or "sweep_minimum" in columns)
+        asked = None if columns is None else [*columns, "minimum"] if with_sweep else columns
+        wanted = None if asked is None else [column for column in schema.names if column in asked]
+        part = pd.read_parquet(path, columns=wanted)
+        if with_sweep:
+            ids = sweeps.ids(run, part["minimum"].to_numpy())
+            part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
+        parts.append(part)
+        runs.append(run)
+    return _select(_joined(parts, runs, columns), columns, f"load_{table}")
+
+
+def _artifacts(relative: str, name: str, tracking_uri: str | None) -> Iterator[tuple[Any, Path]]:
+    """The conditions that have finished, each with the local path of one of its artifacts."""
+    store, runs = _conditions(name, tracking_uri)
+    finished = [run for run in runs if run.info.status == "FINISHED"]  # of others, files may be half written
+    if not finished:
         raise ConfigError(f"no condition of '{name}' has finished")
-    return _select(_joined(parts, kept, columns), columns, f"load_{table}")
+    for run in finished:
+        path = store.artifact(run, relative)
+        if path is None:
+            raise ConfigError(f"run {run.info.run_id} of '{name}' has no {relative}: were its artifacts moved away?")
+        yield run, path
+
+
+class _SweepMinima:
+    """Which bottoms of the conditions of a sweep are the same, as the sweep's parent run says; each is read once."""
+
+    def __init__(self, tracking_uri: str | None) -> None:
+        self._store = TrackingStore.open_existing(checked_uri(tracking_uri))
+        self._tables: dict[str, pd.DataFrame | None] = {}
+
+    def ids(self, run: Any, minimum: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The sweep's ids for a condition's; -1 where there is none, the condition's own ids if it has no sweep."""
+        sweep_id = run.data.tags.get("mlflow.parentRunId")
+        if sweep_id is None:
+            return minimum.copy()
+        if sweep_id not in self._tables:
+            path = self._store.artifact(self._store.client.get_run(sweep_id), "tables/sweep_minima.parquet")
+            self._tables[sweep_id] = None if path is None else pd.read_parquet(path)
+        table = self._tables[sweep_id]
+        if table is None:  # the sweep has not ended yet
+            return np.full(len(minimum), -1, dtype=np.int64)
+        mine = table[table["run_id"] == run.info.run_id]
+        by_minimum = np.full(max(int(mine["minimum"].max()) + 2 if len(mine) else 1, 1), -1, dtype=np.int64)
+        by_minimum[mine["minimum"].to_numpy(np.int64)] = mine["sweep_minimum"].to_numpy(np.int64)
+        result: np.ndarray[Any, Any] = by_minimum[minimum]  # the last entry answers for -1
+        return result
 
 
 def _check_schema(schema: Any, path: str) -> None:

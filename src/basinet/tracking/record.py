@@ -26,11 +26,17 @@ from basinet.tracking.store import TrackingStore
 KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
 _NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
+_NAME_LENGTH = 250
 
 
 def condition_key(columns: Mapping[str, Any]) -> str:
-    """A hash of everything that decides a condition's numbers: the same condition has the same key in every sweep."""
-    return hashlib.sha256(json.dumps(dict(columns), sort_keys=True).encode()).hexdigest()[:16]
+    """A hash of everything that decides a condition's numbers: the same condition has the same key in every sweep.
+
+    >>> condition_key({"init.std": 1}) == condition_key({"init.std": 1.0})
+    True
+    """
+    plain = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in columns.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def open_condition(
     tags = {KIND: "condition", CONDITION: condition_key(columns), COLUMNS: json.dumps(dict(columns)), **_provenance()}
     if sweep_id is not None:
         tags["mlflow.parentRunId"] = sweep_id
-    run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name))
+    run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name[:_NAME_LENGTH]))
     numbers = {
         key: value for key, value in columns.items() if isinstance(value, int | float) and not isinstance(value, bool)
     }
@@ -164,10 +170,11 @@ def write_condition(
     tables: Mapping[str, pd.DataFrame],
     parameters: Mapping[str, np.ndarray[Any, Any]],
 ) -> None:
-    """Write the artifacts of a condition: `tables/*.parquet`, `parameters.npz`, `config.yaml`."""
+    """Write the artifacts of a condition: `tables/*.parquet`, `minima.csv`, `parameters.npz`, `config.yaml`."""
     with run.store.writing(run.run) as folder:
         for name, table in tables.items():
             write_parquet(table, folder / "tables" / f"{name}.parquet")
+        tables["minima"].drop(columns=["parameters", "signature"]).to_csv(folder / "minima.csv", index=False)
         np.savez(folder / "parameters.npz", **parameters)  # type: ignore[arg-type]
         plain = json.loads(json.dumps(dict(settings)))
         (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
