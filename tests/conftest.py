@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -130,3 +133,16 @@ def scalar_backpropagation() -> Callable[..., tuple[float, list[Matrix], list[li
 def autograd_risk() -> Callable[..., Tensor]:
     """The objective of one network as an autograd expression, see `_autograd_risk`."""
     return _autograd_risk
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an embedded tracking store with nothing in it. Copies of it are quick; making one takes seconds."""
+    from basinet.tracking.store import TrackingStore
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store = TrackingStore.open(f"sqlite:///{path}")
+    store.client.search_experiments()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that this one file is all of it
+    return path

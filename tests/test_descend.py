@@ -253,6 +253,7 @@ def test_a_study_reports_how_its_restarts_ended() -> None:
             "network": {"depth": 1, "bias": False, "output": "identity"},
             "init": {"name": "constant", "value": 0.0},
             "descent": {"learning_rate": 0.1, "steps": 500, "tolerance": 1e-6, "records": 1},
+            "polish": "none",
             "restarts": 3,
         }
     )

@@ -231,6 +231,7 @@ class TestOnAGraphicsCard:
                 "descent": {"name": name, "steps": 10, "learning_rate": 0.1},
                 "restarts": 300,
                 "dtype": dtype,
+                "polish": "none",
                 "device": device,
             }
             ends.append(basinet.run(Study.from_config(config)))
@@ -261,6 +262,7 @@ class TestOnAGraphicsCard:
             "init": {"name": "normal", "std": 3.0},
             "descent": {"learning_rate": 0.1, "steps": 2000},
             "restarts": 500,
+            "polish": "none",
             "device": "cuda",
         }
         table = basinet.run(Study.from_config(config)).restarts

@@ -147,7 +147,8 @@ def xor_shares(descent: dict[str, Any], restarts: int) -> tuple[dict[str, float]
             "restarts": restarts,
         }
     )
-    loss = run(study, curves_max=0).restarts["loss"].to_numpy()
+    *_, last = descend(study.objective, study.descent, study.engine, study.starts(range(restarts)))
+    loss = last.loss.numpy()
     names = list(LEVELS)
     nearest = np.abs(loss[:, None] - np.array(list(LEVELS.values()))).argmin(1)
     return {name: float((nearest == index).mean()) for index, name in enumerate(names)}, loss
@@ -266,7 +267,7 @@ def test_the_variance_of_gradients_changes_by_chi_a_layer(
 
 
 def test_the_restarts_of_a_study_are_those_of_a_shorter_one_and_more() -> None:
-    config = {"problem": "xor", "descent": {"steps": 200}, "restarts": 300}
+    config = {"problem": "xor", "descent": {"steps": 200}, "polish": "none", "restarts": 300}
     long, short = (run(Study.from_config({**config, "restarts": n})) for n in (300, 120))
     for column in ("status", "steps", "loss", "gradient_norm", "loss_initial"):
         assert long.restarts[column][:120].tolist() == short.restarts[column].tolist()
@@ -274,7 +275,7 @@ def test_the_restarts_of_a_study_are_those_of_a_shorter_one_and_more() -> None:
 
 
 def test_a_study_is_divided_into_blocks_without_a_change_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = Study.from_config({"problem": "xor", "descent": {"steps": 100}, "restarts": 300})
+    study = Study.from_config({"problem": "xor", "descent": {"steps": 100}, "polish": "none", "restarts": 300})
     whole = run(study)
     monkeypatch.setattr("basinet.study._BLOCK_RESTARTS", 77)
     assert [len(block) for block in study.block_ranges()] == [77, 77, 77, 69]

@@ -117,3 +117,14 @@ def test_a_given_field_comes_from_the_program_and_is_unknown_to_the_user() -> No
     assert fill(Example, rest, "g", count="anything").count == "anything"
     with pytest.raises(ConfigError, match=r"unknown setting 'g\.count'"):
         fill(Example, GOOD, "g", count=1)
+
+
+def test_what_conf_leaves_open_is_missing_until_it_is_given() -> None:
+    with pytest.raises(ConfigError, match=r"^g\.path is missing: give it as g\.path=…$"):
+        fill(Example, {**GOOD, "path": "???"}, "g")
+
+
+@pytest.mark.parametrize("values", [None, "fast", 3, ["a"]])
+def test_a_group_that_is_not_a_mapping_is_refused(values: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^g=.*: is a group of settings, g\.key=value$"):
+        fill(Example, values, "g")

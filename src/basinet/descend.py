@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -63,3 +64,29 @@ def _start(descent: Descent, theta: Tensor) -> State:
         loss=theta.new_zeros(restarts),
         gradient_norm=theta.new_zeros(restarts),
     )
+
+
+class Step(NamedTuple):
+    """One restart at one step of its descent."""
+
+    step: int
+    theta: Tensor  # [parameter]
+    loss: float
+    gradient: Tensor  # [parameter], of all samples
+
+
+def retrace(objective: Objective, descent: Descent, theta: Tensor, steps: int) -> Iterator[Step]:
+    """The descent of one restart from `theta [parameter]`, step by step up to step number `steps`.
+
+    The numbers are those of `descend` to the bit, on the engine that made them; it yields the start too.
+    """
+    chunk = objective.chunk(1)
+    held = chunk.hold(theta.unsqueeze(0))
+    memory = descent.init(held)
+    for step in range(steps + 1):
+        loss, gradient = chunk.loss_and_gradient(held)
+        yield Step(step, chunk.release(held)[0], float(loss[0]), chunk.release(gradient)[0])
+        samples = descent.batch(step, objective.samples)
+        if samples is not None:
+            gradient = chunk.batch(samples.to(held.device)).gradient(held)
+        held, memory = descent.step(held, gradient, memory, step)

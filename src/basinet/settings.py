@@ -59,10 +59,17 @@ def convert(value: Any, wanted: Any, key: str) -> Any:
 
 
 def _convert_union(value: Any, options: list[Any], key: str) -> Any:
-    for option in options:
-        if (typing.get_origin(option) is tuple) == (isinstance(value, Sequence) and not isinstance(value, str)):
-            return convert(value, option, key)
-    return convert(value, options[0], key)
+    """`value` as the first of the options that it can be: a named choice, a list if it is one, else a scalar."""
+    names = [name for option in options if typing.get_origin(option) is Literal for name in typing.get_args(option)]
+    if value in names:
+        return value
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    others = [option for option in options if typing.get_origin(option) is not Literal]
+    fitting = [option for option in others if (typing.get_origin(option) is tuple) == is_list]
+    try:
+        return convert(value, (fitting or others)[0], key)
+    except ConfigError as error:
+        raise (ConfigError(f"{error} or {' or '.join(names)}") if names else error) from None
 
 
 def _integer(value: Any, key: str) -> int:

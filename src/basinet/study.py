@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from basinet import defaults, tables
+from basinet import counting, defaults, tables
 from basinet.blocks import Block, MemoryStore, Store
 from basinet.budget import Budget
-from basinet.certify import Tolerances, classify, examine
+from basinet.certify import Kind, Tolerances, classify, examine
 from basinet.descend import descend, record_steps
 from basinet.descents import DESCENTS, Sgd
 from basinet.engines import ENGINES, choose_engine
@@ -36,6 +36,7 @@ from basinet.solution import fold
 
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
+_FIRST_BLOCK = 1000  # of restarts=auto
 
 Report = Callable[[float], None]
 """Called now and then with the share of the work that is done, from 0 to 1."""
@@ -45,7 +46,8 @@ Report = Callable[[float], None]
 class Execution:
     """How many restarts, and how they are computed."""
 
-    restarts: int
+    restarts: int | Literal["auto"]
+    restarts_max: int
     seed: int
     dtype: Literal["float64", "float32"]
     device: Literal["cpu", "cuda", "auto"]
@@ -53,7 +55,8 @@ class Execution:
     threads: int | None
 
     def __post_init__(self) -> None:
-        require(self.restarts >= 1, f"restarts={self.restarts}: must be at least 1")
+        require(self.restarts == "auto" or self.restarts >= 1, f"restarts={self.restarts}: must be at least 1, or auto")
+        require(self.restarts_max >= 1, f"restarts_max={self.restarts_max}: must be at least 1")
         require(0 <= self.seed < 2**63, f"seed={self.seed}: must be between 0 and 2^63 - 1")
         if self.engine not in ENGINES:
             raise unknown("engine", self.engine, ENGINES)
@@ -147,7 +150,7 @@ class Study:
 
     def _check_relations(self) -> None:
         if isinstance(self.init, Given):
-            self.init.check(self.network, self.execution.restarts)
+            self.init.check(self.network, self.restarts)
         if self.objective_settings.loss == "cross_entropy":
             require(
                 self.network.widths[-1] >= 2,
@@ -160,8 +163,16 @@ class Study:
 
     @property
     def restarts(self) -> int:
-        """Number of restarts."""
-        return self.execution.restarts
+        """Number of restarts; with `restarts=auto` the largest number that there can be."""
+        if self.execution.restarts != "auto":
+            return self.execution.restarts
+        limit = self.execution.restarts_max
+        return min(limit, len(self.init.starts)) if isinstance(self.init, Given) else limit
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether restarts are added until the stopping rule is met."""
+        return self.execution.restarts == "auto"
 
     @property
     def seed(self) -> int:
@@ -223,7 +234,7 @@ class Study:
                 continue
             for name, entry in value.items():
                 flat[key if name == "name" else f"{key}.{name}"] = entry
-        for constant in ("restarts", "threads", "network", "objective", "engine"):
+        for constant in ("restarts", "restarts_max", "threads", "network", "objective", "engine"):
             flat.pop(constant)
         return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}
 
@@ -239,11 +250,14 @@ class Study:
         return self.init.draw(self.network, self.seed, restarts).to(self.device, self.dtype)
 
     def block_ranges(self) -> Iterator[range]:
-        """All restarts, in ranges that fit the memory."""
-        per_restart = 8 * (self.network.size + 2 * len(self.record_steps))
-        size = max(1, min(_BLOCK_RESTARTS, _BLOCK_BYTES // per_restart))
-        for first in range(0, self.restarts, size):
+        """All restarts, in ranges that fit the memory; with `restarts=auto` each doubles the number."""
+        per_restart = 8 * (3 * self.network.size + 2 * len(self.record_steps))
+        largest = max(1, min(_BLOCK_RESTARTS, _BLOCK_BYTES // per_restart))
+        first = 0
+        while first < self.restarts:
+            size = min(largest, max(_FIRST_BLOCK, first)) if self.is_auto else largest
             yield range(first, min(first + size, self.restarts))
+            first += size
 
     def _placed(self, samples: Tensor) -> Tensor:
         return samples.to(self.device, self.dtype)
@@ -300,6 +314,13 @@ def accuracy(risk: EmpiricalRisk, theta: Tensor) -> Tensor:
     return right.to(theta.dtype).mean(1).masked_fill(torch.isfinite(theta).all(1).logical_not(), torch.nan)
 
 
+def enough(study: Study, blocks: list[Block]) -> bool:
+    """Whether Boender and Rinnooy Kan's rule says that hardly a minimum can be missing (`basinet.counting.enough`)."""
+    kind = classify(tables.evidence_arrays(blocks), Tolerances())
+    found = tables.merged(blocks, kind, study.exact_objective.symmetry)
+    return counting.enough(int((found.kind == Kind.MINIMUM).sum()), int((kind == Kind.MINIMUM).sum()))
+
+
 def gather(study: Study, blocks: list[Block], curves_max: int, seconds: dict[str, float]) -> Findings:
     """What needs all restarts: the tables."""
     start = time.perf_counter()
@@ -339,6 +360,8 @@ def run(
     for restarts in study.block_ranges():
         before, share = restarts.start / study.restarts, len(restarts) / study.restarts
         store.add(solve(study, restarts, lambda part, b=before, s=share: report(b + s * part)))  # type: ignore[misc]
+        if study.is_auto and enough(study, store.blocks()):
+            break
     return gather(study, store.blocks(), curves_max, {"descend": time.perf_counter() - start})
 
 

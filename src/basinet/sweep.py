@@ -124,8 +124,8 @@ def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: boo
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
-        metrics={**metrics, **seconds, "restarts": findings.study.restarts},
-        tags={"restarts": str(findings.study.restarts)},
+        metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
+        tags={"restarts": str(findings.study.execution.restarts)},
         history=quantile_history(findings.quantiles),
     )
     write_note(written, words.condition_note(name, summary, findings.minima))
@@ -137,9 +137,6 @@ def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: boo
         }
         with written.store.writing(written.run) as folder:
             plots.save(figures, folder / "figures")
-            findings.minima.drop(columns=["parameters", "signature"]).to_csv(
-                folder / "tables" / "minima.csv", index=False
-            )
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
     return Summary(table, ["condition"], None if written.folder is None else written.folder / "figures")
 

@@ -189,8 +189,8 @@ def _without_incomplete(override: Override, given: set[str], parser: OverridesPa
 
 def _needs(group: str, name: str) -> set[str]:
     """The settings of a member that have no default."""
-    config = _compose([f"{group}={name}"])
-    return {f"{group}.{key}" for key in config[group] if OmegaConf.is_missing(config[group], key)}
+    config = GlobalHydra.instance().config_loader().repository.load_config(f"{group}/{name}").config
+    return {f"{group}.{key}" for key in config if OmegaConf.is_missing(config, key)}
 
 
 def _lines(overrides: Iterable[Override]) -> list[str]:

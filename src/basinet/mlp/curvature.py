@@ -29,7 +29,7 @@ _Indices = npt.NDArray[np.int64]
 
 _ELEMENTS = 1 << 20  # that a chunk works on: what the caches like (measured)
 _FEWEST_SAMPLES = 64  # in a block of samples: matrix products with fewer are slow
-_VECTOR = 16  # rows and blocks of samples come in multiples of 128 bytes, see `layouts`
+_VECTOR = 32  # rows and blocks of samples come in multiples of 128 bytes in either precision, see `layouts`
 
 
 class SampleLoss(Protocol):
@@ -80,7 +80,7 @@ def hvp(f: MeanLoss, theta: Tensor, v: Tensor) -> Tensor:
         v: directions, `[restart, parameter]`.
 
     Returns:
-        H v `[restart, parameter]`. A row does not depend, to the bit, on the others.
+        H v `[restart, parameter]`. On the CPU a row does not depend, to the bit, on the others.
     """
     size = f.layout.chunk_size(f.network, f.samples)
     parts = zip(theta.split(size), v.split(size), strict=True)
@@ -108,7 +108,7 @@ def hessian(f: MeanLoss, theta: Tensor) -> Tensor:
         theta: where, `[restart, parameter]`.
 
     Returns:
-        ∂²f/∂θ² `[restart, parameter, parameter]`. A matrix does not depend, to the bit, on the other restarts.
+        ∂²f/∂θ² `[restart, parameter, parameter]`. On the CPU a matrix does not depend, to the bit, on the others.
     """
     size = f.network.size
     places = torch.as_tensor(_places(f.network), device=theta.device)
@@ -158,9 +158,8 @@ def _hvp_of_chunk(f: MeanLoss, theta: Tensor, v: Tensor) -> Tensor:
     product = first.add_(second)
     if f.decay is not None:
         product.addcmul_(f.layout.hold(f.decay.expand(theta.shape[0], -1)), held_v)
-    return (
-        product.narrow(0, 0, theta.shape[0]).narrow(1, 0, f.network.size).clone(memory_format=torch.contiguous_format)
-    )
+    released = product.narrow(0, 0, theta.shape[0]).narrow(1, 0, f.network.size)
+    return released.clone(memory_format=torch.contiguous_format)
 
 
 def _write_terms(f: MeanLoss, held: Tensor, held_v: Tensor, first: Tensor, second: Tensor) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
+import yaml
 
 from basinet.errors import ConfigError, unknown
 from basinet.tables import SCHEMA_VERSION
@@ -96,6 +97,20 @@ def load_quantiles(name: str, *, tracking_uri: str | None = None, columns: Seque
     Arguments and errors as for `load_runs`.
     """
     return _load_table("quantiles", name, tracking_uri, columns)
+
+
+def load_condition(run_id: str, *, tracking_uri: str | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The resolved settings of a condition's run, and its table of restarts.
+
+    Raises:
+        ConfigError: if there is no such run, or it is not a condition that has finished.
+    """
+    _, runs = _conditions(run_id, tracking_uri)
+    if len(runs) != 1:
+        raise ConfigError(f"'{run_id}' has {len(runs)} conditions; name one by its run id")
+    for _, path in _artifacts("config.yaml", run_id, tracking_uri):
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return settings, load_restarts(run_id, tracking_uri=tracking_uri)
 
 
 def load_parameters(

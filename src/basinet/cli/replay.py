@@ -1,0 +1,45 @@
+"""`basinet-replay`: one restart of a finished run again, with everything on the way."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from basinet.errors import ConfigError
+
+
+def main() -> None:
+    """The console script."""
+    parser = argparse.ArgumentParser(prog="basinet-replay", description="Train one restart of a finished run again.")
+    parser.add_argument("run", help="the id of a condition's run")
+    parser.add_argument("restart", type=int, help="index of the restart")
+    parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
+    parser.add_argument("--output", type=Path, help="folder to write to; default: replay-RUN-RESTART")
+    arguments = parser.parse_args()
+    try:
+        _replay(arguments)
+    except ConfigError as error:
+        sys.exit(f"basinet-replay: {error}")
+
+
+def _replay(arguments: argparse.Namespace) -> None:
+    from basinet.replay import replay
+
+    found = replay(arguments.run, arguments.restart, tracking_uri=arguments.tracking_uri)
+    row = found.row
+    same = "yes, to the bit" if found.identical else "no: another machine, engine or version made them"
+    print(f"restart {found.restart} of {found.study.columns['problem']} {found.study.network}, seed {found.study.seed}")
+    print(f"descended to  {float(row['loss_descended'])!r} in {int(row['steps']):,} steps ({row['status']})")
+    print(f"ended at      {float(row['loss'])!r}: {str(row['kind']).replace('_', ' ')}, id {row['minimum']}")
+    if found.eigenvalues is not None:
+        print(f"spectrum      {' '.join(f'{value:.3g}' for value in found.eigenvalues[:12])}{_more(found.eigenvalues)}")
+    print(f"same numbers  {same}")
+    folder = arguments.output or Path(f"replay-{found.run_id[:8]}-{found.restart}")
+    for path in found.save(folder):
+        print(f"wrote         {path}")
+
+
+def _more(eigenvalues: object) -> str:
+    count = len(eigenvalues)  # type: ignore[arg-type]
+    return f" … ({count} in all)" if count > 12 else ""
