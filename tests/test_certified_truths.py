@@ -143,7 +143,7 @@ def test_the_neuron_has_two_to_the_dimension_minima_with_the_losses_and_curvatur
     np.testing.assert_allclose(minima["lambda_max"], curvatures[:, -1], rtol=1e-6)
     np.testing.assert_allclose(minima["trace"], curvatures.sum(1), rtol=1e-6)
     np.testing.assert_allclose(spectra(findings)[minima["restart"]], curvatures, rtol=1e-6)
-    assert minima["loss"].is_monotonic_increasing
+    assert np.diff(minima["loss"]).min(initial=0) > -1e-15  # in the order of losses, up to rounding
 
 
 @neurons
@@ -287,7 +287,8 @@ def test_attainable_targets_make_xor_degenerate_with_five_zeros_where_it_is_solv
     assert findings.restarts["loss"][~solved_ones].min() > 0.035
     assert set(kind[solved_ones]) == {"degenerate"}
     assert set(kind[~solved_ones]) <= {"at_infinity", "unfinished"}
-    assert (kind[~solved_ones] == "at_infinity").mean() > 0.95  # one in a hundred is just leaving for 0
+    # Some are just leaving for 0; and Adam with step .1 never comes to rest.
+    assert (kind[~solved_ones] == "at_infinity").mean() > {"gradient_descent": 0.97, "adam": 0.9}[descent]
     assert set(zeros(spectra(findings)[solved_ones])) == {5}
     assert set(findings.restarts["zero_modes"][solved_ones]) == {5}
     # Where all residuals are 0, H = JᵀJ / 4 with the derivative J of the four outputs.
@@ -481,23 +482,21 @@ def test_the_other_critical_points_of_a_linear_network_are_saddles(kept: tuple[i
 # --- 7. Minima embedded from a smaller network (Fukumizu & Amari, 2000) ---------------------------------------------
 
 
-def small_minimum(path: Path, seed: int, features: int, bias: bool) -> tuple[dict[str, Any], Array, Array, Array]:
-    """A noisy problem, and the lowest minimum of one tanh unit on it: settings, inputs, targets, θ."""
-    generator = np.random.default_rng(seed)
-    x = generator.normal(size=(features, 12))
-    y = np.sin(2 * x[0]) + 0.5 * generator.normal(size=12)
-    problem = table(path, x, y)
-    findings = solved(
-        {
-            "problem": problem,
-            "network": {"depth": 2, "width": 1, "activation": "tanh", "bias": bias},
-            "descent": {"learning_rate": 0.1, "steps": 20_000},
-            "restarts": 20,
-        }
-    )
+def embedding(features: int, bias: bool, seed: int, width: int) -> dict[str, Any]:
+    """Tanh units against a noisy teacher of three."""
+    teacher = {"name": "teacher", "features": features, "width": 3, "points": 30, "noise": 0.2, "seed": seed}
+    return {"problem": teacher, "network": {"depth": 2, "width": width, "activation": "tanh", "bias": bias}}
+
+
+@cache
+def small_minimum(features: int, bias: bool, seed: int) -> tuple[Array, Array, Array]:
+    """Inputs, targets and the lowest minimum θ of one unit."""
+    descent = {"name": "nesterov", "learning_rate": 0.1, "momentum": 0.95, "steps": 4000}
+    findings = solved({**embedding(features, bias, seed, 1), "descent": descent, "restarts": 20})
     lowest = findings.minima.query("kind == 'minimum'").iloc[0]
-    assert lowest["loss"] > 1e-3
-    return problem, x, y, lowest["parameters"]
+    assert lowest["loss"] > 1e-2
+    problem = findings.study.problem
+    return problem.inputs.numpy(), problem.targets[0].numpy(), lowest["parameters"]
 
 
 def split(theta: Array, features: int, bias: bool, share: float) -> Array:
@@ -519,52 +518,48 @@ def fukumizu_amari(x: Array, y: Array, theta: Array, bias: bool) -> Array:
 
 
 SHARES = (-0.7, 0.25, 0.5, 0.8, 1.6)
+DEFINITE, INDEFINITE = (1, 2, 3, 4, 6, 7), (0, 1, 2, 5)  # seeds whose lowest bottom is a minimum, not at infinity
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", DEFINITE)
 def test_a_split_unit_is_degenerate_where_lambda_1_minus_lambda_b_is_positive_and_a_saddle_elsewhere(
     seed: int, tmp_path: Path
 ) -> None:
-    problem, x, y, theta = small_minimum(tmp_path, seed, 1, False)
-    B = fukumizu_amari(x, y, theta, False)  # a number: one input, no bias
+    x, y, theta = small_minimum(1, False, seed)
+    B = fukumizu_amari(x, y, theta, False).item()  # a number: one input, no bias
     starts = np.stack([split(theta, 1, False, share) for share in SHARES])
-    network = {"depth": 2, "width": 2, "activation": "tanh", "bias": False}
-    findings = solved({"problem": problem, "network": network, **given(tmp_path, starts)})
+    findings = solved({**embedding(1, False, seed, 2), **given(tmp_path, starts)})
     inside = np.array([0 < share < 1 for share in SHARES])
-    expected = np.where(inside == (B[0, 0] > 0), "degenerate", "saddle")
+    expected = np.where(inside == (B > 0), "degenerate", "saddle")
     assert findings.restarts["kind"].tolist() == expected.tolist()
-    for share, eigenvalues in zip(SHARES, spectra(findings), strict=True):
+    eigenvalues = spectra(findings)
+    for share, values in zip(SHARES, eigenvalues, strict=True):
         # The small network's two positive ones, λ(1-λ)B, and a zero along λ.
-        assert (eigenvalues > 1e-6).sum() == 2 + (share * (1 - share) * B[0, 0] > 0)
-        assert zeros(eigenvalues[None]).item() == 1
-    # At λ = ½, with u and -u in the two units, exactly ½ B. The point is polished: gradient and B are at rounding.
-    half = spectra(findings)[SHARES.index(0.5)]
-    assert np.abs(half - B[0, 0] / 2).min() < 1e-10
+        assert (values > 1e-6).sum() == 2 + (share * (1 - share) * B > 0)
+    assert set(zeros(eigenvalues)) == {1}
+    # At λ = ½, with u and -u in the two units, exactly ½ B; θ is polished, so that B is known to rounding.
+    assert np.abs(eigenvalues[SHARES.index(0.5)] - B / 2).min() < 1e-12
 
 
-def test_both_signs_of_b_occur_among_these_problems(tmp_path: Path) -> None:
-    signs = set()
-    for seed in range(8):
-        _, x, y, theta = small_minimum(tmp_path, seed, 1, False)
-        signs.add(np.sign(fukumizu_amari(x, y, theta, False)).item())
+def test_both_signs_of_b_occur_among_these_problems() -> None:
+    signs = {np.sign(fukumizu_amari(*small_minimum(1, False, seed), False)).item() for seed in DEFINITE}
     assert signs == {-1.0, 1.0}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", INDEFINITE)
 def test_a_split_unit_of_two_inputs_and_a_bias_is_a_saddle_with_the_eigenvalues_of_half_b(
     seed: int, tmp_path: Path
 ) -> None:
-    problem, x, y, theta = small_minimum(tmp_path, seed, 2, True)
+    x, y, theta = small_minimum(2, True, seed)
     B = np.linalg.eigvalsh(fukumizu_amari(x, y, theta, True))
-    assert B[0] < -1e-6  # indefinite
-    assert B[-1] > 1e-6
+    assert B[0] < -1e-4  # indefinite
+    assert B[-1] > 1e-4
     starts = np.stack([split(theta, 2, True, share) for share in SHARES])
-    network = {"depth": 2, "width": 2, "activation": "tanh", "bias": True}
-    findings = solved({"problem": problem, "network": network, **given(tmp_path, starts)})
+    findings = solved({**embedding(2, True, seed, 2), **given(tmp_path, starts)})
     assert counts(findings) == {"saddle": len(SHARES)}
-    for share, eigenvalues in zip(SHARES, spectra(findings), strict=True):
+    for share, values in zip(SHARES, spectra(findings), strict=True):
         positive = 5 + (share * (1 - share) * B > 0).sum()  # the small network has 5 parameters
-        line = 1e-9 * eigenvalues.max()
-        assert ((eigenvalues > line).sum(), (eigenvalues < -line).sum()) == (positive, 8 - positive)
+        line = 1e-9 * values.max()
+        assert ((values > line).sum(), (values < -line).sum()) == (positive, 8 - positive)
     half = spectra(findings)[SHARES.index(0.5)]
-    assert np.abs(half[:, None] - B / 2).min(0).max() < 1e-10
+    assert np.abs(half[:, None] - B / 2).min(0).max() < 1e-12

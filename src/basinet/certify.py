@@ -40,7 +40,7 @@ class Tolerances:
     zero: float = 1e-8  # an eigenvalue is zero if |λ| ≤ zero · max |λ| …
     floor: float = 1e-14  # … or |λ| ≤ floor: rounding of f's own scale
     growth: float = 1e-2  # at infinity, ‖θ‖ grows by more than this share in the last decade of steps,
-    outward: float = 0.1  # … the gradient points outwards by more than this cosine
+    outward: float = 0.1  # … the gradient or Newton's way points outwards by more than this cosine
     slope: float = 5e-2  # … the slope is below this share of f's scale, so that it is no mere beginning of a descent,
     fall: float = 1e-10  # … and the loss falls by more than this
     kink: float = 1e-6  # a ReLU boundary is near if |z| ≤ kink for some unit and sample
@@ -61,7 +61,7 @@ class Evidence:
     explained_zero_modes: Tensor  # [restart] int64: zeros that continuous symmetries account for
     kink_distance: Tensor  # [restart], smallest |z| of a ReLU unit over all samples; inf without ReLU
     coercive: Tensor  # [restart] bool: penalties keep every bottom finite
-    outward: Tensor  # [restart], cosine of -∇f and θ: the larger of where the descent ended and where polishing got
+    outward: Tensor  # [restart], cosine of θ and the larger of: -∇f where the descent ended, the way that Newton went
     slope: Tensor  # [restart], ‖∇f‖ (1 + ‖θ‖) / f's scale: the smaller of the two places
     norm_growth: Tensor  # [restart], by which share ‖θ‖ grew in the last decade of the restart's steps
     loss_fall: Tensor  # [restart], by how much f fell in that decade

@@ -56,8 +56,8 @@ class Polished:
     outcome: Tensor  # [restart] int8, an `Outcome`
     distance: Tensor  # [restart], from the descended point to where Newton got, kept or not
     gradient_norm_reached: Tensor  # [restart], ‖∇f‖ there
-    outward: Tensor  # [restart], -∇f·θ / (‖∇f‖ ‖θ‖) there: > 0 if following the gradient makes ‖θ‖ larger
-    outward_descended: Tensor  # [restart], the same at the descended point, where a descent may still swing
+    outward: Tensor  # [restart], cosine of the way that Newton went and θ where it began: > 0 if it made ‖θ‖ larger
+    outward_descended: Tensor  # [restart], cosine of -∇f and θ at the descended point, where a descent may still swing
 
 
 def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Polished:
@@ -178,14 +178,15 @@ def _finished(objective: CurvedObjective, start: Tensor, state: _State) -> Polis
         outcome=outcome.to(torch.int8),
         distance=_norm(state.theta - start),
         gradient_norm_reached=_norm(state.gradient),
-        outward=_outward(state.gradient, state.theta),
-        outward_descended=_outward(gradient, start),
+        outward=_cosine(state.theta - start, start),
+        outward_descended=_cosine(-gradient, start),
     )
 
 
-def _outward(gradient: Tensor, theta: Tensor) -> Tensor:
-    lengths = _norm(gradient) * _norm(theta)
-    return -(gradient * theta).sum(1) / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
+def _cosine(directions: Tensor, theta: Tensor) -> Tensor:
+    """Of the angle between each pair of rows; 0 if one of them is 0."""
+    lengths = _norm(directions) * _norm(theta)
+    return (directions * theta).sum(1) / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
 
 
 def _norm(vectors: Tensor) -> Tensor:

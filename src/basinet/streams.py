@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 _DOUBLES_PER_COUNTER = 4
 
 
+@enum.unique
 class Purpose(enum.IntEnum):
     """The second half of the generator's key: streams of different purposes never overlap."""
 
@@ -29,7 +30,7 @@ class Purpose(enum.IntEnum):
     HOLDOUT = 2
     BATCHES = 3
     STATISTICS = 4
-    PROBES = 5
+    PROBES = 6
     TEACHER = 5
 
 

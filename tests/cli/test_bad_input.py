@@ -32,7 +32,7 @@ COMMANDS = [
     ("problem=xro", "unknown problem 'xro'", "did you mean 'xor'?"),
     ("descent=adm", "unknown descent 'adm'", "did you mean 'adam'?"),
     ("network=cnn", "unknown network 'cnn'", "choose one of mlp"),
-    ("objective=risk", "unknown objective 'risk'", "did you mean 'empirical_risk'?"),
+    ("objective=empirical", "unknown objective 'empirical'", "did you mean 'empirical_risk'?"),
     ("experiment=dept", "unknown experiment 'dept'", "did you mean 'depth'?"),
     ("experiment=nothing", "unknown experiment 'nothing'", "depth, digits, textbook, xor"),
     ("experiment=null", "unknown experiment 'null'", "choose one of depth,"),
@@ -209,7 +209,8 @@ COMMANDS = [
     ("hydra.mode=NONSENSE", "hydra.mode=NONSENSE", "expected one of [RUN, MULTIRUN]"),
     ("hydra.foo=1", "unknown setting 'hydra.foo'", "choose one of hydra."),
     ("hydra.job.chdir=true", "hydra.job.chdir=true", "paths of tables"),
-    ("hydra=3", "hydra", "Config group override must be a string"),
+    ("hydra=3", "hydra=3", "hydra.key=value"),
+    ("hydra/foo=3", "unknown hydra/foo '3'", "choose"),
 ]
 
 TABLE = "problem=table problem.path=data.csv "
@@ -240,7 +241,7 @@ TABLES = [
         "data.csv",
         "x,y\n1,2\n3,4\n",
         "-m problem=xor,table problem.path=data.csv problem.targets=[y]",
-        ["unknown setting 'problem.path'", "problem.low"],
+        ["unknown setting 'problem.", "problem.low"],
     ),
     (
         "data.parquet",

@@ -84,7 +84,7 @@ def check_against_autograd(autograd_risk: Callable[..., Tensor], layout: Layout,
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch.func's own import
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["lanes", "products"])
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(case=risks())
 def test_hessian_and_products_equal_autograd_on_any_architecture(
     autograd_risk: Callable[..., Tensor], layout: Layout, case: Case
@@ -95,7 +95,7 @@ def test_hessian_and_products_equal_autograd_on_any_architecture(
 @pytest.mark.stress
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["lanes", "products"])
-@settings(max_examples=2000)
+@settings(max_examples=500)
 @given(case=risks())
 def test_hessian_and_products_equal_autograd_on_thousands_of_architectures(
     autograd_risk: Callable[..., Tensor], layout: Layout, case: Case

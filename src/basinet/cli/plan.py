@@ -140,10 +140,12 @@ def _parsed(lines: Sequence[str]) -> list[Override]:
 
 def _override(parser: OverridesParser, line: str) -> Override:
     key, equals, value = line.partition("=")
+    require(key != "", f"'{line}' is not a setting of the form key=value")
+    require(key != "hydra", f"{line}: is a group of settings, hydra.key=value")
     try:
         (override,) = parser.parse_overrides([line])
     except Exception as error:  # Hydra raises what it likes
-        if equals and key:
+        if equals:
             raise ConfigError(f"{key}: cannot read {value}; put special characters in quotes twice, '\"…\"'") from error
         raise ConfigError(f"'{line}' is not a setting of the form key=value") from error
     group, _, field = override.key_or_group.partition(".")
@@ -166,9 +168,9 @@ def _override(parser: OverridesParser, line: str) -> Override:
 def _check_choices(override: Override) -> None:
     """Raise `ConfigError` if an override chooses a member that a config group does not have."""
     group = override.key_or_group
-    options = GlobalHydra.instance().config_loader().get_group_options(group)
-    if not options or override.is_delete():
+    if (group not in _CHOOSABLE and "/" not in group) or override.is_delete():
         return
+    options = GlobalHydra.instance().config_loader().get_group_options(group)
     values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     require(len(values) > 0, f"{override.input_line}: matches nothing; choose from {', '.join(options)}")
     for value in values:

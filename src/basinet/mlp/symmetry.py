@@ -32,9 +32,7 @@ from torch import Tensor
 from basinet.mlp.network import Layer, Network
 from basinet.streams import normal
 
-_BIAS_IS_ZERO = (
-    1e-6  # |b| / ‖w‖ of a critical point: the penalty curves the orbit by the square of it, which is nothing
-)
+_BIAS_IS_ZERO = 1e-6  # |b| / ‖w‖ at a critical point: the penalty curves the orbit by its square, which is nothing
 _RANK = 1e-8  # singular values below this share of the largest possible one count as zero
 _ELEMENTS = 1 << 22  # of the tangent vectors of a chunk of restarts
 
@@ -145,9 +143,9 @@ class SymmetryGroup:
 
         Scales are fixed in both as in `canonical`. Then, layer by layer from the input, units are assigned to units,
         with signs, such that the squared distances of rows and columns have the least sum; of columns into a hidden
-        layer, whose units are not in order yet, the norms are compared. Exact for copies of one point (unless two of
-        its units share row, bias and the norm of a column that are not the last), a heuristic for other points. The
-        values must be finite.
+        layer, whose units are not in order yet, the norms are compared. That is exact for copies of one point, unless
+        two of its units are equal in what is compared; for other points it is a heuristic, and their distance an upper
+        bound. The values must be finite.
 
         Source: Ainsworth, Hayase & Srinivasa (2023), *Git Re-Basin*, for matching units by assignment.
         """
@@ -164,12 +162,12 @@ class SymmetryGroup:
         return fixed.squeeze(0), moved.squeeze(0)
 
     def distance(self, theta: Tensor, other: Tensor) -> float:
-        """The Euclidean distance of two parameter vectors `[parameter]` after `align`."""
+        """The Euclidean distance of two parameter vectors `[parameter]` modulo the discrete group, after `align`."""
         first, second = self.align(theta, other)
         return float(torch.linalg.vector_norm(first - second))
 
     def copy(self, theta: Tensor, seed: int) -> Tensor:
-        """A random equivalent of every restart `[restart, parameter]`, by all symmetries that hold."""
+        """A random equivalent of every restart `[restart, parameter]`, by all symmetries that hold there."""
         widths = self.network.widths[1:-1]
         draws = torch.from_numpy(normal(seed, range(theta.shape[0]), sum(units * (units + 4) for units in widths)))
         result = theta.clone()
@@ -195,9 +193,10 @@ class SymmetryGroup:
     def _scaled(self, theta: Tensor) -> Tensor:
         result = theta.clone()
         self._centre_outputs(result)
-        for layer, following in itertools.pairwise(self.network.layers(result)) if self.rescales else ():
-            norms = torch.linalg.vector_norm(_rows(layer), dim=2)
-            _rescale(layer, following, torch.where(self._scalable(layer) & (norms > 0), 1 / norms, 1.0))
+        if self.rescales:
+            for layer, following in itertools.pairwise(self.network.layers(result)):
+                norms = torch.linalg.vector_norm(_rows(layer), dim=2)
+                _rescale(layer, following, torch.where(self._scalable(layer) & (norms > 0), 1 / norms, 1.0))
         return result
 
     def _centre_outputs(self, theta: Tensor) -> None:

@@ -16,7 +16,6 @@ from basinet.mlp.layouts import Layout, layout_for, single_threaded_operations
 from basinet.mlp.network import Network
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.losses import LOSSES, Loss
-from basinet.protocols import Problem
 from basinet.streams import Purpose, normal, uniform
 
 _PROBES = 64  # inputs at which functions are compared
@@ -168,7 +167,8 @@ class EmpiricalRisk:
     @cached_property
     def symmetry(self) -> SymmetryGroup:
         """Which changes of the parameters leave f as it is."""
-        return SymmetryGroup(self.trained_network, self.l2_weights, self.l2_biases)
+        softmax = self.loss_name == "cross_entropy"
+        return SymmetryGroup(self.trained_network, self.l2_weights, self.l2_biases, softmax)
 
     @cached_property
     def scale(self) -> float:
@@ -268,10 +268,3 @@ class RiskChunk:
         g = self.risk.loss_function.gradient(passed.output, self._targets).mul_(self._weights)
         backward(self.risk.trained_network, self.risk.layout, held, passed, g, self._buffer)
         return self._buffer if self._decay is None else self._buffer.addcmul_(held, self._decay)
-
-
-def empirical_risk(
-    network: Network, problem: Problem, *, loss: str = "squared", l2_weights: float = 0.0, l2_biases: float = 0.0
-) -> EmpiricalRisk:
-    """The objective of a network on the training samples of a problem."""
-    return EmpiricalRisk(network, problem.inputs, problem.targets, loss, l2_weights, l2_biases)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,19 +131,21 @@ def load_parameters(
 
 
 def _load_table(table: str, name: str, tracking_uri: str | None, columns: Sequence[str] | None) -> pd.DataFrame:
-    parts, runs, sweeps = [], [], _SweepMinima(tracking_uri)
+    parts, runs, known, sweeps = [], [], {"run_id"}, _SweepMinima(tracking_uri)
     for run, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri):
         schema = pyarrow.parquet.read_schema(path)
         _check_schema(schema, str(path))
         with_sweep = "minimum" in schema.names and (columns is None or "sweep_minimum" in columns)
         asked = None if columns is None else [*columns, "minimum"] if with_sweep else columns
-        wanted = None if asked is None else [column for column in schema.names if column in asked]
+        wanted = None if asked is None else [name for name in schema.names if name in asked] or schema.names[:1]
         part = pd.read_parquet(path, columns=wanted)
         if with_sweep:
             ids = sweeps.ids(run, part["minimum"].to_numpy())
             part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
         parts.append(part)
         runs.append(run)
+        known.update(schema.names, part.columns, json.loads(run.data.tags[COLUMNS]))
+    _check_columns(columns, known, f"load_{table}")
     return _select(_joined(parts, runs, columns), columns, f"load_{table}")
 
 
@@ -220,12 +222,15 @@ def _typed(values: pd.Series) -> pd.Series:
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str] | None, what: str) -> pd.DataFrame:
-    if columns is None:
-        return frame
-    for column in columns:
-        if column not in frame.columns:
-            raise unknown(f"column of {what}", column, frame.columns)
-    return frame[list(columns)]
+    _check_columns(columns, frame.columns, what)
+    return frame if columns is None else frame[list(columns)]
+
+
+def _check_columns(columns: Sequence[str] | None, known: Iterable[str], what: str) -> None:
+    names = set(known)
+    for column in columns or ():
+        if column not in names:
+            raise unknown(f"column of {what}", column, names)
 
 
 def _identity(run: Any) -> dict[str, Any]:
