@@ -171,13 +171,13 @@ def command(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BASINET_PLACE", "")  # so that what a sweep writes there is undone
-    handler = signal.getsignal(signal.SIGTERM)
+    handler, logs, level = signal.getsignal(signal.SIGTERM), list(logging.root.handlers), logging.root.level
     yield call
     signal.signal(signal.SIGTERM, handler)
-    for log in list(logging.root.handlers):  # of the jobs that Hydra ran
-        if isinstance(log, logging.FileHandler) and Path(log.baseFilename).is_relative_to(tmp_path):
-            logging.root.removeHandler(log)
-            log.close()
+    for log in set(logging.root.handlers) - set(logs):  # Hydra's
+        log.close()
+    logging.root.handlers[:] = logs
+    logging.root.setLevel(level)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from basinet.errors import require
 from basinet.mlp.lanczos import extreme_eigenvalues
-from basinet.polish import Outcome, Polished, Polishing
+from basinet.polish import Outcome, Polished, Polishing, aligned
 from basinet.protocols import CurvedObjective, Status
 from basinet.solution import Solution
 
@@ -93,7 +93,8 @@ def examine(objective: CurvedObjective, solution: Solution, polished: Polished, 
 def _spectrum(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Tensor:
     """All eigenvalues of the Hessians `[restart, parameter]`, or the lowest and the highest `[restart, 2]`."""
     if objective.size <= settings.dense_max:
-        return torch.cat([torch.linalg.eigvalsh(objective.hessian(part)) for part in theta.split(_HESSIANS)])
+        parts = [torch.linalg.eigvalsh(aligned(objective.hessian(part))) for part in theta.split(_HESSIANS)]
+        return torch.cat(parts).narrow(1, 0, objective.size)
     if settings.lanczos_steps == 0:
         return theta.new_full((theta.shape[0], 2), torch.nan)
     ends = extreme_eigenvalues(objective.hvp, theta, settings.lanczos_steps)
@@ -126,7 +127,7 @@ def classify(evidence: Mapping[str, Any], tolerances: Tolerances = Tolerances())
     for why a small gradient alone proves nothing.
     """
     column = {field.name: np.asarray(evidence[field.name]) for field in fields(Evidence) if field.name != "eigenvalues"}
-    eigenvalues = np.asarray(evidence["eigenvalues"], dtype=np.float64)
+    eigenvalues = np.array(list(evidence["eigenvalues"]), dtype=np.float64)  # a DataFrame has a list in each row
     decided = column["converged"] & np.isfinite(eigenvalues).all(1)
     zeros, negatives = count_modes(eigenvalues, tolerances)
 

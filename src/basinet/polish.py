@@ -148,7 +148,7 @@ def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Te
 
 def _trust_region_step(hessian: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
     """The step p `[restart, parameter]`, and by how much the quadratic model falls along it, `[restart]`."""
-    eigenvalues, vectors = torch.linalg.eigh(hessian)
+    eigenvalues, vectors = _eigh(hessian)
     along = (vectors * gradient.unsqueeze(2)).sum(1)  # ∇f in the eigenbasis
     size = eigenvalues.abs().amax(1)
     tiny = torch.finfo(size.dtype).tiny
@@ -164,6 +164,28 @@ def _trust_region_step(hessian: Tensor, gradient: Tensor, region: Tensor) -> tup
     parts = -along / (eigenvalues + shift.unsqueeze(1))
     foretold = -(along * parts + 0.5 * eigenvalues * parts * parts).sum(1)
     return (vectors * parts.unsqueeze(1)).sum(2), foretold
+
+
+def aligned(matrices: Tensor) -> Tensor:
+    """Symmetric matrices with an even number of rows, if need be by one more eigenvalue, the largest.
+
+    Eigenvalues of a matrix depend, in the last bits, on where in memory it starts: a batch of 9 x 9 matrices is an odd
+    number of 8 bytes apart, and the results of each would depend on its place among the others.
+    """
+    size = matrices.shape[1]
+    if size % 2 == 0:
+        return matrices
+    result = matrices.new_zeros(matrices.shape[0], size + 1, size + 1)
+    result.narrow(1, 0, size).narrow(2, 0, size).copy_(matrices)
+    result.select(1, size).select(1, size).copy_(2 * torch.linalg.matrix_norm(matrices))
+    return result
+
+
+def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues `[restart, parameter]`, ascending, and eigenvectors `[restart, parameter, eigenvalue]`."""
+    size = matrices.shape[1]
+    eigenvalues, vectors = torch.linalg.eigh(aligned(matrices))
+    return eigenvalues.narrow(1, 0, size), vectors.narrow(1, 0, size).narrow(2, 0, size)
 
 
 def _finished(objective: CurvedObjective, start: Tensor, state: _State) -> Polished:

@@ -90,7 +90,7 @@ def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
     for heading in rows[0]:
         view.add_column(heading, justify="left" if heading == "ended at" else "right")
     for (_, row), cells in zip(table.iterrows(), rows, strict=True):
-        view.add_row(*(str(row[key]) for key in by), *cells.values())
+        view.add_row(*(escape(str(row[key])) for key in by), *cells.values())
     width = None if sys.stdout.isatty() else 160
     console = Console(width=width, highlight=False)
     console.print(view)
