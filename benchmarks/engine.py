@@ -12,16 +12,16 @@ from __future__ import annotations
 import argparse
 import time
 
-import peers
 import torch
-from report import replace_section
 
+import peers
 from basinet.budget import Budget
 from basinet.descend import descend
 from basinet.descents import GradientDescent
 from basinet.engines import choose_engine
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from report import replace_section
 
 STEPS = {"xor": 1000, "chain": 200, "small": 200, "medium": 40}
 PEERS = {name: peer for name, peer in peers.PEERS.items() if name != "autograd loop"}

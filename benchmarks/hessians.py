@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-import peers
 import torch
-from report import replace_section
 
+import peers
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from report import replace_section
 
 
 def ours(workload: dict[str, object]) -> float:

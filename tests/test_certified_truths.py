@@ -88,7 +88,7 @@ FIRST, TOP, SECOND = (
 
 
 def test_the_block_has_the_printed_minima_and_barrier() -> None:
-    assert (FIRST, TOP, SECOND) == pytest.approx((1.276434037816, 4.167237823105, 10.973944982897), abs=1e-11)
+    assert pytest.approx((1.276434037816, 4.167237823105, 10.973944982897), abs=1e-11) == (FIRST, TOP, SECOND)
     assert block_loss(FIRST) == pytest.approx(0.04859566927448, abs=1e-14)
     assert block_loss(TOP) == pytest.approx(0.07680112, abs=1e-8)
     assert block_loss(SECOND) == pytest.approx(0.06249148131846, abs=1e-14)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.polish import Outcome, Polishing, polish
 from basinet.protocols import Status
 from basinet.solution import Solution, Trajectory
+from basinet.study import Findings
 
 SETTINGS = Polishing(steps=100, radius=0.1, dense_max=300, lanczos_steps=60)
 
@@ -287,13 +289,18 @@ STORED: dict[str, dict[str, Any]] = {
         "descent": {"learning_rate": 0.35, "steps": 300, "records": 1},
         "restarts": 100,
     },
-    "penalised": {"problem": "sine", "objective": {"l2_weights": 1e-2, "l2_biases": 1e-2}, "restarts": 50},
+    "penalised xor": {"problem": "xor", "objective": {"l2_weights": 1e-3, "l2_biases": 1e-3}, "restarts": 50},
 }
+
+
+@cache
+def stored_study(name: str) -> Findings:
+    return run(Study.from_config(STORED[name]))
 
 
 @pytest.mark.parametrize("name", STORED)
 def test_evidence_stored_in_parquet_and_classified_again_gives_identical_kinds(name: str, tmp_path: Path) -> None:
-    findings = run(Study.from_config(STORED[name]))
+    findings = stored_study(name)
     findings.evidence.to_parquet(tmp_path / "evidence.parquet")
     stored = pd.read_parquet(tmp_path / "evidence.parquet")
     kinds = [Kind(code).name.lower() for code in classify(stored)]  # type: ignore[arg-type]
@@ -304,7 +311,7 @@ def test_evidence_stored_in_parquet_and_classified_again_gives_identical_kinds(n
 
 
 def test_these_studies_have_several_kinds() -> None:
-    kinds = {kind for config in STORED.values() for kind in run(Study.from_config(config)).restarts["kind"]}
+    kinds = {kind for name in STORED for kind in stored_study(name).restarts["kind"]}
     assert {"minimum", "degenerate", "at_infinity", "unfinished", "diverged"} <= kinds
 
 

@@ -61,7 +61,7 @@ def planted(network: Network, points: int, restarts: int, noise: float, **penalt
     # The same partition, under other names.
     assert len(set(zip(label.tolist(), found.minimum.tolist(), strict=True))) == points
     check_consistent(found, risk.loss(theta).numpy())
-    assert found.looseness.max() < 1e-6
+    assert found.looseness.max() < 1e-4  # the noise, times random scales in every layer
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4])
@@ -107,9 +107,9 @@ def test_different_random_networks_are_different_minima(case: tuple[Network, dic
     network, penalties, seed = case
     risk = risk_of(network, seed, **penalties)
     theta = draw(seed + 2, 5, risk.size)
-    with_penalties = risk.outputs(theta).flatten(1)
+    outputs = risk.outputs(theta).flatten(1)
     # ReLU networks can be dead at both: then they are one function, and only penalties tell them apart.
-    assume(all(float((a - b).abs().max()) > 1e-3 for a, b in itertools.combinations(with_penalties, 2)))
+    assume(all(float((a - b).abs().max()) > 1e-3 for a, b in itertools.combinations(outputs, 2)))
     copies = torch.cat([theta, risk.symmetry.copy(theta, seed)])
     found = merged(risk, copies)
     assert found.count.tolist() == [2] * 5
@@ -236,9 +236,7 @@ class Counted:
         return self.group.distance(theta, other)
 
 
-@pytest.mark.parametrize(
-    ("points", "restarts"), [(100, 10_000), pytest.param(300, 100_000, marks=pytest.mark.stress)]
-)
+@pytest.mark.parametrize(("points", "restarts"), [(100, 10_000), pytest.param(300, 100_000, marks=pytest.mark.stress)])
 def test_merging_compares_far_fewer_pairs_than_there_are_restarts(points: int, restarts: int) -> None:
     risk = risk_of(Network((2, 4, 4, 1), "tanh", "identity"))
     label = np.arange(restarts) % points
@@ -296,5 +294,3 @@ def test_the_order_of_restarts_names_representatives_only() -> None:
     again = merged(risk, theta[order])
     assert again.minimum.tolist() == found.minimum[order.numpy()].tolist()
     assert again.count.tolist() == found.count.tolist()
-
-

@@ -103,9 +103,7 @@ def test_polishing_finds_the_minimum_that_scipys_trust_region_finds() -> None:
         start = found.theta[index].numpy()
         # Small regions keep scipy, too, in the basin.
         options = {"gtol": 1e-13, "initial_trust_radius": 0.01, "max_trust_radius": 0.1}
-        result = scipy.optimize.minimize(
-            loss, start, jac=True, hess=hessian, method="trust-exact", options=options
-        )
+        result = scipy.optimize.minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options=options)
         # Scipy sees differences of f only: √(1e-17 / 6e-4) for eigenvalues of 6e-4 at least.
         np.testing.assert_allclose(found.polished.theta[index], result.x, rtol=0, atol=3e-7)
 

@@ -26,7 +26,7 @@ STYLE: dict[str, Any] = {
     "savefig.dpi": 150,
 }
 _POINTS_MAX = 200_000  # dots of a figure: beyond, a regular share of the sorted restarts is drawn
-_FLOOR = 1e-20  # losses below are drawn here: zero has no place on a log axis
+_FLOOR, _CEILING = 1e-20, 1e100  # losses beyond are drawn there: neither zero nor 1e300 has a place on a log axis
 _TICKS_MAX = 24
 _INCHES_MAX = 60.0  # of a figure: a raster has at most 65,535 pixels a side
 
@@ -46,8 +46,9 @@ def loss_fan(quantiles: pd.DataFrame, title: str) -> Figure:
             axes.fill_between(step, lower, upper, alpha=alpha, color=COLOURS[0], lw=0, label=label)
         marker = "o" if len(step) == 1 else None  # one point makes no line
         axes.plot(step, _drawable(quantiles["loss_median"]), color=COLOURS[0], lw=1.6, label="median", marker=marker)
-        axes.set(xscale="log", xlabel="step", ylabel="loss f", title=title)
-        _log_losses(axes, quantiles["loss_median"])
+        axes.set(xlabel="step", ylabel="loss f", title=title)
+        if _log_losses(axes, quantiles["loss_median"]):
+            axes.set_xscale("log")
         axes.legend(title=f"{int(quantiles['restarts'].iloc[0])} restarts", loc="lower left")
         return figure
 
@@ -127,12 +128,13 @@ def _label(value: Any) -> str:
     return "-" if pd.isna(value) else str(value)
 
 
-def _log_losses(axes: Any, losses: pd.Series) -> None:
+def _log_losses(axes: Any, losses: pd.Series) -> bool:
     """A log axis for losses, or, where every restart has diverged, a word about it: such an axis cannot be drawn."""
     if np.isfinite(losses).any():
         axes.set_yscale("log")
-    else:
-        axes.text(0.5, 0.5, "every restart diverged", ha="center", va="center", transform=axes.transAxes)
+        return True
+    axes.text(0.5, 0.5, "every restart diverged", ha="center", va="center", transform=axes.transAxes)
+    return False
 
 
 def _column_of_restarts(axes: Any, position: float, losses: pd.Series, every: int) -> None:
@@ -166,7 +168,7 @@ def sweep_axes(varied: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _drawable(values: Any) -> Any:
-    return np.maximum(np.asarray(values, dtype=np.float64), _FLOOR)
+    return np.clip(np.asarray(values, dtype=np.float64), _FLOOR, _CEILING)
 
 
 def _sort_key(value: object) -> tuple[bool, float, str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from pathlib import Path
 
 from basinet.defaults import conf_directory, members
+from basinet.errors import unknown
 
 _FOLDERS = ("problem", "init", "descent", "experiment")
 
@@ -13,8 +16,12 @@ _FOLDERS = ("problem", "init", "descent", "experiment")
 def main() -> None:
     """The console script."""
     parser = argparse.ArgumentParser(prog="basinet-list", description="Show problems, inits, descents and studies.")
-    parser.add_argument("group", nargs="?", choices=_FOLDERS, help="show only these")
+    parser.add_argument("group", nargs="?", help=f"show only one of {', '.join(_FOLDERS)}")
     chosen = parser.parse_args().group
+    if chosen not in (None, *_FOLDERS):
+        sys.exit(f"basinet-list: {unknown('group', chosen, _FOLDERS)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may know no θ
     for group in _FOLDERS if chosen is None else (chosen,):
         print(f"{group}=")
         names = members(group)

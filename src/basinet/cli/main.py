@@ -35,7 +35,7 @@ def main() -> None:
     """The console script."""
     try:
         code = _main(sys.argv[1:])
-    except ConfigError as error:
+    except (ConfigError, OSError, MemoryError) as error:  # what the user, the disk and the memory are to blame for
         print(f"basinet: {' '.join(str(error).splitlines())}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:

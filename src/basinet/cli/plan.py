@@ -317,6 +317,8 @@ def _checked(configs: Sequence[DictConfig], swept: Sequence[str], is_sweep: bool
         settings.pop("tracking")
         _check_storable(settings, "")
     studies = [Study.from_config(settings) for settings in plain]
+    for study in studies:
+        _check_memory(study)
     _check_different(studies, swept)
     chosen = configs[0].hydra.runtime.choices.get("experiment")
     name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
@@ -336,6 +338,14 @@ def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:
         require(finite, f"{prefix}{key}={value}: must be a finite number")
         length = len(json.dumps(value, default=str))
         require(length <= _LONGEST, f"{prefix}{key}: {length:,} characters, a setting has at most {_LONGEST:,}")
+
+
+def _check_memory(study: Study) -> None:
+    """Raise `ConfigError` if the starts and ends of all restarts, which are kept until they are written, do not fit."""
+    needed = 16 * study.network.size * study.restarts
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    sizes = f"restarts={study.restarts:,} of {study.network.size:,} parameters each"
+    require(needed < there, f"{sizes} take {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")
 
 
 def _check_different(studies: Sequence[Study], swept: Sequence[str]) -> None:
