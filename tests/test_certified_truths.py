@@ -287,8 +287,8 @@ def test_attainable_targets_make_xor_degenerate_with_five_zeros_where_it_is_solv
     assert findings.restarts["loss"][~solved_ones].min() > 0.035
     assert set(kind[solved_ones]) == {"degenerate"}
     assert set(kind[~solved_ones]) <= {"at_infinity", "unfinished"}
-    # Some are just leaving for 0; and Adam with step .1 never comes to rest.
-    assert (kind[~solved_ones] == "at_infinity").mean() > {"gradient_descent": 0.97, "adam": 0.9}[descent]
+    # Some are just leaving for 0, which Newton finds ahead of them; and Adam with step .1 never comes to rest.
+    assert (kind[~solved_ones] == "at_infinity").mean() > {"gradient_descent": 0.94, "adam": 0.9}[descent]
     assert set(zeros(spectra(findings)[solved_ones])) == {5}
     assert set(findings.restarts["zero_modes"][solved_ones]) == {5}
     # Where all residuals are 0, H = JᵀJ / 4 with the derivative J of the four outputs.

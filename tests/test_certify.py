@@ -33,6 +33,7 @@ AT_REST: dict[str, Any] = {
     "explained_zero_modes": 0,
     "kink_distance": np.inf,
     "coercive": False,
+    "rests_beyond": False,
     "outward": 0.0,
     "slope": 1e-14,
     "norm_growth": 0.0,
@@ -79,6 +80,7 @@ CASES: list[tuple[str, dict[str, Any], Kind]] = [
     ("growing and falling, whatever the spectrum", {**LEAVING, "eigenvalues": DOWN}, Kind.AT_INFINITY),
     ("growing and falling beside a kink", {**LEAVING, "kink_distance": 0.0}, Kind.AT_INFINITY),
     ("penalties forbid infinity", {**LEAVING, "coercive": True}, Kind.UNFINISHED),
+    ("growing and falling, but a bottom lies ahead", {**LEAVING, "rests_beyond": True}, Kind.UNFINISHED),
     ("falling, not growing", {**LEAVING, "norm_growth": 1e-3}, Kind.UNFINISHED),
     ("shrinking", {**LEAVING, "norm_growth": -0.5}, Kind.UNFINISHED),
     ("growing, not falling", {**LEAVING, "loss_fall": 0.0}, Kind.UNFINISHED),
@@ -87,7 +89,7 @@ CASES: list[tuple[str, dict[str, Any], Kind]] = [
     ("a mere beginning of a descent", {**LEAVING, "slope": 0.3}, Kind.UNFINISHED),
     ("diverged", {**LEAVING, "diverged": True, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
     ("diverged, nothing is known", {**dict.fromkeys(AT_REST, np.nan), "diverged": True, "converged": False,
-                                    "coercive": False, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
+                                    "coercive": False, "rests_beyond": False, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
 ]  # fmt: skip
 
 

@@ -32,7 +32,9 @@ class Budget:
             f"descent.learning_rate={self.learning_rate:g}: must be positive",
         )
         require(self.steps >= 0, f"descent.steps={self.steps}: must be 0 (certify the starts) or more")
+        require(self.steps < 2**53, f"descent.steps={self.steps}: must be below 2^53")
         require(self.records >= 1, f"descent.records={self.records}: must be at least 1")
+        require(self.records <= 10**6, f"descent.records={self.records}: must be at most 1,000,000")
         require(
             math.isfinite(self.tolerance) and self.tolerance >= 0,
             f"descent.tolerance={self.tolerance:g}: must be 0 (never stop early) or more",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from basinet.errors import require
 from basinet.mlp.lanczos import extreme_eigenvalues
+from basinet.mlp.layouts import single_threaded_operations
 from basinet.polish import Outcome, Polished, Polishing, aligned
 from basinet.protocols import CurvedObjective, Status
 from basinet.solution import Solution
@@ -61,6 +62,7 @@ class Evidence:
     explained_zero_modes: Tensor  # [restart] int64: zeros that continuous symmetries account for
     kink_distance: Tensor  # [restart], smallest |z| of a ReLU unit over all samples; inf without ReLU
     coercive: Tensor  # [restart] bool: penalties keep every bottom finite
+    rests_beyond: Tensor  # [restart] bool: Newton comes to rest somewhat beyond the radius of polishing
     outward: Tensor  # [restart], cosine of θ and the larger of: -∇f where the descent ended, the way that Newton went
     slope: Tensor  # [restart], ‖∇f‖ (1 + ‖θ‖) / f's scale: the smaller of the two places
     norm_growth: Tensor  # [restart], by which share ‖θ‖ grew in the last decade of the restart's steps
@@ -83,6 +85,7 @@ def examine(objective: CurvedObjective, solution: Solution, polished: Polished, 
         explained_zero_modes=objective.explained_zeros(theta),
         kink_distance=objective.kink_distance(theta),
         coercive=torch.full_like(diverged, objective.coercive),
+        rests_beyond=polished.rests_beyond,
         outward=torch.maximum(polished.outward, polished.outward_descended),
         slope=torch.minimum(solution.gradient_norm.double(), polished.gradient_norm_reached) * reach / objective.scale,
         norm_growth=growth,
@@ -93,7 +96,8 @@ def examine(objective: CurvedObjective, solution: Solution, polished: Polished, 
 def _spectrum(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Tensor:
     """All eigenvalues of the Hessians `[restart, parameter]`, or the lowest and the highest `[restart, 2]`."""
     if objective.size <= settings.dense_max:
-        parts = [torch.linalg.eigvalsh(aligned(objective.hessian(part))) for part in theta.split(_HESSIANS)]
+        with single_threaded_operations():
+            parts = [torch.linalg.eigvalsh(aligned(objective.hessian(part))) for part in theta.split(_HESSIANS)]
         return torch.cat(parts).narrow(1, 0, objective.size)
     if settings.lanczos_steps == 0:
         return theta.new_full((theta.shape[0], 2), torch.nan)
@@ -133,7 +137,7 @@ def classify(evidence: Mapping[str, Any], tolerances: Tolerances = Tolerances())
 
     grows = (column["outward"] > tolerances.outward) & (column["norm_growth"] > tolerances.growth)
     falls = (column["loss_fall"] > tolerances.fall) & (column["slope"] <= tolerances.slope)
-    at_infinity = grows & falls & ~column["coercive"]
+    at_infinity = grows & falls & ~column["coercive"] & ~column["rests_beyond"]
     kind = np.full(len(decided), int(Kind.UNFINISHED), dtype=np.int8)
     kind[column["kink_distance"] <= tolerances.kink] = Kind.KINK
     kind[at_infinity] = Kind.AT_INFINITY

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from basinet.errors import require
+from basinet.mlp.layouts import single_threaded_operations
 from basinet.protocols import CurvedObjective
 
 _GRADIENT = 1e-12  # converged when ‖g‖ ≤ this · ‖H‖ (1 + ‖θ‖): what rounding θ changes the gradient by, and some room
@@ -18,7 +19,8 @@ _SHIFT = 1e-10  # smallest shift of the spectrum, relative to ‖H‖: flat dire
 _SMALLEST_REGION = 1e-14  # relative to 1 + ‖θ‖: no step can be told from rounding any more
 _ROUNDING = 1e-15  # a loss that rises by less, relative to itself, has not risen
 _INVISIBLE = 1e-13  # a loss that is foretold to fall by less, relative to itself, may show anything
-_FIRST_REGION = 0.1  # of the limit: the first steps settle what still swings, the later ones may leave
+_LARGEST_REGION = 0.1  # of the limit: what still swings is settled before a restart can leave, and none is leapt over
+_BEYOND = 0.5  # how far, relative to 1 + ‖θ‖, a bottom is looked for before a restart may be called at infinity
 _BISECTIONS = 50  # of the shift, which then is exact enough: its range is bounded to begin with
 
 
@@ -56,6 +58,7 @@ class Polished:
     outcome: Tensor  # [restart] int8, an `Outcome`
     distance: Tensor  # [restart], from the descended point to where Newton got, kept or not
     gradient_norm_reached: Tensor  # [restart], ‖∇f‖ there
+    rests_beyond: Tensor  # [restart] bool: not converged, but Newton comes to rest somewhat beyond the radius
     outward: Tensor  # [restart], cosine of the way that Newton went and θ where it began: > 0 if it made ‖θ‖ larger
     outward_descended: Tensor  # [restart], cosine of -∇f and θ at the descended point, where a descent may still swing
 
@@ -80,12 +83,9 @@ def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Po
     state = _start(objective, theta, limit)
     if objective.size > settings.dense_max or settings.steps == 0:
         state = state._replace(outcome=torch.full_like(state.outcome, int(Outcome.SKIPPED)))
-    for _ in range(settings.steps):
-        active = (state.outcome == _OPEN).nonzero().squeeze(1)
-        if len(active) == 0:
-            break
-        state = state.scatter(active, _iterate(objective, state.rows(active), theta[active], limit[active]))
-    return _finished(objective, theta, state)
+    with single_threaded_operations():
+        state = _follow(objective, state, theta, limit, settings.steps)
+        return _finished(objective, theta, state, _rests_beyond(objective, state, theta, settings.steps))
 
 
 _OPEN = 4
@@ -105,11 +105,38 @@ class _State(NamedTuple):
         return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
 
 
+def _follow(objective: CurvedObjective, state: _State, start: Tensor, limit: Tensor, steps: int) -> _State:
+    """Newton steps for all restarts whose outcome is open, until none is."""
+    for _ in range(steps):
+        active = (state.outcome == _OPEN).nonzero().squeeze(1)
+        if len(active) == 0:
+            break
+        state = state.scatter(active, _iterate(objective, state.rows(active), start[active], limit[active]))
+    return state
+
+
+def _rests_beyond(objective: CurvedObjective, state: _State, start: Tensor, steps: int) -> Tensor:
+    """Whether Newton's method, let go on beyond the radius, comes to rest before it has gone half of ‖θ‖, `[restart]`.
+
+    A restart that does has a finite bottom ahead, however slowly its descent and its norm still creep.
+    """
+    rests = torch.zeros_like(state.outcome, dtype=torch.bool)
+    left = (state.outcome == Outcome.REFUSED) | (state.outcome == Outcome.STALLED) | (state.outcome == _OPEN)
+    index = left.nonzero().squeeze(1)
+    if objective.coercive or len(index) == 0:
+        return rests
+    limit = _BEYOND * (1 + _norm(start[index]))
+    going_on = state.rows(index)
+    going_on = going_on._replace(region=_LARGEST_REGION * limit, outcome=torch.full_like(going_on.outcome, _OPEN))
+    ended = _follow(objective, going_on, start[index], limit, steps)
+    return rests.index_copy(0, index, ended.outcome == Outcome.CONVERGED)
+
+
 def _start(objective: CurvedObjective, theta: Tensor, limit: Tensor) -> _State:
     loss, gradient = objective.loss_and_gradient(theta)
     finite = torch.isfinite(loss) & torch.isfinite(gradient).all(1) & torch.isfinite(theta).all(1)
     outcome = torch.where(finite, _OPEN, int(Outcome.SKIPPED)).to(torch.int8)
-    return _State(theta, loss, gradient, _FIRST_REGION * limit, outcome)
+    return _State(theta, loss, gradient, _LARGEST_REGION * limit, outcome)
 
 
 def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Tensor) -> _State:
@@ -131,6 +158,7 @@ def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Te
     take = better & ~outside & (~at_rest | (_norm(gradient) < norm))
     exact = (state.loss - loss) / foretold.clamp(min=torch.finfo(foretold.dtype).tiny)
     region = torch.where(better & (exact > 0.75), torch.maximum(state.region, 2 * length), state.region)
+    region = torch.minimum(region, _LARGEST_REGION * limit)
     region = torch.where(~better | (exact < 0.1) & ~at_rest, length / 4, region)
 
     outcome = state.outcome.to(torch.int64)
@@ -188,7 +216,7 @@ def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
     return eigenvalues.narrow(1, 0, size), vectors.narrow(1, 0, size).narrow(2, 0, size)
 
 
-def _finished(objective: CurvedObjective, start: Tensor, state: _State) -> Polished:
+def _finished(objective: CurvedObjective, start: Tensor, state: _State, rests_beyond: Tensor) -> Polished:
     """Restarts that did not converge keep their descended point."""
     outcome = torch.where(state.outcome == _OPEN, int(Outcome.STALLED), state.outcome.to(torch.int64))
     converged = outcome == Outcome.CONVERGED
@@ -200,6 +228,7 @@ def _finished(objective: CurvedObjective, start: Tensor, state: _State) -> Polis
         outcome=outcome.to(torch.int8),
         distance=_norm(state.theta - start),
         gradient_norm_reached=_norm(state.gradient),
+        rests_beyond=rests_beyond,
         outward=_cosine(state.theta - start, start),
         outward_descended=_cosine(-gradient, start),
     )

@@ -47,10 +47,10 @@ def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
         if last.step in wanted:
             lost = last.status == Status.DIVERGED
             steps.append(last.step)
-            losses.append(last.loss.masked_fill(lost, torch.nan).to("cpu", torch.float32))
-            norms.append(last.gradient_norm.masked_fill(lost, torch.nan).to("cpu", torch.float32))
+            losses.append(_single(last.loss, lost))
+            norms.append(_single(last.gradient_norm, lost))
             length = torch.linalg.vector_norm(last.theta, dim=1)
-            lengths.append(length.masked_fill(lost, torch.nan).to("cpu", torch.float32))
+            lengths.append(_single(length, lost))
     if last is None:
         raise ValueError("a descent has at least one state")
     status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status)
@@ -58,3 +58,9 @@ def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
         torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms), torch.stack(lengths)
     )
     return Solution(last.theta, last.loss, last.gradient_norm, last.steps, status, trajectory)
+
+
+def _single(values: Tensor, lost: Tensor) -> Tensor:
+    """Values in single precision on the CPU: NaN where a restart is lost, the largest number where they are larger."""
+    limit = torch.finfo(torch.float32).max
+    return values.clamp(max=limit).masked_fill(lost, torch.nan).to("cpu", torch.float32)

@@ -165,7 +165,7 @@ def quantiles_table(blocks: list[Block]) -> pd.DataFrame:
 def _quantiles(values: npt.NDArray[np.float32]) -> dict[str, float]:
     if len(values) == 0:
         return dict.fromkeys(QUANTILES, np.nan)
-    return dict(zip(QUANTILES, np.quantile(values, list(QUANTILES.values())).tolist(), strict=True))
+    return dict(zip(QUANTILES, np.quantile(values.astype(np.float64), list(QUANTILES.values())).tolist(), strict=True))
 
 
 def parameters(blocks: list[Block]) -> dict[str, npt.NDArray[np.floating]]:
