@@ -89,7 +89,8 @@ CASES: list[tuple[str, dict[str, Any], Kind]] = [
     ("a mere beginning of a descent", {**LEAVING, "slope": 0.3}, Kind.UNFINISHED),
     ("diverged", {**LEAVING, "diverged": True, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
     ("diverged, nothing is known", {**dict.fromkeys(AT_REST, np.nan), "diverged": True, "converged": False,
-                                    "coercive": False, "rests_beyond": False, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
+                                    "coercive": False, "rests_beyond": False,
+                                    "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
 ]  # fmt: skip
 
 
