@@ -45,7 +45,7 @@ def restarts() -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "init": pd.Categorical(np.repeat(["b", "a"], 60)),
-            "network.depth": np.tile(np.repeat([10, 2, 1], 20), 2),
+            "network.depth": np.tile(np.repeat([2, 10, 1], 20), 2),
             "descent": "adam",
             "loss": np.random.default_rng(0).permutation(np.arange(1.0, count + 1)),
             "status": np.where(np.arange(count) % 2 == 0, "arrived", "budget"),

@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
-    from basinet.replay import replay
+    from basinet.replaying import replay
     from basinet.study import Findings, Study, run
     from basinet.tracking.load import (
         load_curves,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Study": "basinet.study",
     "run": "basinet.study",
-    "replay": "basinet.replay",
+    "replay": "basinet.replaying",
     "Findings": "basinet.study",
     "load_runs": "basinet.tracking.load",
     "load_minima": "basinet.tracking.load",

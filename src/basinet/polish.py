@@ -57,6 +57,7 @@ class Polished:
     gradient_norm: Tensor  # [restart], ‖∇f‖ at theta
     outcome: Tensor  # [restart] int8, an `Outcome`
     distance: Tensor  # [restart], from the descended point to where Newton got, kept or not
+    last_step: Tensor  # [restart], length of the last Newton step tried
     gradient_norm_reached: Tensor  # [restart], ‖∇f‖ there
     rests_beyond: Tensor  # [restart] bool: not converged, but Newton comes to rest somewhat beyond the radius
     outward: Tensor  # [restart], cosine of the way that Newton went and θ where it began: > 0 if it made ‖θ‖ larger
@@ -96,6 +97,7 @@ class _State(NamedTuple):
     loss: Tensor
     gradient: Tensor
     region: Tensor  # Δ
+    length: Tensor  # of the last step tried
     outcome: Tensor
 
     def rows(self, index: Tensor) -> _State:
@@ -136,7 +138,7 @@ def _start(objective: CurvedObjective, theta: Tensor, limit: Tensor) -> _State:
     loss, gradient = objective.loss_and_gradient(theta)
     finite = torch.isfinite(loss) & torch.isfinite(gradient).all(1) & torch.isfinite(theta).all(1)
     outcome = torch.where(finite, _OPEN, int(Outcome.SKIPPED)).to(torch.int8)
-    return _State(theta, loss, gradient, _LARGEST_REGION * limit, outcome)
+    return _State(theta, loss, gradient, _LARGEST_REGION * limit, torch.full_like(loss, torch.nan), outcome)
 
 
 def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Tensor) -> _State:
@@ -170,6 +172,7 @@ def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Te
         torch.where(take, loss, state.loss),
         torch.where(take.unsqueeze(1), gradient, state.gradient),
         region,
+        length,
         outcome.to(torch.int8),
     )
 
@@ -227,6 +230,7 @@ def _finished(objective: CurvedObjective, start: Tensor, state: _State, rests_be
         gradient_norm=torch.where(converged, _norm(state.gradient), _norm(gradient)),
         outcome=outcome.to(torch.int8),
         distance=_norm(state.theta - start),
+        last_step=state.length,
         gradient_norm_reached=_norm(state.gradient),
         rests_beyond=rests_beyond,
         outward=_cosine(state.theta - start, start),

@@ -13,6 +13,7 @@ from scipy import stats
 from basinet import counting
 
 _CONFIDENCE = 0.95
+_NUMBERS = (10, 100, 1000)  # of restarts, for which expectations are given
 KINDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
 """What a restart that has not diverged can have reached."""
 
@@ -39,10 +40,12 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: the columns that tell conditions apart.
 
     Returns:
-        `by`, then `restarts`, quantiles `loss_*` with `loss_iqr` and the median's interval; `share_*` of each status
-        and kind; `minima` (distinct ones found), `coverage`, `minima_low` (a lower bound for how many there are),
-        `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts in the
-        lowest minimum), `restarts_needed` (to reach it with 95 %), `best_of_10` (expected lowest loss of ten restarts).
+        `by`, then `restarts`, quantiles `loss_*` with `loss_iqr` and the median's interval; `best_of_*` (expected
+        lowest loss of so many restarts); `share_*` of each status and kind; `minima` (distinct ones found), `coverage`,
+        `minima_low` (a lower bound for how many there are; of Chao's `minima_chao1` and `minima_high` only that end can
+        be trusted), `minima_of_*` (expected among so many restarts), `minima_expected` and `enough` (Boender & Rinnooy
+        Kan), `entropy`, `simpson`; `share_best` (restarts in the lowest minimum), `restarts_needed` (to reach it with
+        95 %).
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
@@ -64,7 +67,8 @@ def _spread_of(group: pd.DataFrame) -> dict[str, float]:
     row.update({f"loss_{name}": float(value) for name, value in zip(points, values, strict=True)})
     row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
     row["median_low"], row["median_high"] = median_interval(losses)
-    row["best_of_10"] = float(counting.expected_best(losses, [10])[0]) if len(losses) >= 10 else np.nan
+    for r in _NUMBERS:
+        row[f"best_of_{r}"] = float(counting.expected_best(losses, [r])[0]) if r <= len(losses) else np.nan
     for column, names in (("status", ("arrived", "diverged")), ("kind", KINDS)):
         for name in names:
             row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
@@ -81,18 +85,23 @@ def _counts_of(group: pd.DataFrame) -> dict[str, float]:
     reached = group[group["kind"] == "minimum"]
     counts = reached["minimum"].value_counts().to_numpy()
     seen = counting.coverage(counts, _CONFIDENCE)
+    bound = counting.chao1(counts, _CONFIDENCE) if len(counts) else counting.Estimate(np.nan, np.nan, np.nan)
     best = int((reached["minimum"] == reached.nsmallest(1, "loss")["minimum"].squeeze()).sum())
     row = {
         "minima": len(counts),
         "coverage": seen.value,
         "coverage_low": seen.low,
         "coverage_high": seen.high,
-        "minima_low": counting.chao1(counts, _CONFIDENCE).low if len(counts) else np.nan,
+        "minima_low": bound.low,
+        "minima_chao1": bound.value,
+        "minima_high": bound.high,
         "minima_expected": counting.expected_number(len(counts), len(reached)) if len(counts) else np.nan,
         "enough": counting.enough(len(counts), len(reached)),
         "entropy": counting.entropy(counts) if len(counts) else np.nan,
         "simpson": counting.simpson(counts),
     }
+    for n in _NUMBERS:
+        row[f"minima_of_{n}"] = float(counting.rarefaction(counts, [n])[0]) if n <= len(reached) else np.nan
     shares = _share("share_best", best, len(group)) if len(reached) else _unknown("share_best")
     needed = float(counting.restarts_needed(best / len(group))) if len(reached) else np.nan
     return {**row, **shares, "restarts_needed": max(needed, 1.0)}

@@ -23,6 +23,7 @@ SCHEMA_VERSION = 1
 
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
+SPECTRUM = ["dense", "lanczos", "none"]
 KIND = [kind.name.lower() for kind in Kind]
 STATUS = [status.name.lower() for status in Status if status is not Status.RUNNING]
 
@@ -67,8 +68,11 @@ def restarts_table(
         "loss_descended": _column(blocks, lambda block: block.solution.loss),
         "loss": _column(blocks, lambda block: block.polished.loss),
         "gradient_norm": _column(blocks, lambda block: block.polished.gradient_norm),
-        "parameter_norm": _column(blocks, lambda block: torch.linalg.vector_norm(block.polished.theta, dim=1)),
+        "parameter_norm": _column(blocks, lambda block: _norms(block.polished.theta)),
+        "parameter_norm_descended": _column(blocks, lambda block: _norms(block.solution.theta)),
         "distance_polished": _column(blocks, lambda block: block.polished.distance),
+        "last_newton_step": _column(blocks, lambda block: block.polished.last_step),
+        "spectrum": pd.Categorical([_spectrum(blocks[0])] * len(status), categories=pd.Index(SPECTRUM)),
         "lambda_min": eigenvalues[:, 0],
         "lambda_max": eigenvalues[:, -1],
         "zero_modes": count_modes(eigenvalues, Tolerances())[0],
@@ -78,6 +82,20 @@ def restarts_table(
         if getattr(blocks[0], name) is not None:
             columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
     return pd.DataFrame(columns)
+
+
+def _spectrum(block: Block) -> str:
+    """How the ends of the spectrum were found: from the whole Hessian, from products with it, or not at all."""
+    eigenvalues = block.evidence.eigenvalues
+    if eigenvalues.shape[1] == block.starts.shape[1]:
+        return "dense"
+    return "lanczos" if bool(torch.isfinite(eigenvalues).any()) else "none"
+
+
+def _norms(theta: Tensor) -> Tensor:
+    """Euclidean norm of each restart's parameters."""
+    norms: Tensor = torch.linalg.vector_norm(theta.double(), dim=1)
+    return norms
 
 
 def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], found: Minima) -> pd.DataFrame:

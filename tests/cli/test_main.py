@@ -385,6 +385,10 @@ def test_an_interrupted_sweep_is_marked_as_killed_and_keeps_what_had_finished(
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
+    def unhandled(*arguments: object) -> None:
+        raise RuntimeError("nobody waits for the signal")
+
+    signal.signal(signal.SIGTERM, unhandled)  # instead of ending the tests; `command` puts back what was there
     failing("uniform", interrupt)
     answer = sweeps(f"-m init=normal,uniform,orthogonal {TINY}")
     assert answer.code == 130

@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _replay(arguments: argparse.Namespace) -> None:
-    from basinet.replay import replay
+    from basinet.replaying import replay
 
     found = replay(arguments.run, arguments.restart, tracking_uri=arguments.tracking_uri)
     row = found.row
