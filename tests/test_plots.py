@@ -51,7 +51,8 @@ def restarts() -> pd.DataFrame:
             "status": np.where(np.arange(count) % 2 == 0, "arrived", "budget"),
         }
     )
-    frame.loc[frame.index % 10 == 9, "status"] = "diverged"
+    frame["kind"] = np.where(np.arange(count) % 2 == 0, "minimum", "at_infinity")
+    frame.loc[frame.index % 10 == 9, ["status", "kind"]] = "diverged"
     frame.loc[frame.index % 20 == 19, "loss"] = np.nan  # of some, a finite loss was the last that was seen
     return frame
 
@@ -101,19 +102,19 @@ def test_a_waterfall_shows_every_restart_that_has_not_diverged_in_the_order_of_i
     np.testing.assert_array_equal(points, np.stack([np.arange(1, 109), np.sort(kept)], axis=1))
     assert (axes.get_yscale(), axes.get_title()) == ("log", "a title")
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["arrived (60)", "budget (48)"]
+    assert labels == ["minimum (60)", "at infinity (48)"]
     assert axes.get_legend().get_title().get_text() == "120 restarts, 12 diverged"
 
 
 @pytest.mark.parametrize("losses", [[0.0], [0.0, 0.0, 0.0], [1e-300, 1e300]])
 def test_a_waterfall_of_extreme_losses_can_be_drawn(losses: list[float]) -> None:
-    frame = pd.DataFrame({"loss": losses, "status": "arrived"})
+    frame = pd.DataFrame({"loss": losses, "status": "arrived", "kind": "minimum"})
     (axes,) = drawn(waterfall(frame, "")).axes
     assert dots(axes)[:, 1].tolist() == [min(max(loss, FLOOR), CEILING) for loss in losses]
 
 
 def test_a_waterfall_in_which_nothing_is_left_says_so() -> None:
-    (axes,) = drawn(waterfall(pd.DataFrame({"loss": [np.nan, 1.0], "status": "diverged"}), "")).axes
+    (axes,) = drawn(waterfall(pd.DataFrame({"loss": [np.nan, 1.0], "status": "diverged", "kind": "diverged"}), "")).axes
     assert texts(axes) == ["every restart diverged"]
     assert len(dots(axes)) == 0
     assert axes.get_legend().get_title().get_text() == "2 restarts, 2 diverged"

@@ -12,8 +12,11 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from basinet.spread import KINDS
+
 # Okabe & Ito (2008): told apart by colour-blind readers too
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000"]
+KIND_COLOURS = dict(zip(KINDS, (*COLOURS[:3], COLOURS[4], COLOURS[3], COLOURS[6]), strict=True))
 STYLE: dict[str, Any] = {
     "axes.grid": True,
     "axes.prop_cycle": cycler(color=COLOURS),
@@ -54,20 +57,23 @@ def loss_fan(quantiles: pd.DataFrame, title: str) -> Figure:
 
 
 def waterfall(restarts: pd.DataFrame, title: str) -> Figure:
-    """The final losses of all restarts of a condition in ascending order: plateaus are levels of minima."""
+    """The final losses of all restarts of a condition in ascending order, coloured by kind: plateaus are levels."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.add_subplot()
         kept = restarts[restarts["status"] != "diverged"].sort_values("loss", ignore_index=True)
         every = max(1, -(-len(kept) // _POINTS_MAX))
         rank = np.arange(1, len(kept) + 1)
-        for colour, status in zip(COLOURS, ("arrived", "budget"), strict=False):
-            chosen = (kept["status"] == status).to_numpy()
-            x, y = rank[chosen][::every], _drawable(kept["loss"][chosen])[::every]
-            axes.plot(x, y, ".", ms=3, color=colour, label=f"{status} ({chosen.sum()})", rasterized=True)
+        for kind, colour in KIND_COLOURS.items():
+            chosen = (kept["kind"] == kind).to_numpy()
+            if chosen.any():
+                x, y = rank[chosen][::every], _drawable(kept["loss"][chosen])[::every]
+                label = f"{kind.replace('_', ' ')} ({chosen.sum()})"
+                axes.plot(x, y, ".", ms=3, color=colour, label=label, rasterized=True)
         axes.set(xlabel="restart, by final loss", ylabel="final loss f", title=title)
         _log_losses(axes, kept["loss"])
-        axes.legend(title=f"{len(restarts)} restarts, {len(restarts) - len(kept)} diverged")
+        handles, _ = axes.get_legend_handles_labels()
+        axes.legend(handles=handles, title=f"{len(restarts)} restarts, {len(restarts) - len(kept)} diverged")
         return figure
 
 
