@@ -16,8 +16,8 @@ from basinet.errors import ConfigError
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.layouts import Lanes, Products
 from basinet.mlp.network import Network
-from basinet.objectives.empirical_risk import EmpiricalRisk, empirical_risk
-from basinet.protocols import Problem
+from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.study import Study
 
 RESTARTS = 3
 
@@ -212,13 +212,14 @@ def test_a_restart_has_the_same_loss_and_gradient_to_the_bit_in_any_batch_and_wi
         torch.set_num_threads(threads)
 
 
-def test_the_risk_of_a_problem_has_its_training_samples_only() -> None:
-    x, y = torch.zeros(2, 3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
-    problem = Problem(x, y, torch.full((2, 1), 9.0), torch.full((1, 1), 9.0))
-    risk = empirical_risk(Network((2, 1), output="identity", bias=False), problem, l2_weights=0.5)
-    # Inputs 0, targets 1, no bias: f = 1/2 + 1/4 ‖w‖².
-    assert risk.loss(torch.tensor([[1.0, 1.0]]).double()).tolist() == [1.0]
-    assert risk.samples == 3
+def test_what_is_held_out_plays_no_part_in_the_risk_of_a_study() -> None:
+    """Of 4 corners 3 are kept: f at θ = 0 is the mean of ½ (½ - y)² = 1/8 over them, whatever the fourth is."""
+    study = Study.from_config({"problem": {"name": "xor", "holdout": 0.25}})
+    theta = torch.zeros(1, study.network.size, dtype=torch.float64)
+    assert study.objective.samples == 3
+    assert study.objective.loss(theta).tolist() == [0.125]
+    assert study.holdout is not None
+    assert study.holdout.samples == 1
 
 
 @pytest.mark.parametrize(
