@@ -100,6 +100,16 @@ def test_the_spread_is_a_table_with_a_row_for_every_condition(capsys: pytest.Cap
     assert re.match(r"b +2 +0\.125 +0\.125 \[0\.125, 0\.125\] +0\.125 +minimum 50 %, diverged 50 %", rows[1])
 
 
+def test_in_a_narrow_terminal_no_number_and_no_name_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    print_spread(summary("init=xavier_normal", [0.000123, 0.000456, 0.000789]).spread, ["condition"], "")
+    assert "…" not in terminal.getvalue()
+    assert re.search(r"init=xavier_normal +3 +0\.000123 +0\.000456 \[0\.000123, 0\.000789\]", terminal.getvalue())
+
+
 def test_a_table_of_conditions_that_have_all_diverged_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.DataFrame({"init": "a", "loss": [float("nan")], "status": "diverged", "kind": "diverged", "minimum": -1})
     print_spread(spread(frame, ["init"]), ["init"], "")

@@ -91,7 +91,7 @@ def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
         view.add_column(heading, justify="left" if heading == "ended at" else "right")
     for (_, row), cells in zip(table.iterrows(), rows, strict=True):
         view.add_row(*(escape(str(row[key])) for key in by), *cells.values())
-    width = None if sys.stdout.isatty() else 160
-    console = Console(width=width, highlight=False)
-    console.print(view)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    natural = Console(width=10_000).measure(view).maximum  # in a narrower terminal lines go on below: no number is cut
+    Console(width=max(console.width, natural), highlight=False).print(view)
     console.print(f"[dim]{LEGEND}[/dim]")

@@ -407,6 +407,7 @@ def test_an_interrupted_condition_is_marked_as_killed(
     answer = sweeps(TINY)
     assert answer.code == 130
     assert answer.err == "basinet: interrupted; what had finished is kept\n"
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["browse"]  # there is nothing to analyse
     assert [r.info.status for r in _runs(tmp_path, "basinet", "condition")] == ["KILLED"]
 
 

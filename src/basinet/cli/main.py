@@ -166,6 +166,8 @@ def _print_end(place: Place, summary: Summary | None) -> None:
         if summary.figures is not None and summary.figures.is_dir():
             print(f"\nfigures   {_shown(summary.figures)}")
     print(f"browse    {_browse(place.uri)}")
+    if summary is None:  # nothing has finished
+        return
     elsewhere = "" if place.uri == default_uri() else f", tracking_uri={json.dumps(place.uri)}"
     call = f"basinet.load_restarts({json.dumps(place.experiment, ensure_ascii=False)}{elsewhere})"
     print(f"analyse   python -c {shlex.quote(f'import basinet; print({call})')}")

@@ -344,7 +344,8 @@ def _check_memory(study: Study) -> None:
     """Raise `ConfigError` if the starts and ends of all restarts, which are kept until they are written, do not fit."""
     needed = 16 * study.network.size * study.restarts
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    sizes = f"restarts={study.restarts:,} of {study.network.size:,} parameters each"
+    key = "restarts_max" if study.is_auto else "restarts"
+    sizes = f"{key}={study.restarts:,} of {study.network.size:,} parameters each"
     require(needed < there, f"{sizes} take {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")
 
 

@@ -67,6 +67,7 @@ def _checked_path(path: Path, what: str) -> Path:
 def mlflow_client(uri: str) -> MlflowClient:
     """The client of a store, with telemetry off."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, across the progress bars
     import logging
 
     from mlflow.tracking import MlflowClient
