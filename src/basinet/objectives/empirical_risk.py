@@ -19,7 +19,7 @@ from basinet.objectives.losses import LOSSES, Loss
 from basinet.streams import Purpose, normal, uniform
 
 _PROBES = 64  # inputs at which functions are compared
-_PROJECTIONS = 8  # of the answers: more would not tell more
+_PROJECTIONS = 4  # of the answers: more would not tell more
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ class EmpiricalRisk:
         return torch.cat(answers)
 
     def signature(self, theta: Tensor) -> Tensor:
-        """What the network does, in 16 numbers `[restart, 16]`: equal for parameters that a symmetry relates.
+        """What the network does, in 8 numbers `[restart, 8]`: equal for parameters that a symmetry relates.
 
-        Eight fixed random projections of its answers to the samples, and eight of its answers to 64 probe inputs in a
+        Four fixed random projections of its answers to the samples, and four of its answers to 64 probe inputs in a
         box twice as large as the data, which tell apart functions that agree on the samples.
         """
         on_data = self._projected(theta, self.inputs)
