@@ -9,7 +9,6 @@ import math
 import os
 import platform
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,8 +182,3 @@ def write_condition(
 def write_note(run: OpenRun, markdown: str) -> None:
     """The text that the MLflow UI shows on the run's page, cut to the length of a tag."""
     run.log(tags={_NOTE: markdown})
-
-
-def timestamp() -> str:
-    """Now, for the name of a sweep."""
-    return time.strftime("%Y-%m-%d %H:%M:%S")
