@@ -149,7 +149,9 @@ class Products:
         return torch.bmm(weight.transpose(1, 2), delta)
 
     def write_gradient(self, gradient: Layer, delta: Tensor, a: Tensor) -> None:
-        torch.bmm(delta, a.transpose(1, 2), out=gradient.weight)
+        # Not `bmm(out=gradient.weight)`: into a result with gaps between its matrices torch multiplies them one by one.
+        # Not `copy_`: fake CUDA tensors refuse it on a CPU build.
+        torch.mul(torch.bmm(delta, a.transpose(1, 2)), 1, out=gradient.weight)
         if gradient.bias is not None:
             torch.sum(delta, dim=2, out=gradient.bias)
 
