@@ -270,11 +270,16 @@ class Findings:
     study: Study
     restarts: pd.DataFrame  # one row per restart
     minima: pd.DataFrame  # one row per distinct bottom
-    evidence: pd.DataFrame  # one row per restart: what the verdicts were made of
+    evidence_arrays: dict[str, npt.NDArray[Any]]  # what the verdicts were made of, by the names of `Evidence`
     curves: pd.DataFrame  # one row per restart and record, of the first restarts
     quantiles: pd.DataFrame  # one row per record, of all restarts
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
     seconds: dict[str, float]  # wall time of each stage
+
+    @property
+    def evidence(self) -> pd.DataFrame:
+        """One row per restart: what its verdict was made of."""
+        return tables.evidence_arrow(self.evidence_arrays).to_pandas()
 
 
 def solve(study: Study, restarts: range, report: Report = lambda share: None) -> Block:
@@ -331,7 +336,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, seconds: dict[str
         study=study,
         restarts=tables.restarts_table(blocks, study.seed, kind, evidence, found),
         minima=tables.minima_table(blocks, evidence, found),
-        evidence=tables.evidence_table(evidence),
+        evidence_arrays=evidence,
         curves=tables.curves_table(blocks, curves_max),
         quantiles=tables.quantiles_table(blocks),
         parameters=tables.parameters(blocks),

@@ -15,7 +15,7 @@ from basinet.errors import ConfigError, require, unknown
 from basinet.settings import fill
 from basinet.spread import KINDS, Summary, spread
 from basinet.study import Findings, Report, Study, run
-from basinet.tables import merge_catalogues
+from basinet.tables import evidence_arrow, merge_catalogues
 from basinet.tracking import load
 from basinet.tracking.record import (
     OpenRun,
@@ -116,8 +116,8 @@ def _log_error(written: OpenRun) -> None:
 
 def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: bool) -> Summary:
     start = time.perf_counter()
-    names = ("restarts", "minima", "evidence", "curves", "quantiles")
-    tables = {name: getattr(findings, name) for name in names}
+    frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
+    tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
     write_condition(written, findings.study.settings, tables, findings.parameters)
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -20,6 +21,9 @@ from basinet.protocols import Status
 
 SCHEMA_VERSION = 1
 """Of every stored table; raised when a column changes its name or meaning."""
+
+SCHEMA_KEY = b"basinet_schema"
+"""Where a Parquet file's metadata says its version."""
 
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
@@ -34,10 +38,15 @@ def evidence_arrays(blocks: list[Block]) -> dict[str, npt.NDArray[Any]]:
     return {name: _column(blocks, lambda block, name=name: getattr(block.evidence, name)) for name in names}  # type: ignore[misc]
 
 
-def evidence_table(evidence: dict[str, npt.NDArray[Any]]) -> pd.DataFrame:
-    """One row per restart: the evidence, with the eigenvalues as a list."""
-    columns = {name: list(values) if values.ndim == 2 else values for name, values in evidence.items()}
-    return pd.DataFrame({"restart": np.arange(len(evidence["converged"])), **columns})
+def evidence_arrow(evidence: dict[str, npt.NDArray[Any]]) -> pa.Table:
+    """One row per restart: the evidence, with the eigenvalues as lists (pandas would need an object per restart)."""
+    columns = {name: _arrow_lists(values) if values.ndim == 2 else values for name, values in evidence.items()}
+    return pa.table({"restart": np.arange(len(evidence["converged"])), **columns})
+
+
+def _arrow_lists(values: npt.NDArray[Any]) -> pa.Array:
+    offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
+    return pa.LargeListArray.from_arrays(offsets, values.reshape(-1))
 
 
 def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Equivalence) -> Minima:

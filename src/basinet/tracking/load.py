@@ -13,7 +13,7 @@ import pyarrow.parquet
 import yaml
 
 from basinet.errors import ConfigError, unknown
-from basinet.tables import SCHEMA_VERSION
+from basinet.tables import SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.record import COLUMNS, CONDITION, KIND
 from basinet.tracking.store import TrackingStore, checked_uri
 
@@ -188,9 +188,8 @@ class _SweepMinima:
 
 
 def _check_schema(schema: Any, path: str) -> None:
-    attributes = json.loads((schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
-    version = attributes.get("basinet_schema")
-    if version != SCHEMA_VERSION:
+    version = (schema.metadata or {}).get(SCHEMA_KEY, b"none").decode()
+    if version != str(SCHEMA_VERSION):
         raise ConfigError(f"{path}: has schema {version}, this version of basinet reads {SCHEMA_VERSION}")
 
 

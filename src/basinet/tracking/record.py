@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 import basinet
-from basinet.tables import QUANTILES, SCHEMA_VERSION
+from basinet.tables import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.store import TrackingStore
 
 KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
@@ -155,18 +157,19 @@ def quantile_history(quantiles: pd.DataFrame) -> pd.DataFrame:
     return quantiles[["step", *names]].rename(columns=names)
 
 
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+def write_parquet(table: pd.DataFrame | pa.Table, path: Path) -> None:
     """Write a table with the schema version in its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame = frame.copy(deep=False)
-    frame.attrs = {"basinet_schema": SCHEMA_VERSION}
-    frame.to_parquet(path, index=False, compression="zstd")
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), SCHEMA_KEY: str(SCHEMA_VERSION).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
 
 
 def write_condition(
     run: OpenRun,
     settings: Mapping[str, Any],
-    tables: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, pd.DataFrame | pa.Table],
     parameters: Mapping[str, np.ndarray[Any, Any]],
 ) -> None:
     """Write the artifacts of a condition: `tables/*.parquet`, `minima.csv`, `parameters.npz`, `config.yaml`."""
