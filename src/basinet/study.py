@@ -279,7 +279,8 @@ class Findings:
     @property
     def evidence(self) -> pd.DataFrame:
         """One row per restart: what its verdict was made of."""
-        return tables.evidence_arrow(self.evidence_arrays).to_pandas()
+        frame: pd.DataFrame = tables.evidence_arrow(self.evidence_arrays).to_pandas()
+        return frame
 
 
 def solve(study: Study, restarts: range, report: Report = lambda share: None) -> Block:
