@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor
 from basinet.errors import require
 from basinet.mlp.lanczos import extreme_eigenvalues
 from basinet.mlp.layouts import single_threaded_operations
-from basinet.polish import Outcome, Polished, Polishing, aligned
-from basinet.protocols import CurvedObjective, Status
+from basinet.polish import Outcome, Polished, Polishing
+from basinet.protocols import CurvedObjective, Engine, Status
 from basinet.solution import Solution
+from basinet.spectra import eigenvalues
 
 _HESSIANS = 4096  # made at a time
 
@@ -69,7 +71,9 @@ class Evidence:
     loss_fall: Tensor  # [restart], by how much f fell in that decade
 
 
-def examine(objective: CurvedObjective, solution: Solution, polished: Polished, settings: Polishing) -> Evidence:
+def examine(
+    objective: CurvedObjective, solution: Solution, polished: Polished, settings: Polishing, engine: Engine
+) -> Evidence:
     """The evidence about restarts that ended their descent at `solution` and were then polished.
 
     `objective` is in float64.
@@ -81,7 +85,7 @@ def examine(objective: CurvedObjective, solution: Solution, polished: Polished, 
     return Evidence(
         diverged=diverged,
         converged=polished.outcome == Outcome.CONVERGED,
-        eigenvalues=_spectrum(objective, theta, settings).masked_fill(diverged.unsqueeze(1), torch.nan),
+        eigenvalues=_spectrum(objective, theta, settings, engine).masked_fill(diverged.unsqueeze(1), torch.nan),
         explained_zero_modes=objective.explained_zeros(theta),
         kink_distance=objective.kink_distance(theta),
         coercive=torch.full_like(diverged, objective.coercive),
@@ -93,15 +97,15 @@ def examine(objective: CurvedObjective, solution: Solution, polished: Polished, 
     )
 
 
-def _spectrum(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Tensor:
+def _spectrum(objective: CurvedObjective, theta: Tensor, settings: Polishing, engine: Engine) -> Tensor:
     """All eigenvalues of the Hessians `[restart, parameter]`, or the lowest and the highest `[restart, 2]`."""
     if objective.size <= settings.dense_max:
         with single_threaded_operations():
-            parts = [torch.linalg.eigvalsh(aligned(objective.hessian(part))) for part in theta.split(_HESSIANS)]
-        return torch.cat(parts).narrow(1, 0, objective.size)
+            hessians = (engine.hessian(objective, part) for part in theta.split(_HESSIANS))
+            return torch.cat([eigenvalues(hessian, engine.threads) for hessian in hessians])
     if settings.lanczos_steps == 0:
         return theta.new_full((theta.shape[0], 2), torch.nan)
-    ends = extreme_eigenvalues(objective.hvp, theta, settings.lanczos_steps)
+    ends = extreme_eigenvalues(partial(engine.hvp, objective), theta, settings.lanczos_steps)
     return torch.stack([ends.lowest, ends.highest], 1)
 
 

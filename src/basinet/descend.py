@@ -75,18 +75,17 @@ class Step(NamedTuple):
     gradient: Tensor  # [parameter], of all samples
 
 
-def retrace(objective: Objective, descent: Descent, theta: Tensor, steps: int) -> Iterator[Step]:
+def retrace(
+    objective: Objective, descent: Descent, engine: Engine, theta: Tensor, steps: int
+) -> Iterator[Step]:
     """The descent of one restart from `theta [parameter]`, step by step up to step number `steps`.
 
     The numbers are those of `descend` to the bit, on the engine that made them; it yields the start too.
     """
-    chunk = objective.chunk(1)
-    held = chunk.hold(theta.unsqueeze(0))
-    memory = descent.init(held)
+    state = _start(descent, theta.unsqueeze(0))
     for step in range(steps + 1):
-        loss, gradient = chunk.loss_and_gradient(held)
-        yield Step(step, chunk.release(held)[0], float(loss[0]), chunk.release(gradient)[0])
-        samples = descent.batch(step, objective.samples)
-        if samples is not None:
-            gradient = chunk.batch(samples.to(held.device)).gradient(held)
-        held, memory = descent.step(held, gradient, memory, step)
+        loss, gradient = engine.loss_and_gradient(objective, state.theta)
+        yield Step(step, state.theta[0], float(loss[0]), gradient[0])
+        if step < steps:
+            state = engine.leg(objective, descent, state, step + 1)
+            state = replace(state, status=torch.full_like(state.status, int(Status.RUNNING)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from basinet.errors import require
 from basinet.mlp.layouts import single_threaded_operations
-from basinet.protocols import CurvedObjective
+from basinet.protocols import CurvedObjective, Engine
+from basinet.spectra import eigenvectors
 
 _GRADIENT = 1e-12  # converged when ‖g‖ ≤ this · ‖H‖ (1 + ‖θ‖): what rounding θ changes the gradient by, and some room
 _STEP = 1e-5  # … and the Newton step has shrunk to this · (1 + ‖θ‖), which it never does on the way to infinity
@@ -64,7 +66,7 @@ class Polished:
     outward_descended: Tensor  # [restart], cosine of -∇f and θ at the descended point, where a descent may still swing
 
 
-def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Polished:
+def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing, engine: Engine) -> Polished:
     """Newton's method in a trust region, from each restart until its gradient is at rounding level.
 
         p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ,      p = -(H + μ I)⁻¹ ∇f  with μ ≥ 0 and H + μ I positive definite
@@ -79,17 +81,44 @@ def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing) -> Po
         objective: in float64.
         theta: where the descents ended, `[restart, parameter]`; rows that are not finite are skipped.
         settings: with more parameters than `dense_max`, or without steps, all are skipped.
+        engine: what computes derivatives.
     """
+    f = _Function(objective, engine)
     limit = settings.radius * (1 + _norm(theta))
-    state = _start(objective, theta, limit)
+    state = _start(f, theta, limit)
     if objective.size > settings.dense_max or settings.steps == 0:
         state = state._replace(outcome=torch.full_like(state.outcome, int(Outcome.SKIPPED)))
     with single_threaded_operations():
-        state = _follow(objective, state, theta, limit, settings.steps)
-        return _finished(objective, theta, state, _rests_beyond(objective, state, theta, settings.steps))
+        state = _follow(f, state, theta, limit, settings.steps)
+        return _finished(f, theta, state, _rests_beyond(f, state, theta, settings.steps))
+
+
+def newton_seconds(objective: CurvedObjective, theta: Tensor, engine: Engine) -> float:
+    """Seconds that a Newton step of one restart takes, measured on a few `theta [restart, parameter]`.
+
+    Its Hessian and its eigenvectors are what counts.
+    """
+    f = _Function(objective, engine)
+    start = time.perf_counter()
+    with single_threaded_operations():
+        eigenvectors(f.hessian(theta), engine.threads)
+    return (time.perf_counter() - start) / len(theta)
 
 
 _OPEN = 4
+
+
+class _Function(NamedTuple):
+    """What is minimised, and what computes its derivatives."""
+
+    objective: CurvedObjective
+    engine: Engine
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return self.engine.loss_and_gradient(self.objective, theta)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        return self.engine.hessian(self.objective, theta)
 
 
 class _State(NamedTuple):
@@ -107,17 +136,17 @@ class _State(NamedTuple):
         return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
 
 
-def _follow(objective: CurvedObjective, state: _State, start: Tensor, limit: Tensor, steps: int) -> _State:
+def _follow(f: _Function, state: _State, start: Tensor, limit: Tensor, steps: int) -> _State:
     """Newton steps for all restarts whose outcome is open, until none is."""
     for _ in range(steps):
         active = (state.outcome == _OPEN).nonzero().squeeze(1)
         if len(active) == 0:
             break
-        state = state.scatter(active, _iterate(objective, state.rows(active), start[active], limit[active]))
+        state = state.scatter(active, _iterate(f, state.rows(active), start[active], limit[active]))
     return state
 
 
-def _rests_beyond(objective: CurvedObjective, state: _State, start: Tensor, steps: int) -> Tensor:
+def _rests_beyond(f: _Function, state: _State, start: Tensor, steps: int) -> Tensor:
     """Whether Newton's method, let go on beyond the radius, comes to rest before it has gone half of ‖θ‖, `[restart]`.
 
     A restart that does has a finite bottom ahead, however slowly its descent and its norm still creep.
@@ -125,28 +154,29 @@ def _rests_beyond(objective: CurvedObjective, state: _State, start: Tensor, step
     rests = torch.zeros_like(state.outcome, dtype=torch.bool)
     left = (state.outcome == Outcome.REFUSED) | (state.outcome == Outcome.STALLED) | (state.outcome == _OPEN)
     index = left.nonzero().squeeze(1)
-    if objective.coercive or len(index) == 0:
+    if f.objective.coercive or len(index) == 0:
         return rests
     limit = _BEYOND * (1 + _norm(start[index]))
     going_on = state.rows(index)
     going_on = going_on._replace(region=_LARGEST_REGION * limit, outcome=torch.full_like(going_on.outcome, _OPEN))
-    ended = _follow(objective, going_on, start[index], limit, steps)
+    ended = _follow(f, going_on, start[index], limit, steps)
     return rests.index_copy(0, index, ended.outcome == Outcome.CONVERGED)
 
 
-def _start(objective: CurvedObjective, theta: Tensor, limit: Tensor) -> _State:
-    loss, gradient = objective.loss_and_gradient(theta)
+def _start(f: _Function, theta: Tensor, limit: Tensor) -> _State:
+    loss, gradient = f.loss_and_gradient(theta)
     finite = torch.isfinite(loss) & torch.isfinite(gradient).all(1) & torch.isfinite(theta).all(1)
     outcome = torch.where(finite, _OPEN, int(Outcome.SKIPPED)).to(torch.int8)
     return _State(theta, loss, gradient, _LARGEST_REGION * limit, torch.full_like(loss, torch.nan), outcome)
 
 
-def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Tensor) -> _State:
+def _iterate(f: _Function, state: _State, start: Tensor, limit: Tensor) -> _State:
     """One Newton step for every restart, taken or refused."""
-    hessian = objective.hessian(state.theta)
-    step, foretold = _trust_region_step(hessian, state.gradient, state.region)
+    hessian = f.hessian(state.theta)
+    eigenvalues, vectors = eigenvectors(hessian, f.engine.threads)
+    step, foretold = _trust_region_step(eigenvalues, vectors, state.gradient, state.region)
     trial, length = state.theta + step, _norm(step)
-    loss, gradient = objective.loss_and_gradient(trial)
+    loss, gradient = f.loss_and_gradient(trial)
     norm, reach = _norm(state.gradient), 1 + _norm(state.theta)
     at_rest = norm <= _GRADIENT * torch.linalg.matrix_norm(hessian) * reach
     converged = at_rest & (length <= _STEP * reach)
@@ -177,9 +207,10 @@ def _iterate(objective: CurvedObjective, state: _State, start: Tensor, limit: Te
     )
 
 
-def _trust_region_step(hessian: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+def _trust_region_step(
+    eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, region: Tensor
+) -> tuple[Tensor, Tensor]:
     """The step p `[restart, parameter]`, and by how much the quadratic model falls along it, `[restart]`."""
-    eigenvalues, vectors = _eigh(hessian)
     along = (vectors * gradient.unsqueeze(2)).sum(1)  # ∇f in the eigenbasis
     size = eigenvalues.abs().amax(1)
     tiny = torch.finfo(size.dtype).tiny
@@ -197,33 +228,11 @@ def _trust_region_step(hessian: Tensor, gradient: Tensor, region: Tensor) -> tup
     return (vectors * parts.unsqueeze(1)).sum(2), foretold
 
 
-def aligned(matrices: Tensor) -> Tensor:
-    """Symmetric matrices with an even number of rows, if need be by one more eigenvalue, the largest.
-
-    Eigenvalues of a matrix depend, in the last bits, on where in memory it starts: a batch of 9 x 9 matrices is an odd
-    number of 8 bytes apart, and the results of each would depend on its place among the others.
-    """
-    size = matrices.shape[1]
-    if size % 2 == 0:
-        return matrices
-    result = matrices.new_zeros(matrices.shape[0], size + 1, size + 1)
-    result.narrow(1, 0, size).narrow(2, 0, size).copy_(matrices)
-    result.select(1, size).select(1, size).copy_(2 * torch.linalg.matrix_norm(matrices))
-    return result
-
-
-def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues `[restart, parameter]`, ascending, and eigenvectors `[restart, parameter, eigenvalue]`."""
-    size = matrices.shape[1]
-    eigenvalues, vectors = torch.linalg.eigh(aligned(matrices))
-    return eigenvalues.narrow(1, 0, size), vectors.narrow(1, 0, size).narrow(2, 0, size)
-
-
-def _finished(objective: CurvedObjective, start: Tensor, state: _State, rests_beyond: Tensor) -> Polished:
+def _finished(f: _Function, start: Tensor, state: _State, rests_beyond: Tensor) -> Polished:
     """Restarts that did not converge keep their descended point."""
     outcome = torch.where(state.outcome == _OPEN, int(Outcome.STALLED), state.outcome.to(torch.int64))
     converged = outcome == Outcome.CONVERGED
-    loss, gradient = objective.loss_and_gradient(start)
+    loss, gradient = f.loss_and_gradient(start)
     return Polished(
         theta=torch.where(converged.unsqueeze(1), state.theta, start),
         loss=torch.where(converged, state.loss, loss),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from types import TracebackType
 
@@ -14,6 +15,23 @@ from rich.table import Table
 
 from basinet.spread import Summary
 from basinet.words import LEGEND, spread_cells
+
+_log = logging.getLogger("basinet")
+
+
+class _Lines(logging.Handler):
+    """What is logged, as lines above the bars; what every condition says is said once."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            self._console.print(message, style="yellow" if record.levelno >= logging.WARNING else "dim", markup=False)
 
 
 class SweepProgress:
@@ -35,6 +53,7 @@ class SweepProgress:
             disable=not self.console.is_terminal,
             transient=True,
         )
+        self._lines = _Lines(self.console)
         self._conditions = conditions
         self._done = 0
         self.last: Summary | None = None  # of the condition that finished last
@@ -43,6 +62,8 @@ class SweepProgress:
 
     def __enter__(self) -> SweepProgress:
         self._bars.start()
+        _log.addHandler(self._lines)
+        _log.setLevel(logging.INFO)
         if self._conditions > 1:
             self._sweep = self._bars.add_task("sweep", total=self._conditions)
         return self
@@ -50,6 +71,7 @@ class SweepProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _log.removeHandler(self._lines)
         self._bars.stop()
 
     def begin(self, name: str, restarts: int) -> None:

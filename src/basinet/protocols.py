@@ -203,11 +203,16 @@ CHECK_EVERY = 10
 
 
 class Engine(Protocol):
-    """How a leg is executed."""
+    """How a leg is executed, and derivatives of many restarts at once."""
 
     @property
     def name(self) -> str:
         """As in the setting `engine`."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads it may use."""
         ...
 
     def refuses(self, objective: Objective, descent: Descent) -> str | None:
@@ -216,4 +221,16 @@ class Engine(Protocol):
 
     def leg(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
         """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
+        ...
+
+    def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart]` and ∂f/∂θ `[restart, parameter]` at `theta [restart, parameter]`."""
+        ...
+
+    def hvp(self, objective: CurvedObjective, theta: Tensor, v: Tensor) -> Tensor:
+        """Hessian-vector products, `[restart, parameter]`."""
+        ...
+
+    def hessian(self, objective: CurvedObjective, theta: Tensor) -> Tensor:
+        """The exact Hessian, `[restart, parameter, parameter]`."""
         ...

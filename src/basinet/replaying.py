@@ -14,7 +14,6 @@ from torch import Tensor
 
 from basinet.descend import retrace
 from basinet.errors import require
-from basinet.mlp.layouts import single_threaded_operations
 from basinet.polish import polish
 from basinet.study import Study
 from basinet.tracking.load import load_condition
@@ -77,21 +76,22 @@ def replay(run_id: str, restart: int, *, tracking_uri: str | None = None) -> Rep
     settings, table = load_condition(run_id, tracking_uri=tracking_uri)
     require(0 <= restart < len(table), f"run {run_id} has restarts 0 to {len(table) - 1}, not {restart}")
     row = table.iloc[restart]
-    study = Study.from_config({**settings, "restarts": restart + 1})
+    engine = "torch" if row["engine"] == "torch" else settings["engine"]  # whatever is installed by now
+    study = Study.from_config({**settings, "restarts": restart + 1, "engine": engine})
     start = study.starts(range(restart, restart + 1))[0]
     rows, points, kept = [], [], []
     keep = _kept_steps(int(row["steps"]))
-    with single_threaded_operations():
-        for step in retrace(study.objective, study.descent, start, int(row["steps"])):
-            rows.append(_row(study, step.step, step.loss, step.theta, step.gradient))
-            if step.step in keep:
-                points.append(step.theta.double().cpu().numpy())
-                kept.append(step.step)
+    for step in retrace(study.objective, study.descent, study.engine, start, int(row["steps"])):
+        rows.append(_row(study, step.step, step.loss, step.theta, step.gradient))
+        if step.step in keep:
+            points.append(step.theta.double().cpu().numpy())
+            kept.append(step.step)
     curve = pd.DataFrame(rows)
     theta = _end(study, step.theta, row)
     exact = study.exact_objective
     small = exact.size <= study.polishing.dense_max
-    eigenvalues = torch.linalg.eigvalsh(exact.hessian(theta.unsqueeze(0)))[0].numpy() if small else None
+    hessian = study.exact_engine.hessian(exact, theta.unsqueeze(0)) if small else None
+    eigenvalues = None if hessian is None else torch.linalg.eigvalsh(hessian)[0].numpy()
     same = step.loss == row["loss_descended"]
     path = np.stack(points)
     return Replay(run_id, restart, study, curve, np.array(kept), path, theta.numpy(), eigenvalues, row, bool(same))
@@ -117,4 +117,5 @@ def _end(study: Study, theta: Tensor, row: pd.Series) -> Tensor:
     descended = theta.double().cpu()
     if row["kind"] == "diverged":
         return descended
-    return polish(study.exact_objective, descended.unsqueeze(0), study.polishing).theta[0]
+    start = descended.unsqueeze(0)
+    return polish(study.exact_objective, start, study.polishing, study.exact_engine).theta[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,17 +24,21 @@ from basinet.budget import Budget
 from basinet.certify import Kind, Tolerances, classify, examine
 from basinet.descend import descend, record_steps
 from basinet.descents import DESCENTS, Sgd
-from basinet.engines import ENGINES, choose_engine
+from basinet.engines import check_engine, choose_engine
 from basinet.errors import ConfigError, require, unknown
 from basinet.inits import INITS, Given, Init
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.polish import Polishing, polish
+from basinet.polish import Polishing, newton_seconds, polish
 from basinet.problems import PROBLEMS, ProblemFamily, split
 from basinet.protocols import Descent, Engine, Problem, State
 from basinet.settings import fill
 from basinet.solution import fold
 
+_log = logging.getLogger(__name__)
+
+_DEAR = 300  # parameters from which on polishing is no afterthought: what it costs is said
+_SAMPLE = 4  # restarts that this is measured on
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
 _FIRST_BLOCK = 1000  # of restarts=auto
@@ -58,8 +63,6 @@ class Execution:
         require(self.restarts == "auto" or self.restarts >= 1, f"restarts={self.restarts}: must be at least 1, or auto")
         require(self.restarts_max >= 1, f"restarts_max={self.restarts_max}: must be at least 1")
         require(0 <= self.seed < 2**63, f"seed={self.seed}: must be between 0 and 2^63 - 1")
-        if self.engine not in ENGINES:
-            raise unknown("engine", self.engine, ENGINES)
         require(self.threads is None or self.threads >= 1, f"threads={self.threads}: must be at least 1")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
@@ -159,7 +162,7 @@ class Study:
             y = self.problem.targets
             proper = bool((y >= 0).all()) and bool(((y.sum(0) - 1).abs() < 1e-9).all())
             require(proper, "objective.loss=cross_entropy: targets must be probabilities that sum to 1")
-        self.objective  # noqa: B018  (it checks its own settings)
+        check_engine(self.execution.engine, self.objective, self.descent)
 
     @property
     def restarts(self) -> int:
@@ -216,8 +219,19 @@ class Study:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that the settings choose for this study."""
-        return choose_engine(self.execution.engine, self.execution.threads or len(os.sched_getaffinity(0)))
+        """What takes the descent's steps."""
+        return choose_engine(self.execution.engine, self._threads, self.objective, self.descent)
+
+    @cached_property
+    def exact_engine(self) -> Engine:
+        """What computes the derivatives of `exact_objective`."""
+        if self.device.type == "cpu":
+            return self.engine
+        return choose_engine(self.execution.engine, self._threads, self.exact_objective, self.descent)
+
+    @property
+    def _threads(self) -> int:
+        return self.execution.threads or len(os.sched_getaffinity(0))
 
     @cached_property
     def record_steps(self) -> list[int]:
@@ -286,22 +300,25 @@ class Findings:
 def solve(study: Study, restarts: range, report: Report = lambda share: None) -> Block:
     """Everything that can be done for some restarts without knowing the others."""
     starts = study.starts(restarts)
+    loss_initial: list[Tensor] = []
 
     def watched() -> Iterator[State]:
         for state in descend(study.objective, study.descent, study.engine, starts):
+            if not loss_initial:
+                loss_initial.append(state.loss.cpu())
             report(state.step / max(study.descent.budget.steps, 1))
             yield state
 
     solution = fold(watched(), study.record_steps).cpu()
     exact, holdout, classes = study.exact_objective, study.holdout, study.problem.classes
-    polished = polish(exact, solution.theta.double(), study.polishing)
+    polished = polish(exact, solution.theta.double(), study.polishing, study.exact_engine)
     return Block(
         restarts=restarts,
         starts=starts.cpu(),
-        loss_initial=study.objective.loss(starts).cpu(),
+        loss_initial=loss_initial[0],
         solution=solution,
         polished=polished,
-        evidence=examine(exact, solution, polished, study.polishing),
+        evidence=examine(exact, solution, polished, study.polishing, study.exact_engine),
         signature=exact.signature(polished.theta),
         loss_holdout=None if holdout is None else holdout.loss(polished.theta),
         accuracy=accuracy(exact, polished.theta) if classes else None,
@@ -335,7 +352,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, seconds: dict[str
     found = tables.merged(blocks, kind, study.exact_objective.symmetry)
     findings = Findings(
         study=study,
-        restarts=tables.restarts_table(blocks, study.seed, kind, evidence, found),
+        restarts=tables.restarts_table(blocks, study.seed, study.engine.name, kind, evidence, found),
         minima=tables.minima_table(blocks, evidence, found),
         evidence_arrays=evidence,
         curves=tables.curves_table(blocks, curves_max),
@@ -362,6 +379,7 @@ def run(
     (20, ['final', 'initial'])
     """
     store = MemoryStore() if store is None else store
+    _tell_cost(study)
     start = time.perf_counter()
     for restarts in study.block_ranges():
         before, share = restarts.start / study.restarts, len(restarts) / study.restarts
@@ -369,6 +387,24 @@ def run(
         if study.is_auto and enough(study, store.blocks()):
             break
     return gather(study, store.blocks(), curves_max, {"descend": time.perf_counter() - start})
+
+
+def _tell_cost(study: Study) -> None:
+    """Log what polishing costs, or would cost, where that is more than an afterthought."""
+    size, limit = study.network.size, study.polishing.dense_max
+    if study.polishing.steps == 0 or size <= _DEAR or not _log.isEnabledFor(logging.INFO):
+        return
+    sample = study.starts(range(min(_SAMPLE, study.restarts))).double().cpu()
+    seconds = study.restarts * newton_seconds(study.exact_objective, sample, study.exact_engine)
+    step = f"one Newton step of {study.restarts:,} restarts takes about {_rounded(seconds)} s"
+    if size <= limit:
+        _log.info("polishing %d parameters: %s, and up to %d are taken", size, step, study.polishing.steps)
+    else:
+        _log.info("not polished: %d parameters, polish.dense_max=%d; with more, %s", size, limit, step)
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
 
 
 def _unnamed(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Equivalenc
 def restarts_table(
     blocks: list[Block],
     seed: int,
+    engine: str,
     kind: npt.NDArray[np.int8],
     evidence: dict[str, npt.NDArray[Any]],
     found: Minima,
@@ -69,6 +70,7 @@ def restarts_table(
     columns: dict[str, object] = {
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
         "seed": seed,
+        "engine": pd.Categorical([engine] * len(status), categories=pd.Index(["torch", "native"])),
         "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS)),
         "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND)),
         "minimum": found.minimum,

@@ -1,19 +1,51 @@
-"""How a leg of a descent is executed."""
+"""How a leg of a descent is executed, and derivatives in bulk."""
 
 from __future__ import annotations
 
+import logging
+
+from basinet.engines.native import NativeEngine, NativeError
 from basinet.engines.torch_engine import TorchEngine
-from basinet.errors import unknown
-from basinet.protocols import Engine
+from basinet.errors import ConfigError, unknown
+from basinet.protocols import Descent, Engine, Objective
 
-ENGINES = ("auto", "torch")
+ENGINES = ("auto", "torch", "native")
+
+_log = logging.getLogger(__name__)
 
 
-def choose_engine(name: str, threads: int) -> Engine:
-    """The engine of the setting `engine`."""
+def check_engine(name: str, objective: Objective, descent: Descent) -> None:
+    """Raise `ConfigError` if the setting `engine` names none, or one that cannot do it."""
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
+    reason = NativeEngine().refuses(objective, descent) if name == "native" else None
+    if reason is not None:
+        raise ConfigError(f"engine=native: {reason}")
+
+
+def choose_engine(name: str, threads: int, objective: Objective, descent: Descent) -> Engine:
+    """The engine of the setting `engine`, ready to run; `auto` is native where that applies, else torch.
+
+    Raises:
+        ConfigError: if there is no such engine, or `native` was asked for and cannot do it.
+    """
+    check_engine(name, objective, descent)
+    if name == "torch":
+        _log.info("engine: torch")
+        return TorchEngine(threads)
+    engine = NativeEngine(threads)
+    reason = engine.refuses(objective, descent)
+    if reason is None:
+        try:
+            engine.prepare(objective, descent)
+            _log.info("engine: native")
+            return engine
+        except NativeError as error:
+            reason = str(error)
+    if name == "native":
+        raise ConfigError(f"engine=native: {reason}")
+    _log.warning("using the torch engine, which is slower on a CPU: %s", reason)
     return TorchEngine(threads)
 
 
-__all__ = ["ENGINES", "TorchEngine", "choose_engine"]
+__all__ = ["ENGINES", "NativeEngine", "TorchEngine", "check_engine", "choose_engine"]

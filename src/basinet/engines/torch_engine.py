@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from basinet.mlp.layouts import single_threaded_operations
-from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State, Status
+from basinet.protocols import CHECK_EVERY, Chunk, CurvedObjective, Descent, Memory, Objective, State, Status
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,15 @@ class TorchEngine:
                 return State.join([run(part) for part in parts])
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return State.join(list(pool.map(run, parts)))
+
+    def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return objective.loss_and_gradient(theta)
+
+    def hvp(self, objective: CurvedObjective, theta: Tensor, v: Tensor) -> Tensor:
+        return objective.hvp(theta, v)
+
+    def hessian(self, objective: CurvedObjective, theta: Tensor) -> Tensor:
+        return objective.hessian(theta)
 
 
 def _leg_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:

@@ -1,0 +1,160 @@
+"""From the sources in this folder to a shared library: the system's compiler, and a cache of what it made."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+SOURCES = Path(__file__).parent
+# The kernels write down every rounding themselves, and nothing here changes the floating-point mode of the process.
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared"),
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+)
+_CANDIDATES = ("c++", "g++", "clang++")
+_REMEDY = "install g++ or clang++, or name a C++17 compiler in the environment variable CXX"
+_PATIENCE = 600  # seconds that a compiler may take
+_ABANDONED = 86400  # seconds after which the remains of a killed compilation are swept up
+
+
+class NativeError(Exception):
+    """There is no native library, and why; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler that can be started."""
+
+    command: tuple[str, ...]
+    version: str  # what it says about itself
+
+
+@cache
+def find_compiler() -> Compiler:
+    """The compiler named by `CXX`, else c++, g++ or clang++.
+
+    Raises:
+        NativeError: if there is none, with the remedy.
+    """
+    chosen = os.environ.get("CXX", "").strip()
+    for candidate in [chosen] if chosen else _CANDIDATES:
+        command = tuple(shlex.split(candidate))
+        if shutil.which(command[0]) is None:
+            continue
+        answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=60)
+        if answer.returncode == 0:
+            return Compiler(command, answer.stdout)
+    looked = f"CXX={chosen}" if chosen else ", ".join(_CANDIDATES)
+    raise NativeError(f"no C++ compiler ({looked}): {_REMEDY}")
+
+
+def build(source: str, definitions: Mapping[str, str | int], extra: Sequence[str] = ()) -> Path:
+    """The shared library of a source with some macros defined; compiled once per machine and then kept.
+
+    Safe while other processes build the same: a library is made aside and then renamed. Its name carries a checksum of
+    its content, so that a damaged one is noticed and made again.
+
+    Args:
+        source: a file of this folder.
+        definitions: macros; integers, known names and lists of them, nothing that a user wrote.
+        extra: more flags for the compiler (tests build with sanitizers).
+
+    Raises:
+        NativeError: if there is no compiler, or it fails.
+    """
+    compiler = find_compiler()
+    flags = [*FLAGS, *extra, *(f"-D{name}={value}" for name, value in definitions.items())]
+    key = _key(compiler, source, flags)
+    folder = cache_folder()
+    for path in folder.glob(f"{key}-*.so"):
+        if path.stem == f"{key}-{_checksum(path)}":
+            return path
+        _log.warning("%s was damaged and is compiled again", path)
+        path.unlink(missing_ok=True)
+    _sweep_up(folder)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as aside:
+        made = Path(aside) / "made.so"
+        _compile(compiler, [*flags, str(SOURCES / source), "-o", str(made)])
+        path = folder / f"{key}-{_checksum(made)}.so"
+        os.replace(made, path)
+    return path
+
+
+def _compile(compiler: Compiler, arguments: Sequence[str]) -> None:
+    try:
+        answer = subprocess.run(
+            [*compiler.command, *arguments], capture_output=True, text=True, check=False, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        raise NativeError(f"{compiler.command[0]} did not end within {_PATIENCE} s") from None
+    if answer.returncode != 0:
+        lines = [line for line in answer.stderr.splitlines() if "error" in line] or answer.stderr.splitlines() or [""]
+        raise NativeError(f"{compiler.command[0]} failed (exit code {answer.returncode}): {lines[0].strip()}")
+
+
+def _key(compiler: Compiler, source: str, flags: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES.glob("*.h")) + [SOURCES / source]:
+        digest.update(path.read_bytes())
+    for text in (*compiler.command, compiler.version, *flags, _processor()):
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _processor() -> str:
+    """What `-march=native` looks at."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _sweep_up(folder: Path) -> None:
+    for path in folder.glob("building-*"):
+        if time.time() - path.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: `$XDG_CACHE_HOME` (or `~/.cache`) `/basinet/native`, the user's own.
+
+    If nothing can be written there, or others could, a folder that lasts as long as this process.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "basinet" / "native"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.stat()
+        if state.st_uid != os.getuid() or state.st_mode & 0o022:
+            return _fleeting_folder(f"{folder} can be written by others")
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        return _fleeting_folder(f"{folder} cannot be written ({error.strerror})")
+
+
+@cache
+def _fleeting_folder(reason: str) -> Path:
+    _log.warning("%s: kernels are compiled anew by every process; XDG_CACHE_HOME names another folder", reason)
+    folder = Path(tempfile.mkdtemp(prefix="basinet-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,166 @@
+"""The native engine: legs and derivatives by kernels that are compiled for each network."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from basinet.descents import Adam, GradientDescent, Momentum, Nesterov, Sgd
+from basinet.engines.native.compiler import NativeError, find_compiler
+from basinet.engines.native.library import (
+    Leg,
+    Library,
+    Shape,
+    curvature_library,
+    descent_library,
+    has_hessian,
+    pointer,
+)
+from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.protocols import CHECK_EVERY, CurvedObjective, Descent, Objective, State
+
+Array = npt.NDArray[np.float64]
+
+_LARGEST = 50_000  # parameters: beyond, a block of lanes is far larger than any cache
+_DEEPEST = 100  # layers: kernels are unrolled over them
+
+# The struct of descend.cpp for each descent, and the numbers it takes: functions of (descent, t, η), with the numbers
+# t = 1, 2, … of the steps and their learning rates.
+_DESCENTS: dict[type[Descent], tuple[str, Callable[[Any, Array, Array], list[Any]]]] = {
+    GradientDescent: ("GradientDescent", lambda d, t, eta: [eta]),
+    Sgd: ("GradientDescent", lambda d, t, eta: [eta]),
+    Momentum: ("Momentum", lambda d, t, eta: [eta, d.momentum]),
+    Nesterov: ("Nesterov", lambda d, t, eta: [eta, d.momentum]),
+    Adam: (
+        "Adam",
+        lambda d, t, eta: [eta / (1 - d.beta1**t), d.beta1, d.beta2, 1 / np.sqrt(1 - d.beta2**t), d.epsilon],
+    ),
+}
+
+
+@dataclass(frozen=True)
+class NativeEngine:
+    """Legs by compiled kernels, one restart per SIMD lane, the blocks of lanes handed to `threads` Python threads."""
+
+    threads: int = 1
+    name: str = "native"
+
+    def refuses(self, objective: Objective, descent: Descent) -> str | None:
+        if not isinstance(objective, EmpiricalRisk):
+            return f"the native engine has no kernel for {type(objective).__name__}"
+        if objective.inputs.device.type != "cpu":
+            return f"the native engine runs on the CPU, not on {objective.inputs.device.type}"
+        if type(descent) not in _DESCENTS:
+            return f"the native engine has no kernel for {type(descent).__name__}"
+        if objective.size > _LARGEST:
+            return f"the native engine is for networks of up to {_LARGEST:,} parameters, not {objective.size:,}"
+        if objective.network.depth > _DEEPEST:
+            return f"the native engine is for networks of up to {_DEEPEST} layers, not {objective.network.depth}"
+        try:
+            find_compiler()
+        except NativeError as error:
+            return str(error)
+        return None
+
+    def prepare(self, objective: Objective, descent: Descent) -> None:
+        """Compile what a study will need.
+
+        Raises:
+            NativeError: if that fails.
+        """
+        risk = _risk(objective)
+        with ThreadPoolExecutor(2) as pool:  # two compilers at a time
+            made = [
+                pool.submit(self._descent_library, risk, risk.inputs.dtype, descent),
+                pool.submit(curvature_library, Shape.of(risk, torch.float64)),
+            ]
+        for library in made:
+            library.result()
+
+    def leg(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+        risk = _risk(objective)
+        restarts = state.theta.shape[0]
+        result = replace(
+            state,
+            step=until,
+            theta=state.theta.clone(memory_format=torch.contiguous_format),
+            **{name: getattr(state, name).clone() for name in ("status", "steps", "loss", "gradient_norm")},
+        )
+        memory = torch.stack(state.memory) if state.memory else None  # [memory, restart, parameter]
+        coefficients = _coefficients(descent, state.step, until)
+        batches, sizes = _batches(descent, state.step, until, risk.samples)
+        leg = Leg(
+            *(pointer(tensor) for tensor in (result.theta, memory, result.status, result.steps)),
+            *(pointer(tensor) for tensor in (result.loss, result.gradient_norm)),
+            *(state.step, until, CHECK_EVERY, descent.budget.tolerance),
+            *(pointer(tensor) for tensor in (coefficients, batches, sizes)),
+            0 if batches is None else batches.shape[1],
+        )
+        library = self._descent_library(risk, state.theta.dtype, descent)
+        library.run("descend", risk, restarts, self.threads, ctypes.byref(leg))
+        return replace(result, memory=() if memory is None else memory.unbind())
+
+    def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        risk, theta = _risk(objective), theta.contiguous()
+        loss, gradient = theta.new_empty(theta.shape[0]), torch.empty_like(theta)
+        self._evaluate(risk, "evaluate", theta, loss, gradient)
+        return loss, gradient
+
+    def hvp(self, objective: CurvedObjective, theta: Tensor, v: Tensor) -> Tensor:
+        theta = theta.contiguous()
+        result = torch.empty_like(theta)
+        self._evaluate(_risk(objective), "multiply", theta, v.contiguous(), result)
+        return result
+
+    def hessian(self, objective: CurvedObjective, theta: Tensor) -> Tensor:
+        risk, theta = _risk(objective), theta.contiguous()
+        if not has_hessian(Shape.of(risk, theta.dtype)):
+            return risk.hessian(theta)
+        result = theta.new_empty(theta.shape[0], risk.size, risk.size)
+        self._evaluate(risk, "hessian", theta, result)
+        return result
+
+    def _evaluate(self, risk: EmpiricalRisk, name: str, theta: Tensor, *more: Tensor) -> None:
+        library = curvature_library(Shape.of(risk, theta.dtype))
+        library.run(name, risk, theta.shape[0], self.threads, *(pointer(tensor) for tensor in (theta, *more)))
+
+    def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Descent) -> Library:
+        return descent_library(Shape.of(risk, dtype), _DESCENTS[type(descent)][0])
+
+
+def _risk(objective: Objective) -> EmpiricalRisk:
+    if not isinstance(objective, EmpiricalRisk):
+        raise TypeError(f"the native engine has no kernel for {type(objective).__name__}")
+    return objective
+
+
+def _coefficients(descent: Descent, first: int, until: int) -> Tensor:
+    """The numbers of every step of a leg, `[step, 5]` float64."""
+    budget = descent.budget
+    steps = range(first, until)
+    constant = budget.schedule == "constant"
+    eta = np.full(len(steps), budget.rate(0)) if constant else np.array([budget.rate(step) for step in steps])
+    numbers = _DESCENTS[type(descent)][1](descent, np.arange(first + 1, until + 1, dtype=np.float64), eta)
+    table = np.zeros((len(steps), 5))
+    for column, values in enumerate(numbers):
+        table[:, column] = values
+    return torch.from_numpy(table)
+
+
+def _batches(descent: Descent, first: int, until: int, samples: int) -> tuple[Tensor | None, Tensor | None]:
+    """The samples of every step `[step, batch]` int32 and how many they are `[step]`; None for all of them."""
+    batches = [descent.batch(step, samples) for step in range(first, until)]
+    chosen = [batch for batch in batches if batch is not None]
+    if not chosen:
+        return None, None
+    sizes = torch.tensor([len(batch) for batch in chosen])
+    table = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
+    return table.to(torch.int32).contiguous(), sizes

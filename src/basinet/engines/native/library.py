@@ -1,0 +1,166 @@
+"""Compiled kernels, called by ctypes: which network they are made for, and the structures they take."""
+
+from __future__ import annotations
+
+import ctypes
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from basinet.engines.native.compiler import NativeError, build
+from basinet.objectives.empirical_risk import EmpiricalRisk
+
+_STOP = 1 << 62  # no block has such a number
+_DEEPEST_HESSIAN = 12  # layers
+
+
+class _Function(ctypes.Structure):
+    _fields_ = (
+        ("inputs", ctypes.c_void_p),
+        ("targets", ctypes.c_void_p),
+        ("samples", ctypes.c_int64),
+        ("l2_weights", ctypes.c_double),
+        ("l2_biases", ctypes.c_double),
+        ("restarts", ctypes.c_int64),
+        ("next", ctypes.c_void_p),
+    )
+
+
+class Leg(ctypes.Structure):
+    """The argument of `descend` (descend.cpp says what is what)."""
+
+    _fields_ = (
+        ("theta", ctypes.c_void_p),
+        ("memory", ctypes.c_void_p),
+        ("status", ctypes.c_void_p),
+        ("steps", ctypes.c_void_p),
+        ("loss", ctypes.c_void_p),
+        ("gradient_norm", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("until", ctypes.c_int64),
+        ("check_every", ctypes.c_int64),
+        ("tolerance", ctypes.c_double),
+        ("coefficients", ctypes.c_void_p),
+        ("batches", ctypes.c_void_p),
+        ("batch_sizes", ctypes.c_void_p),
+        ("batch_size", ctypes.c_int64),
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that a kernel knows when it is compiled; the names are those of C++."""
+
+    widths: tuple[int, ...]
+    hidden: str
+    output: str
+    bias: bool
+    loss: str
+    dtype: torch.dtype
+    samples: int  # worked on together
+
+    @staticmethod
+    def of(risk: EmpiricalRisk, dtype: torch.dtype) -> Shape:
+        """The shape of an objective."""
+        network = risk.trained_network
+        hidden, output = _camel(network.activation), _camel(network.output)
+        loss = _camel(risk.loss_name)
+        return Shape(network.widths, hidden, output, network.bias, loss, dtype, samples_together(risk.samples))
+
+    def definitions(self) -> dict[str, str | int]:
+        """The macros that say the same."""
+        return {
+            "REAL": {torch.float32: "float", torch.float64: "double"}[self.dtype],
+            "WIDTHS": ",".join(map(str, self.widths)),
+            "HIDDEN": self.hidden,
+            "OUTPUT": self.output,
+            "BIAS": int(self.bias),
+            "LOSS": self.loss,
+            "SAMPLES": self.samples,
+        }
+
+
+def _camel(name: str) -> str:
+    return name.title().replace("_", "")
+
+
+def samples_together(samples: int) -> int:
+    """How many samples to unroll: enough to hide latencies, few enough for the cache, with little padding.
+
+    >>> [samples_together(n) for n in (1, 4, 24, 25, 1797)]
+    [1, 4, 8, 7, 8]
+    """
+    if samples <= 8:
+        return samples
+    return min((8, 7, 6, 5), key=lambda size: -samples % size)
+
+
+class Library:
+    """One loaded library."""
+
+    def __init__(self, source: str, shape: Shape, **more: str | int) -> None:
+        path = build(source, {**shape.definitions(), **more})
+        try:
+            self._loaded = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise NativeError(f"{path} cannot be loaded: {error}") from None
+        self.shape = shape
+        self.lanes: int = self._loaded.lanes()
+
+    def run(self, name: str, risk: EmpiricalRisk, restarts: int, threads: int, *arguments: Any) -> None:
+        """Call a function of the library for some restarts from several threads, which share them block by block."""
+        inputs, targets = _by_sample(risk, self.shape.dtype)
+        taken = ctypes.c_int64(0)
+        f = _Function(
+            *(inputs.data_ptr(), targets.data_ptr(), risk.samples, risk.l2_weights, risk.l2_biases),
+            *(restarts, ctypes.addressof(taken)),
+        )
+        function = getattr(self._loaded, name)
+        threads = min(threads, -(-restarts // self.lanes))
+        if threads <= 1:
+            function(ctypes.byref(f), *arguments)
+            return
+        waiting = [_pool(threads).submit(function, ctypes.byref(f), *arguments) for _ in range(threads)]
+        try:
+            wait(waiting, return_when=FIRST_EXCEPTION)
+        finally:  # Ctrl-C: no thread may go on with memory that is about to be given back
+            taken.value = _STOP
+            wait(waiting)
+        for thread in waiting:
+            thread.result()
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Where a contiguous tensor lies; null for none."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="basinet-native")
+
+
+@cache
+def descent_library(shape: Shape, descent: str) -> Library:
+    """The steps of a descent (descend.cpp)."""
+    return Library("descend.cpp", shape, DESCENT=descent)
+
+
+@cache
+def curvature_library(shape: Shape) -> Library:
+    """Loss, gradient and second derivatives (curvature.cpp); whole Hessians only of networks that `has_hessian`."""
+    return Library("curvature.cpp", shape, **({"HESSIAN": 1} if has_hessian(shape) else {}))
+
+
+def has_hessian(shape: Shape) -> bool:
+    """Whether whole Hessians are compiled: in float64, and where a function for each pair of layers takes seconds."""
+    return shape.dtype == torch.float64 and len(shape.widths) <= _DEEPEST_HESSIAN + 1
+
+
+def _by_sample(risk: EmpiricalRisk, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Inputs `[sample, feature]` and targets `[sample, output]`, contiguous."""
+    return risk.inputs.to(dtype).t().contiguous(), risk.targets.to(dtype).t().contiguous()
