@@ -7,8 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from basinet.spread import KINDS, median_interval, spread, varying
+from basinet.spread import KINDS, median_interval, spread
 
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
@@ -94,6 +95,129 @@ def test_the_rows_do_not_depend_on_the_order_of_the_restarts(restarts: pd.DataFr
     pd.testing.assert_frame_equal(spread(restarts, by), spread(restarts.sample(frac=1, random_state=1), by))
 
 
+# --- Steps to arrival ----------------------------------------------------------------------------------------------
+
+
+def test_steps_are_those_of_the_restarts_that_arrived(restarts: pd.DataFrame) -> None:
+    frame = restarts.assign(steps=np.arange(len(restarts)) * 10)
+    table = spread(frame, ["init"]).set_index("init")
+    expected = frame[frame["status"] == "arrived"].groupby("init", observed=True)["steps"]
+    for name, share in {"q25": 0.25, "median": 0.5, "q75": 0.75}.items():
+        assert table[f"steps_{name}"].to_dict() == expected.quantile(share).to_dict()
+
+
+def test_where_none_arrived_or_steps_were_not_kept_there_are_no_steps(restarts: pd.DataFrame) -> None:
+    late = restarts.assign(steps=10, status="budget")
+    assert spread(late, ["init"])[["steps_q25", "steps_median", "steps_q75"]].isna().all(axis=None)
+    assert not any(name.startswith("steps") for name in spread(restarts, ["init"]))
+
+
+# --- The best known minimum ----------------------------------------------------------------------------------------
+
+
+def swept(rows: list[tuple[str, int, float, str, int]]) -> pd.DataFrame:
+    """Restarts with `init network.depth loss kind sweep_minimum`."""
+    frame = pd.DataFrame(rows, columns=["init", "network.depth", "loss", "kind", "sweep_minimum"])
+    return frame.assign(minimum=frame["sweep_minimum"], status="arrived")
+
+
+def best_known(frame: pd.DataFrame, by: list[str]) -> list[float]:
+    return spread(frame, by)["share_best_known"].tolist()
+
+
+def test_the_best_known_minimum_is_the_best_of_all_conditions_of_one_objective() -> None:
+    frame = swept(
+        [
+            *[("a", 2, 0.1, "minimum", 0), ("a", 2, 0.1, "minimum", 0), ("a", 2, 0.2, "minimum", 1)],
+            *[("b", 2, 0.2, "minimum", 1), ("b", 2, 0.2, "minimum", 1)],
+            *[("c", 2, 0.1, "minimum", 0), ("c", 2, 0.01, "saddle", -1), ("c", 2, 0.3, "unfinished", -1)],
+            *[("a", 4, 0.5, "minimum", 2), ("a", 4, 0.6, "minimum", 3)],
+            *[("b", 4, 0.4, "degenerate", 4), ("b", 4, 0.5, "minimum", 2)],
+        ]
+    )
+    table = spread(frame, ["network.depth", "init"])
+    assert table["share_best_known"].tolist() == [2 / 3, 0, 1 / 3, 1 / 2, 1 / 2]
+    expected = [
+        stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in [(2, 3), (0, 2), (1, 3), (1, 2), (1, 2)]
+    ]
+    assert table["share_best_known_low"].tolist() == pytest.approx([interval.low for interval in expected])
+    assert table["share_best_known_high"].tolist() == pytest.approx([interval.high for interval in expected])
+    # Without a column that says so, all restarts minimise one function.
+    assert best_known(frame.rename(columns={"network.depth": "n"}), ["n", "init"]) == [2 / 3, 0, 1 / 3, 0, 0]
+
+
+@pytest.mark.parametrize("column", ["problem", "problem.teacher_width", "network.width", "objective.l2_weights"])
+def test_losses_of_different_objectives_are_not_compared(column: str) -> None:
+    frame = swept([("a", 2, 0.1, "minimum", 0), ("b", 2, 0.2, "minimum", 1)])
+    assert best_known(frame, ["init"]) == [1, 0]
+    assert best_known(frame.assign(**{column: [1.0, np.nan]}), ["init"]) == [1, 1]
+    assert best_known(frame.assign(**{"init.std": [1.0, 2.0]}), ["init"]) == [1, 0]
+
+
+def test_minima_with_the_same_loss_are_the_best_together() -> None:
+    """Of the two that exchanging XOR's inputs relates, rounding decides which one is the lowest."""
+    twins = [0.07288045704347909, 0.07288045704347908]
+    frame = swept(
+        [("a", 2, twins[0], "minimum", 0), ("a", 2, twins[1], "minimum", 1), ("b", 2, twins[0], "minimum", 0)]
+    )
+    assert best_known(frame, ["init"]) == [1, 1]
+    assert spread(frame, ["init"])["share_best"].tolist() == [1 / 2, 1]
+
+
+def test_another_minimum_that_is_nearly_as_low_is_not_the_best() -> None:
+    frame = swept([("a", 2, 0.1, "minimum", 0), ("a", 2, 0.1 + 1e-8, "minimum", 0), ("a", 2, 0.1 + 2e-8, "minimum", 1)])
+    assert best_known(frame, ["init"]) == [2 / 3]
+
+
+def test_ids_of_other_sweeps_or_of_none_do_not_mislead() -> None:
+    """Every sweep counts its minima from 0; before it has ended there are no ids, and losses must do."""
+    frame = swept([("a", 2, 0.1, "minimum", 0), ("a", 2, 0.2, "minimum", 1), ("b", 2, 0.2, "minimum", 0)])
+    assert best_known(frame, ["init"]) == [1 / 2, 0]
+    assert best_known(frame.assign(sweep_minimum=-1), ["init"]) == [1 / 2, 0]
+    assert best_known(frame.drop(columns="sweep_minimum"), ["init"]) == [1 / 2, 0]
+
+
+def test_where_no_minimum_is_known_no_share_is() -> None:
+    frame = swept([("a", 2, 0.1, "saddle", -1), ("a", 2, np.nan, "diverged", -1), ("a", 4, 0.2, "minimum", 0)])
+    table = spread(frame, ["network.depth"]).filter(like="share_best_known")
+    assert table.iloc[0].isna().all()
+    assert table.iloc[1].notna().all()
+
+
+# --- What is left of little ----------------------------------------------------------------------------------------
+
+
+def test_of_no_restarts_there_are_the_columns(restarts: pd.DataFrame) -> None:
+    table = spread(restarts.iloc[:0], ["init", "network.depth"])
+    assert len(table) == 0
+    assert list(table) == list(spread(restarts, ["init", "network.depth"]))
+
+
+def test_one_restart_is_all_its_quantiles() -> None:
+    frame = swept([("a", 2, 0.1, "minimum", 0)]).assign(steps=70)
+    (row,) = spread(frame, ["init"]).to_dict("records")
+    assert {row[f"loss_{name}"] for name in QUANTILES} == {0.1}
+    assert (row["loss_iqr"], row["steps_median"], row["minima"], row["share_best_known"]) == (0, 70, 1, 1)
+    assert np.isnan([row["best_of_10"], row["minima_of_10"]]).all()
+
+
+# --- Intervals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trials", [300, pytest.param(10_000, marks=pytest.mark.stress)])
+@pytest.mark.parametrize(("rate", "count"), [(0.3, 50), (0.02, 200)])
+def test_wilsons_interval_of_a_share_covers_it_as_often_as_it_says(rate: float, count: int, trials: int) -> None:
+    """Shares are counts, so an interval covers a little more or less than 95 %: 2 % are granted for that."""
+    random = np.random.default_rng(2)
+    kinds = np.where(random.random(trials * count) < rate, "minimum", "saddle")
+    frame = pd.DataFrame({"trial": np.repeat(np.arange(trials), count), "kind": pd.Categorical(kinds)})
+    table = spread(frame.assign(loss=0.1, status="arrived", minimum=np.where(kinds == "minimum", 0, -1)), ["trial"])
+    for name in ("share_minimum", "share_best_known"):  # all minima are the best one here
+        covered = ((table[f"{name}_low"] <= rate) & (rate <= table[f"{name}_high"])).mean()
+        print(f"{name}: {covered:.4f} of {trials}")
+        assert covered == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / trials) + 0.02)
+
+
 def exact_rank(n: int) -> int:
     """The largest k with P(Binomial(n, ½) < k) ≤ 2.5 %, in fractions."""
     below, k = Fraction(0), 0
@@ -126,8 +250,3 @@ def test_of_fewer_than_six_values_the_interval_is_all_of_them(n: int) -> None:
 
 def test_of_no_values_there_is_no_interval() -> None:
     assert np.isnan(median_interval(np.array([]))).all()
-
-
-def test_varying_settings_are_those_with_more_than_one_value() -> None:
-    frame = pd.DataFrame({"a": [1, 1], "b": [1, 2], "c": [1, np.nan], "d": [np.nan, np.nan]})
-    assert varying(frame, ["a", "b", "c", "d"]) == ["b", "c"]

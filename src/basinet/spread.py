@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -16,6 +17,13 @@ _CONFIDENCE = 0.95
 _NUMBERS = (10, 100, 1000)  # of restarts, for which expectations are given
 KINDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
 """What a restart that has not diverged can have reached."""
+
+SAME_LOSS = 1e-10
+"""Losses x of copies of a minimum differ by rounding only, which is far below this, relative to 1 + |x|."""
+
+_SAME_MINIMUM = 1e-6  # minima are merged where their losses agree to this, relative to 1 + |x|
+_AT_BEST = "at the best known minimum"  # a column that is added to the restarts
+_OBJECTIVE = ("problem", "network", "objective")  # groups of settings that decide what is minimised
 
 
 @dataclass(frozen=True)
@@ -35,27 +43,59 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     for shares, Esty's for the coverage and Chao's lower end for the number of minima (see `basinet.counting`). Counts
     of minima are of the kind `minimum` only.
 
+    The best known minimum is the lowest that any restart of the frame has reached on the same objective, which is where
+    all columns `problem`, `problem.*`, `network.*` and `objective.*` agree. Minima that a symmetry of the data relates
+    have one loss and are the best together; `share_best` is of one minimum, the lowest of the condition.
+
     Args:
-        restarts: one row per restart with `loss status kind minimum` and the columns `by`.
+        restarts: one row per restart with `loss status kind minimum` and the columns `by`. `steps` is wanted for the
+            steps to arrival; `sweep_minimum` tells minima with nearly the same loss apart across conditions.
         by: the columns that tell conditions apart.
 
     Returns:
         `by`, then `restarts`, quantiles `loss_*` with `loss_iqr` and the median's interval; `best_of_*` (expected
-        lowest loss of so many restarts); `share_*` of each status and kind; `minima` (distinct ones found), `coverage`,
-        `minima_low` (a lower bound for how many there are; of Chao's `minima_chao1` and `minima_high` only that end can
-        be trusted), `minima_of_*` (expected among so many restarts), `minima_expected` and `enough` (Boender & Rinnooy
-        Kan), `entropy`, `simpson`; `share_best` (restarts in the lowest minimum), `restarts_needed` (to reach it with
-        95 %).
+        lowest loss of so many restarts); `share_*` of each status and kind; `share_best_known` (restarts in the best
+        known minimum; NaN where none is known); `steps_q25`, `steps_median` and `steps_q75` (to arrival, of those that
+        arrived); `minima` (distinct ones found), `coverage`, `minima_low` (a lower bound for how many there are; of
+        Chao's `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many
+        restarts), `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts
+        in the lowest minimum), `restarts_needed` (to reach it with 95 %).
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
-    >>> table[["restarts", "loss_median", "minima", "share_best"]].round(2).to_numpy().tolist()
+    >>> table[["restarts", "loss_median", "minima", "share_best_known"]].round(2).to_numpy().tolist()
     [[3.0, 1.0, 2.0, 0.67]]
     """
     keys = list(by)
+    restarts = restarts.assign(**{_AT_BEST: _at_best_known(restarts)})
     groups = restarts.groupby(keys, observed=True, sort=True, dropna=False)
     rows = [{**dict(zip(keys, key, strict=True)), **_spread_of(group)} for key, group in groups]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*keys, *_spread_of(restarts.iloc[:0])])
+
+
+def _at_best_known(restarts: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """1 for a restart in the best known minimum of its objective, 0 for another, NaN where none is known, `[restart]`.
+
+    Ids hold within one sweep only, so it is the losses that decide: that of the minimum, and the restart's own.
+    """
+    loss = restarts["loss"].to_numpy(dtype=np.float64)
+    loss = np.where((restarts["kind"] == "minimum") & np.isfinite(loss), loss, np.inf)
+    minimum = restarts["sweep_minimum"].to_numpy() if "sweep_minimum" in restarts else -1
+    frame = pd.DataFrame({"objective": _objectives(restarts), "minimum": minimum, "loss": loss})
+    of_minimum = frame.groupby(["objective", "minimum"])["loss"].transform("min").to_numpy()
+    best = frame.groupby("objective")["loss"].transform("min").to_numpy()
+    size = 1 + np.abs(best)
+    at_best = (of_minimum <= best + SAME_LOSS * size) & (loss <= best + _SAME_MINIMUM * size)
+    return np.where(np.isfinite(best), at_best, np.nan)
+
+
+def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The same number for restarts that minimise the same function, `[restart]`."""
+    settings = [name for name in restarts.columns if str(name).partition(".")[0] in _OBJECTIVE]
+    varied = [name for name in settings if restarts[name].nunique(dropna=False) > 1]
+    if not varied:
+        return np.zeros(len(restarts), np.int64)
+    return restarts.groupby(varied, observed=True, dropna=False).ngroup().to_numpy().astype(np.int64)
 
 
 def _spread_of(group: pd.DataFrame) -> dict[str, float]:
@@ -72,10 +112,22 @@ def _spread_of(group: pd.DataFrame) -> dict[str, float]:
     for column, names in (("status", ("arrived", "diverged")), ("kind", KINDS)):
         for name in names:
             row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
-    return row | _counts_of(group)
+    row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))
+    return row | _steps_of(group) | _counts_of(group)
+
+
+def _steps_of(group: pd.DataFrame) -> dict[str, float]:
+    """How long the restarts that arrived took; nothing where that was not kept."""
+    if "steps" not in group:
+        return {}
+    steps = group.loc[group["status"] == "arrived", "steps"].to_numpy(dtype=np.float64)
+    quartiles = np.quantile(steps, [0.25, 0.5, 0.75]) if len(steps) else np.full(3, np.nan)
+    return dict(zip(("steps_q25", "steps_median", "steps_q75"), quartiles.tolist(), strict=True))
 
 
 def _share(name: str, count: int, total: int) -> dict[str, float]:
+    if total == 0:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
     interval = counting.wilson(count, total, _CONFIDENCE)
     return {name: count / total, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
 
@@ -102,13 +154,9 @@ def _counts_of(group: pd.DataFrame) -> dict[str, float]:
     }
     for n in _NUMBERS:
         row[f"minima_of_{n}"] = float(counting.rarefaction(counts, [n])[0]) if n <= len(reached) else np.nan
-    shares = _share("share_best", best, len(group)) if len(reached) else _unknown("share_best")
+    shares = _share("share_best", best, len(group) if len(reached) else 0)
     needed = float(counting.restarts_needed(best / len(group))) if len(reached) else np.nan
     return {**row, **shares, "restarts_needed": max(needed, 1.0)}
-
-
-def _unknown(name: str) -> dict[str, float]:
-    return {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
 
 
 def median_interval(ordered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:
@@ -122,8 +170,3 @@ def median_interval(ordered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tu
         return np.nan, np.nan
     k = max(int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, 0.5)), 1)
     return float(ordered[k - 1]), float(ordered[n - k])
-
-
-def varying(restarts: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Those of `columns` in which the conditions of a frame differ."""
-    return [column for column in columns if restarts[column].nunique(dropna=False) > 1]
