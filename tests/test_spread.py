@@ -161,7 +161,7 @@ def test_minima_with_the_same_loss_are_the_best_together() -> None:
         [("a", 2, twins[0], "minimum", 0), ("a", 2, twins[1], "minimum", 1), ("b", 2, twins[0], "minimum", 0)]
     )
     assert best_known(frame, ["init"]) == [1, 1]
-    assert spread(frame, ["init"])["share_best"].tolist() == [1 / 2, 1]
+    assert spread(frame, ["init"])["share_best"].tolist() == [1, 1]
 
 
 def test_another_minimum_that_is_nearly_as_low_is_not_the_best() -> None:

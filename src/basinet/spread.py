@@ -45,7 +45,7 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     The best known minimum is the lowest that any restart of the frame has reached on the same objective, which is where
     all columns `problem`, `problem.*`, `network.*` and `objective.*` agree. Minima that a symmetry of the data relates
-    have one loss and are the best together; `share_best` is of one minimum, the lowest of the condition.
+    have one loss and are the best together.
 
     Args:
         restarts: one row per restart with `loss status kind minimum` and the columns `by`. `steps` is wanted for the
@@ -59,7 +59,7 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         arrived); `minima` (distinct ones found), `coverage`, `minima_low` (a lower bound for how many there are; of
         Chao's `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many
         restarts), `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts
-        in the lowest minimum), `restarts_needed` (to reach it with 95 %).
+        in the condition's own lowest minimum), `restarts_needed` (to reach it with 95 %).
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
@@ -138,7 +138,9 @@ def _counts_of(group: pd.DataFrame) -> dict[str, float]:
     counts = reached["minimum"].value_counts().to_numpy()
     seen = counting.coverage(counts, _CONFIDENCE)
     bound = counting.chao1(counts, _CONFIDENCE) if len(counts) else counting.Estimate(np.nan, np.nan, np.nan)
-    best = int((reached["minimum"] == reached.nsmallest(1, "loss")["minimum"].squeeze()).sum())
+    lowest = reached.groupby("minimum", observed=True)["loss"].min()
+    ties = lowest.index[lowest <= lowest.min() + SAME_LOSS * (1 + abs(lowest.min()))]
+    best = int(reached["minimum"].isin(ties).sum())
     row = {
         "minima": len(counts),
         "coverage": seen.value,

@@ -183,7 +183,7 @@ def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], s
 def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studies: Sequence[Study]) -> Summary | None:
     by = list(place.varied) or ["init", "network.depth"]
     try:
-        needed = [*by, "loss", "status", "kind", "minimum"]
+        needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         restarts = load.load_restarts(parent.id, tracking_uri=place.uri, columns=needed)
     except ConfigError:
         return None
