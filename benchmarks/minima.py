@@ -15,7 +15,8 @@ from scipy.optimize import minimize
 from basinet import tables
 from basinet.blocks import Block
 from basinet.certify import Kind, Tolerances, classify
-from basinet.study import Study, solve
+from basinet.pipeline import solve
+from basinet.study import Study
 from report import replace_section
 
 PENALTY = {"l2_weights": 1e-3, "l2_biases": 1e-3}

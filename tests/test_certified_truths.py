@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from basinet import Study, run
-from basinet.study import Findings
+from basinet.pipeline import Findings
 
 Array = npt.NDArray[np.float64]
 

@@ -16,15 +16,17 @@ from torch import Tensor
 
 from basinet import Study, run
 from basinet.certify import Evidence, Kind, Tolerances, classify, count_modes, examine
+from basinet.engines import TorchEngine
 from basinet.errors import ConfigError
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.pipeline import Findings
 from basinet.polish import Outcome, Polishing, polish
 from basinet.protocols import Status
 from basinet.solution import Solution, Trajectory
-from basinet.study import Findings
 
 SETTINGS = Polishing(steps=100, radius=0.1, dense_max=300, lanczos_steps=60)
+ENGINE = TorchEngine()
 
 AT_REST: dict[str, Any] = {
     "diverged": False,
@@ -173,7 +175,7 @@ def examined(risk: EmpiricalRisk, restarts: int, settings: Polishing, **changes:
     theta = changes.pop("theta", theta)
     loss, gradient = risk.loss_and_gradient(theta)
     solution = ended(theta, loss, torch.linalg.vector_norm(gradient, dim=1), **changes)
-    return theta, examine(risk, solution, polish(risk, theta, settings), settings)
+    return theta, examine(risk, solution, polish(risk, theta, settings, ENGINE), settings, ENGINE)
 
 
 UNPOLISHED = dataclasses.replace(SETTINGS, steps=0)
@@ -230,10 +232,10 @@ def test_outward_is_the_larger_of_the_descents_and_newtons() -> None:
     theta, _ = examined(risk, 3, UNPOLISHED)
     loss, gradient = risk.loss_and_gradient(theta)
     solution = ended(theta, loss, gradient.norm(dim=1))
-    polished = polish(risk, theta, UNPOLISHED)
+    polished = polish(risk, theta, UNPOLISHED, ENGINE)
     one, other = torch.tensor([0.3, -0.2, 0.0]), torch.tensor([0.1, 0.4, -0.5])
     changed = dataclasses.replace(polished, outward=one, outward_descended=other)
-    assert examine(risk, solution, changed, UNPOLISHED).outward.tolist() == pytest.approx([0.3, 0.4, 0.0])
+    assert examine(risk, solution, changed, UNPOLISHED, ENGINE).outward.tolist() == pytest.approx([0.3, 0.4, 0.0])
 
 
 def test_a_diverged_restart_is_evidence_of_nothing_else_and_disturbs_no_other() -> None:

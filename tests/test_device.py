@@ -21,9 +21,10 @@ from basinet.engines import TorchEngine
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.pipeline import accuracy
 from basinet.protocols import Memory, State, Status
 from basinet.solution import fold
-from basinet.study import Study, accuracy
+from basinet.study import Study
 
 BUDGET = Budget(0.1, 25, "cosine", 1e-3, 3)
 DESCENTS = {

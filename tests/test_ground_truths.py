@@ -13,12 +13,14 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from basinet.blocks import MemoryStore
 from basinet.descend import descend
 from basinet.inits import INITS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.pipeline import run
 from basinet.protocols import Status
-from basinet.study import Study, run
+from basinet.study import Study
 
 # --- The scalar chain f = ½ (s - w_n ⋯ w_1)² -----------------------------------------------------------------------
 
@@ -277,9 +279,10 @@ def test_the_restarts_of_a_study_are_those_of_a_shorter_one_and_more() -> None:
 def test_a_study_is_divided_into_blocks_without_a_change_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study.from_config({"problem": "xor", "descent": {"steps": 100}, "polish": "none", "restarts": 300})
     whole = run(study)
-    monkeypatch.setattr("basinet.study._BLOCK_RESTARTS", 77)
-    assert [len(block) for block in study.block_ranges()] == [77, 77, 77, 69]
-    again = run(dataclasses.replace(study))
+    monkeypatch.setattr("basinet.pipeline._BLOCK_RESTARTS", 77)
+    store = MemoryStore()
+    again = run(dataclasses.replace(study), store=store)
+    assert [len(block.restarts) for block in store.blocks()] == [77, 77, 77, 69]
     for key, values in whole.parameters.items():
         np.testing.assert_array_equal(again.parameters[key], values)
     assert again.restarts.equals(whole.restarts)

@@ -116,7 +116,8 @@ def test_the_same_minimum_of_two_inits_is_one_in_the_sweep(store: str) -> None:
     twice = shared.filter(lambda group: len(group) == 2 and group["init"].nunique() == 2)
     assert len(twice) >= 4
     assert (twice.groupby(twice["loss"].round(9))["sweep_minimum"].nunique() == 1).all()
-    assert minima.groupby("sweep_minimum")["loss"].first().is_monotonic_increasing
+    # Up to rounding, 1e-17, by which the losses of twins differ that exchanging the inputs relates.
+    assert minima.groupby("sweep_minimum")["loss"].first().diff().min() > -1e-15
     restarts = basinet.load_restarts("basinet", tracking_uri=store)
     counts = restarts.groupby(["run_id", "sweep_minimum"], observed=True).size()
     listed = minima.set_index(["run_id", "sweep_minimum"])["count"]

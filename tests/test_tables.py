@@ -12,8 +12,9 @@ import torch
 
 from basinet import tables
 from basinet.blocks import Block
+from basinet.pipeline import gather, solve
 from basinet.protocols import Status
-from basinet.study import Study, gather, solve
+from basinet.study import Study
 
 STATUS = {Status.ARRIVED: "arrived", Status.BUDGET: "budget", Status.DIVERGED: "diverged"}
 CONFIG: dict[str, Any] = {

@@ -8,8 +8,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
+    from basinet.pipeline import Findings, run
     from basinet.replaying import replay
-    from basinet.study import Findings, Study, run
+    from basinet.study import Study
     from basinet.tracking.load import (
         load_curves,
         load_evidence,
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Study": "basinet.study",
-    "run": "basinet.study",
+    "run": "basinet.pipeline",
     "replay": "basinet.replaying",
-    "Findings": "basinet.study",
+    "Findings": "basinet.pipeline",
     "load_runs": "basinet.tracking.load",
     "load_minima": "basinet.tracking.load",
     "load_evidence": "basinet.tracking.load",

@@ -75,9 +75,7 @@ class Step(NamedTuple):
     gradient: Tensor  # [parameter], of all samples
 
 
-def retrace(
-    objective: Objective, descent: Descent, engine: Engine, theta: Tensor, steps: int
-) -> Iterator[Step]:
+def retrace(objective: Objective, descent: Descent, engine: Engine, theta: Tensor, steps: int) -> Iterator[Step]:
     """The descent of one restart from `theta [parameter]`, step by step up to step number `steps`.
 
     The numbers are those of `descend` to the bit, on the engine that made them; it yields the start too.

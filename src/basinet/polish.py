@@ -207,9 +207,7 @@ def _iterate(f: _Function, state: _State, start: Tensor, limit: Tensor) -> _Stat
     )
 
 
-def _trust_region_step(
-    eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, region: Tensor
-) -> tuple[Tensor, Tensor]:
+def _trust_region_step(eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
     """The step p `[restart, parameter]`, and by how much the quadratic model falls along it, `[restart]`."""
     along = (vectors * gradient.unsqueeze(2)).sum(1)  # ∇f in the eigenbasis
     size = eigenvalues.abs().amax(1)

@@ -1,50 +1,36 @@
-"""A study of one condition: from settings to findings, usable from a notebook, free of Hydra and MLflow."""
+"""A study of one condition: its settings, checked, and what they stand for."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import logging
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor
 
-from basinet import counting, defaults, tables
-from basinet.blocks import Block, MemoryStore, Store
+from basinet import defaults
 from basinet.budget import Budget
-from basinet.certify import Kind, Tolerances, classify, examine
-from basinet.descend import descend, record_steps
+from basinet.descend import record_steps
 from basinet.descents import DESCENTS, Sgd
-from basinet.engines import check_engine, choose_engine
-from basinet.errors import ConfigError, require, unknown
+from basinet.engines import NativeEngine, check_engine, choose_engine
+from basinet.errors import ConfigError, require
 from basinet.inits import INITS, Given, Init
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.polish import Polishing, newton_seconds, polish
+from basinet.polish import Polishing
 from basinet.problems import PROBLEMS, ProblemFamily, split
-from basinet.protocols import Descent, Engine, Problem, State
+from basinet.protocols import Descent, Engine, Problem
 from basinet.settings import fill
-from basinet.solution import fold
 
-_log = logging.getLogger(__name__)
-
-_DEAR = 300  # parameters from which on polishing is no afterthought: what it costs is said
-_SAMPLE = 4  # restarts that this is measured on
-_BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
-_BLOCK_RESTARTS = 1 << 16
-_FIRST_BLOCK = 1000  # of restarts=auto
-
-Report = Callable[[float], None]
-"""Called now and then with the share of the work that is done, from 0 to 1."""
+_NUMERICS = 1  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads", "engine")
 
 
 @dataclass(frozen=True)
@@ -253,6 +239,31 @@ class Study:
         return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}
 
     @cached_property
+    def key(self) -> str:
+        """The same for studies whose restarts are the same numbers, whatever how many there are of them.
+
+        A hash of the settings without those that change no number, of the data, and of the numerical code: its version
+        and the engine.
+        """
+        settings = {name: value for name, value in self.settings.items() if name not in _CHANGES_NO_NUMBER}
+        groups = {
+            name: {key: entry for key, entry in group.items() if key != "path"}  # what lies there is hashed below
+            for name, group in settings.items()
+            if isinstance(group, Mapping)
+        }
+        native = self.execution.engine != "torch" and NativeEngine().refuses(self.objective, self.descent) is None
+        plain = _plain({**settings, **groups, "engine": "native" if native else "torch", "numerics": _NUMERICS})
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        problem = self.problem
+        data = [problem.inputs, problem.targets, problem.holdout_inputs, problem.holdout_targets]
+        arrays = [tensor.numpy() for tensor in data]
+        if isinstance(self.init, Given):
+            arrays.append(self.init.starts)
+        for array in arrays:
+            digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:20]
+
+    @cached_property
     def objective_key(self) -> str:
         """The same for studies that minimise the same function: problem, network, loss and penalties."""
         return json.dumps(
@@ -263,148 +274,17 @@ class Study:
         """θ `[restart, parameter]` before the first step."""
         return self.init.draw(self.network, self.seed, restarts).to(self.device, self.dtype)
 
-    def block_ranges(self) -> Iterator[range]:
-        """All restarts, in ranges that fit the memory; with `restarts=auto` each doubles the number."""
-        per_restart = 8 * (3 * self.network.size + 2 * len(self.record_steps))
-        largest = max(1, min(_BLOCK_RESTARTS, _BLOCK_BYTES // per_restart))
-        first = 0
-        while first < self.restarts:
-            size = min(largest, max(_FIRST_BLOCK, first)) if self.is_auto else largest
-            yield range(first, min(first + size, self.restarts))
-            first += size
-
     def _placed(self, samples: Tensor) -> Tensor:
         return samples.to(self.device, self.dtype)
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What came out of a study."""
-
-    study: Study
-    restarts: pd.DataFrame  # one row per restart
-    minima: pd.DataFrame  # one row per distinct bottom
-    evidence_arrays: dict[str, npt.NDArray[Any]]  # what the verdicts were made of, by the names of `Evidence`
-    curves: pd.DataFrame  # one row per restart and record, of the first restarts
-    quantiles: pd.DataFrame  # one row per record, of all restarts
-    parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
-    seconds: dict[str, float]  # wall time of each stage
-
-    @property
-    def evidence(self) -> pd.DataFrame:
-        """One row per restart: what its verdict was made of."""
-        frame: pd.DataFrame = tables.evidence_arrow(self.evidence_arrays).to_pandas()
-        return frame
-
-
-def solve(study: Study, restarts: range, report: Report = lambda share: None) -> Block:
-    """Everything that can be done for some restarts without knowing the others."""
-    starts = study.starts(restarts)
-    loss_initial: list[Tensor] = []
-
-    def watched() -> Iterator[State]:
-        for state in descend(study.objective, study.descent, study.engine, starts):
-            if not loss_initial:
-                loss_initial.append(state.loss.cpu())
-            report(state.step / max(study.descent.budget.steps, 1))
-            yield state
-
-    solution = fold(watched(), study.record_steps).cpu()
-    exact, holdout, classes = study.exact_objective, study.holdout, study.problem.classes
-    polished = polish(exact, solution.theta.double(), study.polishing, study.exact_engine)
-    return Block(
-        restarts=restarts,
-        starts=starts.cpu(),
-        loss_initial=loss_initial[0],
-        solution=solution,
-        polished=polished,
-        evidence=examine(exact, solution, polished, study.polishing, study.exact_engine),
-        signature=exact.signature(polished.theta),
-        loss_holdout=None if holdout is None else holdout.loss(polished.theta),
-        accuracy=accuracy(exact, polished.theta) if classes else None,
-        accuracy_holdout=accuracy(holdout, polished.theta) if classes and holdout else None,
-    )
-
-
-def accuracy(risk: EmpiricalRisk, theta: Tensor) -> Tensor:
-    """Share of the samples in the right class `[restart]`: the largest output, or the nearer of two target values."""
-    outputs, targets = risk.outputs(theta), risk.targets
-    if targets.shape[0] > 1:
-        right = outputs.argmax(1) == targets.argmax(0)
-    else:
-        middle = (targets.min() + targets.max()) / 2
-        right = ((outputs > middle) == (targets > middle)).squeeze(1)
-    return right.to(theta.dtype).mean(1).masked_fill(torch.isfinite(theta).all(1).logical_not(), torch.nan)
-
-
-def enough(study: Study, blocks: list[Block]) -> bool:
-    """Whether Boender and Rinnooy Kan's rule says that hardly a minimum can be missing (`basinet.counting.enough`)."""
-    kind = classify(tables.evidence_arrays(blocks), Tolerances())
-    found = tables.merged(blocks, kind, study.exact_objective.symmetry)
-    return counting.enough(int((found.kind == Kind.MINIMUM).sum()), int((kind == Kind.MINIMUM).sum()))
-
-
-def gather(study: Study, blocks: list[Block], curves_max: int, seconds: dict[str, float]) -> Findings:
-    """What needs all restarts: the tables."""
-    start = time.perf_counter()
-    evidence = tables.evidence_arrays(blocks)
-    kind = classify(evidence, Tolerances())
-    found = tables.merged(blocks, kind, study.exact_objective.symmetry)
-    findings = Findings(
-        study=study,
-        restarts=tables.restarts_table(blocks, study.seed, study.engine.name, kind, evidence, found),
-        minima=tables.minima_table(blocks, evidence, found),
-        evidence_arrays=evidence,
-        curves=tables.curves_table(blocks, curves_max),
-        quantiles=tables.quantiles_table(blocks),
-        parameters=tables.parameters(blocks),
-        seconds=seconds,
-    )
-    return replace(findings, seconds={**seconds, "tables": time.perf_counter() - start})
-
-
-def run(
-    study: Study, *, store: Store | None = None, curves_max: int = 2000, report: Report = lambda share: None
-) -> Findings:
-    """Train all restarts of a study and put what was found into tables.
-
-    Args:
-        study: the condition.
-        store: where finished blocks are kept; in memory if None.
-        curves_max: number of restarts whose whole loss curve is kept.
-        report: called with the share of the work that is done.
-
-    >>> findings = run(Study.from_config({"restarts": 20, "descent": {"steps": 50}}))
-    >>> len(findings.restarts), sorted(findings.parameters)
-    (20, ['final', 'initial'])
-    """
-    store = MemoryStore() if store is None else store
-    _tell_cost(study)
-    start = time.perf_counter()
-    for restarts in study.block_ranges():
-        before, share = restarts.start / study.restarts, len(restarts) / study.restarts
-        store.add(solve(study, restarts, lambda part, b=before, s=share: report(b + s * part)))  # type: ignore[misc]
-        if study.is_auto and enough(study, store.blocks()):
-            break
-    return gather(study, store.blocks(), curves_max, {"descend": time.perf_counter() - start})
-
-
-def _tell_cost(study: Study) -> None:
-    """Log what polishing costs, or would cost, where that is more than an afterthought."""
-    size, limit = study.network.size, study.polishing.dense_max
-    if study.polishing.steps == 0 or size <= _DEAR or not _log.isEnabledFor(logging.INFO):
-        return
-    sample = study.starts(range(min(_SAMPLE, study.restarts))).double().cpu()
-    seconds = study.restarts * newton_seconds(study.exact_objective, sample, study.exact_engine)
-    step = f"one Newton step of {study.restarts:,} restarts takes about {_rounded(seconds)} s"
-    if size <= limit:
-        _log.info("polishing %d parameters: %s, and up to %d are taken", size, step, study.polishing.steps)
-    else:
-        _log.info("not polished: %d parameters, polish.dense_max=%d; with more, %s", size, limit, step)
-
-
-def _rounded(seconds: float) -> str:
-    return f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
+def _plain(value: Any) -> Any:
+    """Numbers that are equal, written alike: 1 for 1.0."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _unnamed(group: Mapping[str, Any]) -> dict[str, Any]:

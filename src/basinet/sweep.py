@@ -12,9 +12,10 @@ import pandas as pd
 
 from basinet import plots, words
 from basinet.errors import ConfigError, require, unknown
+from basinet.pipeline import Findings, Report, run
 from basinet.settings import fill
 from basinet.spread import KINDS, Summary, spread
-from basinet.study import Findings, Report, Study, run
+from basinet.study import Study
 from basinet.tables import evidence_arrow, merge_catalogues
 from basinet.tracking import load
 from basinet.tracking.record import (

@@ -22,7 +22,8 @@ import pytest
 import yaml
 
 import basinet
-from basinet.study import Study, run
+from basinet.pipeline import run
+from basinet.study import Study
 from basinet.tracking import load
 from basinet.tracking.store import TrackingStore
 

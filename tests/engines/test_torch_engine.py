@@ -13,8 +13,7 @@ from torch import Tensor
 
 from basinet.descend import descend, record_steps
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
-from basinet.engines import TorchEngine, choose_engine
-from basinet.errors import ConfigError
+from basinet.engines import TorchEngine
 from basinet.mlp import layouts
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
@@ -272,13 +271,7 @@ def test_float32_follows_float64_to_rounding_over_few_steps(layout: str) -> None
     torch.testing.assert_close(other.theta.double(), one.theta, rtol=0, atol=2e-5)
 
 
-def test_engines_are_chosen_by_name_and_the_torch_engine_takes_everything() -> None:
+@pytest.mark.parametrize("name", ["gradient_descent", "adam", "sgd"])
+def test_the_torch_engine_takes_everything(name: str) -> None:
     risk = risk_of((2, 3, 2), 5, "tanh", torch.float64)
-    for name in ("auto", "torch"):
-        engine = choose_engine(name, 3)
-        assert engine.refuses(risk, descent_of("adam", 0.0)) is None
-    torch_engine = choose_engine("torch", 3)
-    assert isinstance(torch_engine, TorchEngine)
-    assert (torch_engine.name, torch_engine.threads) == ("torch", 3)
-    with pytest.raises(ConfigError, match=r"^unknown engine 'troch': did you mean 'torch'\?$"):
-        choose_engine("troch", 1)
+    assert TorchEngine().refuses(risk, descent_of(name, 0.0)) is None

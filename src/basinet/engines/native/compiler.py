@@ -108,7 +108,7 @@ def _compile(compiler: Compiler, arguments: Sequence[str]) -> None:
 
 def _key(compiler: Compiler, source: str, flags: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(SOURCES.glob("*.h")) + [SOURCES / source]:
+    for path in [*sorted(SOURCES.glob("*.h")), SOURCES / source]:
         digest.update(path.read_bytes())
     for text in (*compiler.command, compiler.version, *flags, _processor()):
         digest.update(text.encode() + b"\0")

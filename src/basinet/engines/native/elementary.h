@@ -177,7 +177,7 @@ inline V logistic(V z) {  // dividing is no slower than an estimate of the recip
 
 inline V tanh(V z) {  // with u = e^(-2|z|) - 1: -u / (2 + u)
   const V u = expm1_of_negative(all(-2) * absolute(z));
-  return (V)((I)(-u / (all(2) + u)) | (I)sign_bit(z));
+  return (V)((I)absolute(u / (all(2) + u)) | (I)sign_bit(z));
 }
 
 inline V softplus(V z) {  // ln(1 + e^z) = max(z, 0) + ln(1 + e^-|z|)
@@ -189,7 +189,7 @@ struct Gaussian {
 };
 
 inline Gaussian gaussian(V z) {  // of the standard normal distribution at z; both tails with small relative errors
-  const V x = at_most(absolute(z), all(DOUBLE ? 39 : 14));  // beyond, both are 0
+  const V x = at_most(absolute(z), all(DOUBLE ? 39 : 15));  // beyond, both are 0
   const V square = x * x, low = fma(x, x, -square);          // x^2 to twice the digits
   V e = exp(all(-0.5) * square);
   e = fma(e * low, all(-0.5), e);

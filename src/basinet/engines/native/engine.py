@@ -56,14 +56,16 @@ class NativeEngine:
     def refuses(self, objective: Objective, descent: Descent) -> str | None:
         if not isinstance(objective, EmpiricalRisk):
             return f"the native engine has no kernel for {type(objective).__name__}"
-        if objective.inputs.device.type != "cpu":
-            return f"the native engine runs on the CPU, not on {objective.inputs.device.type}"
-        if type(descent) not in _DESCENTS:
-            return f"the native engine has no kernel for {type(descent).__name__}"
-        if objective.size > _LARGEST:
-            return f"the native engine is for networks of up to {_LARGEST:,} parameters, not {objective.size:,}"
-        if objective.network.depth > _DEEPEST:
-            return f"the native engine is for networks of up to {_DEEPEST} layers, not {objective.network.depth}"
+        device, depth = objective.inputs.device.type, objective.network.depth
+        obstacles = {
+            f"runs on the CPU, not on {device}": device != "cpu",
+            f"has no kernel for {type(descent).__name__}": type(descent) not in _DESCENTS,
+            f"is for networks of up to {_LARGEST:,} parameters, not {objective.size:,}": objective.size > _LARGEST,
+            f"is for networks of up to {_DEEPEST} layers, not {depth}": depth > _DEEPEST,
+        }
+        for obstacle, present in obstacles.items():
+            if present:
+                return f"the native engine {obstacle}"
         try:
             find_compiler()
         except NativeError as error:
@@ -161,6 +163,6 @@ def _batches(descent: Descent, first: int, until: int, samples: int) -> tuple[Te
     chosen = [batch for batch in batches if batch is not None]
     if not chosen:
         return None, None
-    sizes = torch.tensor([len(batch) for batch in chosen])
+    sizes = torch.tensor([len(batch) for batch in chosen], device="cpu")
     table = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
     return table.to(torch.int32).contiguous(), sizes

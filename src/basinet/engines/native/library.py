@@ -14,7 +14,7 @@ from torch import Tensor
 from basinet.engines.native.compiler import NativeError, build
 from basinet.objectives.empirical_risk import EmpiricalRisk
 
-_STOP = 1 << 62  # no block has such a number
+_STOP = 1 << 48  # no block has such a number, nor is it out of range when it is counted in restarts
 _DEEPEST_HESSIAN = 12  # layers
 
 
@@ -92,7 +92,7 @@ def samples_together(samples: int) -> int:
     """How many samples to unroll: enough to hide latencies, few enough for the cache, with little padding.
 
     >>> [samples_together(n) for n in (1, 4, 24, 25, 1797)]
-    [1, 4, 8, 7, 8]
+    [1, 4, 8, 5, 7]
     """
     if samples <= 8:
         return samples
