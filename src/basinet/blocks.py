@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,6 +102,10 @@ class FolderStore:
             except BaseException:  # a full disk, Ctrl-C
                 Path(aside.name).unlink(missing_ok=True)
                 raise
+
+    def clear(self) -> None:
+        """Forget all blocks."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def finished(self) -> int:
         end = 0

@@ -28,6 +28,10 @@ def members(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_directory() / group).glob("*.yaml"))
 
 
+LAUNCH = ("tracking", "rerun", "dry_run")
+"""What is no setting of a study: how a launch goes about its studies, and where it writes."""
+
+
 @cache
 def _read(relative: str) -> dict[str, Any]:
     content = yaml.safe_load((conf_directory() / relative).read_text(encoding="utf-8"))
@@ -48,7 +52,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     A group may be a mapping, in which `name` chooses the member, or just the name: `{"init": "orthogonal"}`.
     """
-    top = {key: value for key, value in _read("config.yaml").items() if key not in ("defaults", "hydra", "tracking")}
+    top = {key: value for key, value in _read("config.yaml").items() if key not in ("defaults", "hydra", *LAUNCH)}
     for key in settings:
         if key not in (*GROUPS, *top):
             raise unknown("setting", key, (*GROUPS, *top))

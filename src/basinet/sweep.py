@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from basinet import plots, words
+from basinet.blocks import FolderStore
 from basinet.errors import ConfigError, require, unknown
 from basinet.pipeline import Findings, Report, run
 from basinet.settings import fill
@@ -20,7 +24,7 @@ from basinet.tables import evidence_arrow, merge_catalogues
 from basinet.tracking import load
 from basinet.tracking.record import (
     OpenRun,
-    condition_key,
+    join_sweep,
     open_condition,
     open_sweep,
     quantile_history,
@@ -31,6 +35,7 @@ from basinet.tracking.record import (
 from basinet.tracking.store import TrackingStore, checked_uri
 
 _FIGURES = ("condition", "sweep", "none")
+_RERUN = ("failed", "none", "all")
 _MANY_CONDITIONS = 50
 
 
@@ -42,8 +47,11 @@ class TrackingSettings:
     experiment: str | None
     curves_max: int
     figures: str | None
+    rerun: str
 
     def __post_init__(self) -> None:
+        if self.rerun not in _RERUN:
+            raise unknown("rerun", self.rerun, _RERUN)
         require(self.curves_max >= 0, f"tracking.curves_max={self.curves_max}: must be 0 or more")
         if self.figures is not None and self.figures not in _FIGURES:
             raise unknown("tracking.figures", self.figures, _FIGURES)
@@ -51,8 +59,8 @@ class TrackingSettings:
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> TrackingSettings:
-        """Checked settings of the group `tracking`."""
-        return fill(TrackingSettings, config, "tracking")
+        """Checked settings of the group `tracking`, and `rerun`."""
+        return fill(TrackingSettings, {**config["tracking"], "rerun": config["rerun"]}, "tracking")
 
     def draws(self, where: str, conditions: int) -> bool:
         """Whether figures are drawn for each `condition`, or for the `sweep`."""
@@ -89,15 +97,68 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={columns[key]}" for key in keys)
 
 
-def run_condition(study: Study, tracking: TrackingSettings, place: Place, report: Report) -> Summary:
-    """Train a condition and write its run; whatever happens, the run ends with its true status."""
+def run_condition(study: Study, tracking: TrackingSettings, place: Place, report: Report) -> Summary | None:
+    """Train a condition and write its run; whatever happens, the run ends with its true status.
+
+    What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
+    was interrupted, or had fewer restarts, only the blocks that are missing are computed. None for a condition that
+    failed before, if those are not wanted (`rerun=none`).
+    """
     store = TrackingStore.open(place.uri)
     name = condition_name(study.columns, place.varied)
-    written = open_condition(store, place.experiment_id, name, study.columns, place.sweep_id)
+    blocks = FolderStore(store.work_folder / "blocks" / study.key)
+    with _alone(blocks.folder):
+        if tracking.rerun == "all":
+            blocks.clear()
+        else:
+            earlier = load.find_condition(store, place.experiment_id, study.key)
+            if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
+                return None
+            if earlier is not None and _is_whole(store, earlier, study):
+                return _taken_over(store, earlier, name, place)
+        written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
+        return _computed(study, tracking, place, written, name, blocks, report)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else computes the same condition meanwhile: whoever comes second finds it done."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        yield
+
+
+def _is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
+    """Whether a run has all that a study asks for."""
+    asked = {"restarts": str(study.execution.restarts)}
+    if study.is_auto:
+        asked["restarts_max"] = str(study.execution.restarts_max)
+    same = all(run.data.tags.get(key) == value for key, value in asked.items())
+    return run.info.status == "FINISHED" and same and store.artifact(run, "tables/restarts.parquet") is not None
+
+
+def _taken_over(store: TrackingStore, run: Any, name: str, place: Place) -> Summary:
+    if place.sweep_id is not None:
+        join_sweep(store, run, place.sweep_id)
+    restarts = load.load_restarts(run.info.run_id, tracking_uri=place.uri)
+    written = OpenRun(store, run)
+    figures = None if written.folder is None else written.folder / "figures"
+    return Summary(spread(restarts.assign(condition=name), ["condition"]), ["condition"], figures)
+
+
+def _computed(
+    study: Study,
+    tracking: TrackingSettings,
+    place: Place,
+    written: OpenRun,
+    name: str,
+    blocks: FolderStore,
+    report: Report,
+) -> Summary:
     status = "FAILED"
     try:
         written.log(tags={"basinet.engine": study.engine.name, "hardware.device": str(study.device)})
-        findings = run(study, curves_max=tracking.curves_max, report=report)
+        findings = run(study, store=blocks, curves_max=tracking.curves_max, report=report)
         summary = _write(written, findings, name, with_figures=tracking.draws("condition", place.conditions))
         status = "FINISHED"
     except KeyboardInterrupt:
@@ -126,7 +187,7 @@ def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: boo
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
         metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
-        tags={"restarts": str(findings.study.execution.restarts)},
+        tags={key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")},
         history=quantile_history(findings.quantiles),
     )
     write_note(written, words.condition_note(name, summary, findings.minima))
@@ -208,7 +269,7 @@ def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFr
 
     Bottoms can be the same only where the objective is: conditions that differ in init or descent, for example.
     """
-    objectives = {condition_key(study.columns): study for study in studies}
+    objectives = {study.key: study for study in studies}
     merged, first = [], 0
     keys = catalogues["condition"].map(lambda condition: objectives[condition].objective_key)
     for key, group in catalogues.groupby(keys, sort=False):

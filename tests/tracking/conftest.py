@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -71,7 +72,9 @@ def write(store: TrackingStore) -> Callable[..., OpenRun]:
         status: str | None = "FINISHED",
         minimum: list[int] | None = None,
     ) -> OpenRun:
-        run = open_condition(store, store.experiment(experiment), "a name", columns, sweep_id)
+        run = open_condition(
+            store, store.experiment(experiment), "a name", json.dumps(columns, sort_keys=True), columns, sweep_id
+        )
         ends = np.arange(len(losses) * 3.0).reshape(-1, 3)
         tables = _tables(losses, [-1] * len(losses) if minimum is None else minimum)
         write_condition(run, {"settings": 1}, tables, {"initial": -ends, "final": ends})

@@ -141,19 +141,21 @@ def _launch() -> int:
 def _job(config: DictConfig) -> None:
     """One condition."""
     from basinet import sweep
-    from basinet.cli.plan import settings_of
+    from basinet.cli.plan import settings_of, without_launch
     from basinet.study import Study
 
     settings = settings_of(config)
-    tracking = sweep.TrackingSettings.from_config(settings.pop("tracking"))
-    study = Study.from_config(settings)
+    tracking = sweep.TrackingSettings.from_config(settings)
+    study = Study.from_config(without_launch(settings))
     fields = json.loads(os.environ[_PLACE])
     place = sweep.Place(**{**fields, "varied": tuple(fields["varied"])})
     if _progress is None:
         sweep.run_condition(study, tracking, place, lambda share: None)
         return
     _progress.begin(sweep.condition_name(study.columns, place.varied), study.restarts)
-    _progress.end(sweep.run_condition(study, tracking, place, _progress.report))
+    summary = sweep.run_condition(study, tracking, place, _progress.report)
+    if summary is not None:
+        _progress.end(summary)
 
 
 def _print_end(place: Place, summary: Summary | None) -> None:

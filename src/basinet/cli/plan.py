@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from basinet.defaults import GROUPS, conf_directory
+from basinet.defaults import GROUPS, LAUNCH, conf_directory
 from basinet.errors import ConfigError, require, unknown
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Plan:
     tracking: TrackingSettings
     experiment: str  # name of the MLflow experiment
     is_sweep: bool
+    dry_run: bool
     arguments: list[str]  # the command line that Hydra should see
 
     @property
@@ -159,7 +160,7 @@ def _override(parser: OverridesParser, line: str) -> Override:
         raise ConfigError(
             f"{line}: an interval has too many values to be swept; list some, or use range(start,stop,step)"
         )
-    if override.is_sweep_override() and group in ("restarts", "tracking", "hydra", "hydra/launcher", "hydra/sweeper"):
+    if override.is_sweep_override() and group in ("restarts", *LAUNCH, "hydra", "hydra/launcher", "hydra/sweeper"):
         raise ConfigError(f"{line}: {group} cannot be swept; it is the same for all conditions of a sweep")
     _check_choices(override)
     return override
@@ -312,11 +313,13 @@ def _checked(configs: Sequence[DictConfig], swept: Sequence[str], is_sweep: bool
 
     plain = [settings_of(config) for config in configs]
     require(len(plain) > 0, "this sweep has no conditions")
-    tracking = TrackingSettings.from_config(plain[0]["tracking"])
-    for settings in plain:
-        settings.pop("tracking")
-        _check_storable(settings, "")
-    studies = [Study.from_config(settings) for settings in plain]
+    tracking = TrackingSettings.from_config(plain[0])
+    dry_run = plain[0]["dry_run"]
+    require(isinstance(dry_run, bool), f"dry_run={dry_run}: must be true or false")
+    settings = [without_launch(all_of_them) for all_of_them in plain]
+    for one in settings:
+        _check_storable(one, "")
+    studies = [Study.from_config(one) for one in settings]
     for study in studies:
         _check_memory(study)
     _check_different(studies, swept)
@@ -324,7 +327,7 @@ def _checked(configs: Sequence[DictConfig], swept: Sequence[str], is_sweep: bool
     name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
     proper = name == name.strip() and name.isprintable() and 0 < len(name) <= 250
     require(proper, f"tracking.experiment='{name}': must be 1 to 250 printable characters, no blanks around them")
-    return Plan(studies, tracking, name, is_sweep, arguments)
+    return Plan(studies, tracking, name, is_sweep, dry_run, arguments)
 
 
 def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:
@@ -351,12 +354,15 @@ def _check_memory(study: Study) -> None:
 
 def _check_different(studies: Sequence[Study], swept: Sequence[str]) -> None:
     """Raise `ConfigError` if two conditions of a sweep are the same: only one of them could be loaded."""
-    from basinet.tracking.record import condition_key
-
     seen: dict[str, int] = {}
     for number, study in enumerate(studies, 1):
-        same = seen.setdefault(condition_key(study.columns), number)
+        same = seen.setdefault(study.key, number)
         require(same == number, f"{' '.join(swept)}: conditions {same} and {number} of this sweep are the same")
+
+
+def without_launch(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that make a study."""
+    return {key: value for key, value in settings.items() if key not in LAUNCH}
 
 
 def settings_of(config: DictConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import yaml
 
 from basinet.errors import ConfigError, unknown
 from basinet.tables import SCHEMA_KEY, SCHEMA_VERSION
-from basinet.tracking.record import COLUMNS, CONDITION, KIND
+from basinet.tracking.record import COLUMNS, CONDITION, KIND, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
 
 _PAGE = 1000
@@ -275,7 +275,13 @@ def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
         raise unknown("experiment or run", run_id, names) from error
     if run.data.tags.get(KIND) == "condition":
         return [run]
-    return _search(store, [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    return _search(store, [run.info.experiment_id], f"tags.`{SWEEPS}` LIKE '%{run.info.run_id}%'")
+
+
+def find_condition(store: TrackingStore, experiment_id: str, key: str) -> Any | None:
+    """The run that stands for a condition of an experiment, as when loading: of those that finished, the newest."""
+    runs = _search(store, [experiment_id], f"tags.`{CONDITION}` = '{key}'")
+    return max(runs, key=_finished_then_newest, default=None)
 
 
 def _search(store: TrackingStore, experiments: list[str], condition: str) -> list[Any]:

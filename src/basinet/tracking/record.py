@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import math
 import os
@@ -25,19 +24,10 @@ from basinet.tables import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.store import TrackingStore
 
 KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
+SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
 _NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250
-
-
-def condition_key(columns: Mapping[str, Any]) -> str:
-    """A hash of everything that decides a condition's numbers: the same condition has the same key in every sweep.
-
-    >>> condition_key({"init.std": 1}) == condition_key({"init.std": 1.0})
-    True
-    """
-    plain = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in columns.items()}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -96,21 +86,29 @@ def open_sweep(store: TrackingStore, experiment_id: str, name: str, command: str
 
 
 def open_condition(
-    store: TrackingStore, experiment_id: str, name: str, columns: Mapping[str, Any], sweep_id: str | None
+    store: TrackingStore, experiment_id: str, name: str, key: str, columns: Mapping[str, Any], sweep_id: str | None
 ) -> OpenRun:
     """The run of a condition, with its settings as params and, where they are numbers, as metrics too.
 
-    (Params are strings in the MLflow UI: they cannot be compared, sorted or drawn.)
+    (Params are strings in the MLflow UI: they cannot be compared, sorted or drawn.) `key` is the content key of the
+    study: runs with the same one are of the same condition.
     """
-    tags = {KIND: "condition", CONDITION: condition_key(columns), COLUMNS: json.dumps(dict(columns)), **_provenance()}
+    tags = {KIND: "condition", CONDITION: key, COLUMNS: json.dumps(dict(columns)), **_provenance()}
     if sweep_id is not None:
-        tags["mlflow.parentRunId"] = sweep_id
+        tags |= {"mlflow.parentRunId": sweep_id, SWEEPS: sweep_id}
     run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name[:_NAME_LENGTH]))
     numbers = {
         key: value for key, value in columns.items() if isinstance(value, int | float) and not isinstance(value, bool)
     }
     run.log(params=columns, metrics=numbers)
     return run
+
+
+def join_sweep(store: TrackingStore, run: Any, sweep_id: str) -> None:
+    """Make a condition that has finished part of another sweep, too."""
+    sweeps = run.data.tags.get(SWEEPS, "").split()
+    if sweep_id not in sweeps:
+        OpenRun(store, run).log(tags={"mlflow.parentRunId": sweep_id, SWEEPS: " ".join([*sweeps, sweep_id])})
 
 
 def _provenance() -> dict[str, str]:

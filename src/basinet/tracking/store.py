@@ -120,6 +120,11 @@ class TrackingStore:
         """The folder of an embedded store, None for a server or another database."""
         return Path(self.uri.removeprefix(_SQLITE)).parent if self.uri.startswith(_SQLITE) else None
 
+    @property
+    def work_folder(self) -> Path:
+        """Where unfinished work is kept: beside the database, or in the working directory if that is elsewhere."""
+        return (self.folder or Path.cwd()) / ".basinet"
+
     def experiment(self, name: str) -> str:
         """The id of the experiment of that name, made if it is not there."""
         if self.folder is None:
