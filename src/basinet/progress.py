@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -13,31 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-from basinet.spread import Summary
 from basinet.words import LEGEND, spread_cells
-
-_log = logging.getLogger("basinet")
-
-
-class _Lines(logging.Handler):
-    """What is logged, as lines above the bars; what every condition says is said once."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
-        self._console = console
-        self._said: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if message not in self._said:
-            self._said.add(message)
-            self._console.print(message, style="yellow" if record.levelno >= logging.WARNING else "dim", markup=False)
 
 
 class SweepProgress:
-    """A bar for the conditions of a sweep and one for the condition that is being trained, on standard error.
+    """A bar for the conditions of a launch and one for each that is being trained, on standard error.
 
-    Where that is not a terminal, only the line of each finished condition is printed.
+    Where that is not a terminal, only the lines above the bars are printed: one for each finished condition.
     """
 
     def __init__(self, conditions: int) -> None:
@@ -53,17 +36,16 @@ class SweepProgress:
             disable=not self.console.is_terminal,
             transient=True,
         )
-        self._lines = _Lines(self.console)
         self._conditions = conditions
         self._done = 0
-        self.last: Summary | None = None  # of the condition that finished last
         self._sweep: TaskID | None = None
-        self._current: TaskID | None = None
+        self._running: dict[str, tuple[TaskID, int]] = {}
+        self._said: set[str] = set()
+        self.last: dict[str, Any] | None = None  # the event of the condition that finished last
+        self.failures: list[dict[str, Any]] = []  # the events of those that failed
 
     def __enter__(self) -> SweepProgress:
         self._bars.start()
-        _log.addHandler(self._lines)
-        _log.setLevel(logging.INFO)
         if self._conditions > 1:
             self._sweep = self._bars.add_task("sweep", total=self._conditions)
         return self
@@ -71,36 +53,48 @@ class SweepProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _log.removeHandler(self._lines)
         self._bars.stop()
 
-    def begin(self, name: str, restarts: int) -> None:
-        """A condition begins."""
-        if self._current is not None:  # the one before has failed
-            self._bars.remove_task(self._current)
-        self._current = self._bars.add_task(escape(name), total=restarts)
+    def show(self, event: dict[str, Any]) -> None:
+        """What a condition's journal says (`basinet.journal`): `begin`, `share`, `said`, `end`, `skipped`, `failed`."""
+        name = event["condition"]
+        if event["event"] == "begin":
+            self._running[name] = (self._bars.add_task(escape(name), total=event["restarts"]), event["restarts"])
+        elif event["event"] == "share" and name in self._running:
+            task, restarts = self._running[name]
+            self._bars.update(task, completed=int(event["share"] * restarts))
+        elif event["event"] == "said" and event["message"] not in self._said:  # every condition says the same
+            self._said.add(event["message"])
+            self.console.print(event["message"], style="yellow" if event["warning"] else "dim", markup=False)
+        elif event["event"] in _ENDS:
+            self._end(event)
 
-    def report(self, share: float) -> None:
-        """The share of the current condition's work that is done."""
-        if self._current is not None:
-            total = self._bars.tasks[-1].total or 0
-            self._bars.update(self._current, completed=int(share * total))
-
-    def end(self, summary: Summary) -> None:
-        """The current condition is finished, and this is what came out."""
+    def _end(self, event: dict[str, Any]) -> None:
         self._done += 1
-        self.last = summary
-        if self._current is not None:
-            self._bars.remove_task(self._current)
-            self._current = None
+        task = self._running.pop(event["condition"], None)
+        if task is not None:
+            self._bars.remove_task(task[0])
         if self._sweep is not None:
             self._bars.update(self._sweep, completed=self._done)
-        row = summary.spread.iloc[0]
-        losses = f"best {row['loss_min']:.3g}, median {row['loss_median']:.3g} of {int(row['restarts']):,} restarts"
-        self.console.print(
-            f"[dim]{self._done:>3}/{self._conditions}[/dim] {escape(str(row[summary.by[0]]))}: {losses}",
-            highlight=False,
-        )
+        if event["event"] == "end":
+            self.last = event
+        if event["event"] == "failed":
+            self.failures.append(event)
+        counter = f"[dim]{self._done:>3}/{self._conditions}[/dim]"
+        self.console.print(f"{counter} {escape(event['condition'])}: {_ENDS[event['event']](event)}", highlight=False)
+
+
+def _finished(event: dict[str, Any]) -> str:
+    row = event["row"]
+    before = " [dim](finished before)[/dim]" if event["before"] else ""
+    return f"best {row['loss_min']:.3g}, median {row['loss_median']:.3g} of {int(row['restarts']):,} restarts{before}"
+
+
+_ENDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "end": _finished,
+    "skipped": lambda event: "failed before; rerun=failed does it again",
+    "failed": lambda event: f"[red]failed[/red]: {escape(event['error'].strip().splitlines()[-1])}",
+}
 
 
 def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
@@ -117,3 +111,12 @@ def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
     natural = Console(width=10_000).measure(view).maximum  # in a narrower terminal lines go on below: no number is cut
     Console(width=max(console.width, natural), highlight=False).print(view)
     console.print(f"[dim]{LEGEND}[/dim]")
+
+
+def print_failures(failures: Sequence[dict[str, Any]]) -> None:
+    """What went wrong, condition by condition, on standard error."""
+    by_error: dict[str, list[str]] = {}
+    for event in failures:
+        by_error.setdefault(event["error"].rstrip(), []).append(event["condition"])
+    for error, conditions in by_error.items():
+        print(f"\nfailed: {', '.join(conditions)}\n{error}", file=sys.stderr)

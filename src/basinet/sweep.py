@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class Place:
     sweep_id: str | None
     varied: tuple[str, ...]
     conditions: int
+    threads: int  # for each condition
+    journal: str  # the file where conditions say what they are at
 
 
 _METRICS = {
@@ -97,12 +100,19 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={columns[key]}" for key in keys)
 
 
-def run_condition(study: Study, tracking: TrackingSettings, place: Place, report: Report) -> Summary | None:
+@dataclass(frozen=True)
+class Ended:
+    """How a condition ended that did not fail."""
+
+    summary: Summary | None  # None: it failed before, and was not to be tried again
+    before: bool  # whether it had been finished by an earlier launch
+
+
+def run_condition(study: Study, tracking: TrackingSettings, place: Place, report: Report) -> Ended:
     """Train a condition and write its run; whatever happens, the run ends with its true status.
 
     What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
-    was interrupted, or had fewer restarts, only the blocks that are missing are computed. None for a condition that
-    failed before, if those are not wanted (`rerun=none`).
+    was interrupted, or had fewer restarts, only the blocks that are missing are computed.
     """
     store = TrackingStore.open(place.uri)
     name = condition_name(study.columns, place.varied)
@@ -113,11 +123,11 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, report
         else:
             earlier = load.find_condition(store, place.experiment_id, study.key)
             if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
-                return None
+                return Ended(None, before=True)
             if earlier is not None and _is_whole(store, earlier, study):
-                return _taken_over(store, earlier, name, place)
+                return Ended(_taken_over(store, earlier, name, place), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
-        return _computed(study, tracking, place, written, name, blocks, report)
+        return Ended(_computed(study, tracking, place, written, name, blocks, report), before=False)
 
 
 @contextmanager
@@ -204,7 +214,12 @@ def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: boo
 
 
 def begin(
-    tracking: TrackingSettings, experiment: str, studies: Sequence[Study], varied: Sequence[str], command: str | None
+    tracking: TrackingSettings,
+    experiment: str,
+    studies: Sequence[Study],
+    varied: Sequence[str],
+    threads: int,
+    command: str | None,
 ) -> Place:
     """Open the store and, for a sweep (`command` is how it was launched), its parent run."""
     uri = checked_uri(tracking.uri)
@@ -216,7 +231,8 @@ def begin(
         shared = {key: value for key, value in studies[0].columns.items() if _shared(key, value, studies)}
         parent.log(params=shared, metrics={"conditions": len(studies), "restarts": studies[0].restarts})
         sweep_id = parent.id
-    return Place(uri, experiment, experiment_id, sweep_id, tuple(varied), len(studies))
+    journal = store.work_folder / f"journal-{uuid.uuid4().hex}.jsonl"
+    return Place(uri, experiment, experiment_id, sweep_id, tuple(varied), len(studies), threads, str(journal))
 
 
 def _shared(key: str, value: object, studies: Sequence[Study]) -> bool:
@@ -233,6 +249,7 @@ def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], s
     store = TrackingStore.open(place.uri)
     parent = OpenRun(store, store.client.get_run(place.sweep_id))
     try:
+        _close_left_open(store, place)
         return _summarise(parent, place, tracking, studies)
     except Exception:
         status = "FAILED"
@@ -240,6 +257,13 @@ def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], s
         raise
     finally:
         parent.close(status)
+
+
+def _close_left_open(store: TrackingStore, place: Place) -> None:
+    """Conditions of this sweep whose process is gone: nobody else can say any more that they have ended."""
+    for child in load.children(store, place.experiment_id, str(place.sweep_id)):
+        if child.info.status == "RUNNING":
+            OpenRun(store, child).close("KILLED")
 
 
 def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studies: Sequence[Study]) -> Summary | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
 import signal
 import sys
+import traceback
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
 from basinet.errors import ConfigError
@@ -20,15 +22,12 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from basinet.cli.plan import Plan
-    from basinet.progress import SweepProgress
+    from basinet.journal import Journal
     from basinet.spread import Summary
-    from basinet.sweep import Place
+    from basinet.sweep import Ended, Place
 
 _PLACE = "BASINET_PLACE"
 """Environment variable that tells the jobs of a sweep, which a launcher may run elsewhere, where they belong."""
-
-_progress: SweepProgress | None = None
-"""The display of this process: jobs that run in it report there, jobs that run elsewhere have none."""
 
 
 def main() -> None:
@@ -100,29 +99,42 @@ def _check_completion(settings: list[str]) -> None:
 
 def _execute(planned: Plan) -> int:
     """Everything has been checked: from here on things are written."""
-    global _progress  # noqa: PLW0603  (Hydra calls the job; there is no other way to hand it over)
     from basinet import sweep
-    from basinet.progress import SweepProgress
+    from basinet.journal import Follower
+    from basinet.progress import SweepProgress, print_failures
 
-    command = shlex.join(["basinet", *planned.arguments]) if planned.is_sweep else None
+    command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler that stops us is a user with Ctrl-C
-    place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, command)
+    place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
     os.environ[_PLACE] = json.dumps(asdict(place))
     sys.argv[1:] = planned.arguments
-    status, code, last = "FAILED", 1, None
+    status, code = "FAILED", 1
+    progress = SweepProgress(len(planned.studies))
     try:
-        with SweepProgress(len(planned.studies)) as _progress:
+        with progress, Follower(Path(place.journal), progress.show):
             code = _launch()
-            last = _progress.last
+        if progress.failures:
+            code = 1
         status = "FINISHED" if code == 0 else "FAILED"
     except KeyboardInterrupt:
         status, code = "KILLED", 130
-        print("basinet: interrupted; what had finished is kept", file=sys.stderr)
+        print("basinet: interrupted; what had finished is kept, the same command goes on from there", file=sys.stderr)
     finally:
-        _progress = None
         summary = sweep.finish(place, planned.tracking, planned.studies, status)
-    _print_end(place, summary or last)
+    print_failures(progress.failures)
+    _print_end(place, summary or _summary_of(progress.last))
     return code
+
+
+def _summary_of(event: dict[str, Any] | None) -> Summary | None:
+    """The summary of a launch of one condition, from how it ended."""
+    import pandas as pd
+
+    from basinet.spread import Summary
+
+    if event is None:
+        return None
+    return Summary(pd.DataFrame([event["row"]]), ["condition"], event["figures"] and Path(event["figures"]))
 
 
 def _launch() -> int:
@@ -139,23 +151,38 @@ def _launch() -> int:
 
 
 def _job(config: DictConfig) -> None:
-    """One condition."""
+    """One condition; what goes wrong is written down, and the next one begins."""
     from basinet import sweep
     from basinet.cli.plan import settings_of, without_launch
+    from basinet.journal import Journal
     from basinet.study import Study
 
-    settings = settings_of(config)
-    tracking = sweep.TrackingSettings.from_config(settings)
-    study = Study.from_config(without_launch(settings))
     fields = json.loads(os.environ[_PLACE])
     place = sweep.Place(**{**fields, "varied": tuple(fields["varied"])})
-    if _progress is None:
-        sweep.run_condition(study, tracking, place, lambda share: None)
+    settings = settings_of(config)
+    tracking = sweep.TrackingSettings.from_config(settings)
+    study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})
+    journal = Journal(Path(place.journal), sweep.condition_name(study.columns, place.varied))
+    journal.write("begin", restarts=study.restarts)
+    try:
+        with journal.listening():
+            ended = sweep.run_condition(study, tracking, place, journal.report)
+    except (ConfigError, OSError, MemoryError) as error:  # what the user, the disk and the memory are to blame for
+        journal.write("failed", error=f"{type(error).__name__}: {error}")
+    except Exception:
+        journal.write("failed", error=traceback.format_exc())
+    else:
+        _write_end(journal, ended)
+
+
+def _write_end(journal: Journal, ended: Ended) -> None:
+    if ended.summary is None:
+        journal.write("skipped")
         return
-    _progress.begin(sweep.condition_name(study.columns, place.varied), study.restarts)
-    summary = sweep.run_condition(study, tracking, place, _progress.report)
-    if summary is not None:
-        _progress.end(summary)
+    row = json.loads(ended.summary.spread.iloc[0].to_json())
+    row = {key: math.nan if value is None else value for key, value in row.items()}
+    figures = None if ended.summary.figures is None else str(ended.summary.figures)
+    journal.write("end", row=row, figures=figures, before=ended.before)
 
 
 def _print_end(place: Place, summary: Summary | None) -> None:

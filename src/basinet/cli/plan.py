@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from basinet.defaults import GROUPS, LAUNCH, conf_directory
+from basinet.defaults import GROUPS, LAUNCH, conf_directory, differing
 from basinet.errors import ConfigError, require, unknown
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from basinet.sweep import TrackingSettings
 
 _CHOOSABLE = (*GROUPS, "experiment")
+_CONDITIONS_PER_WORKER = 4  # starting a process takes as long as a few small conditions (measured)
 _LONGEST = 3500  # characters of a setting: with these a condition's settings fit a tag of the tracking store
 
 
@@ -43,29 +44,14 @@ class Plan:
     experiment: str  # name of the MLflow experiment
     is_sweep: bool
     dry_run: bool
-    arguments: list[str]  # the command line that Hydra should see
+    asked: list[str]  # the command line, as it was meant
+    arguments: list[str]  # … and as Hydra should see it
+    threads: int  # for each condition, of which several may run at a time
 
     @property
     def varied(self) -> list[str]:
         """The settings in which the conditions differ, as columns of the tables."""
-        first = self.studies[0].columns
-        keys = dict.fromkeys(key for study in self.studies for key in study.columns)
-        differing = [key for key in keys if any(study.columns.get(key) != first.get(key) for study in self.studies)]
-        # Of a group whose choice varies, the choice says it all: its settings differ because their names do.
-        groups = [key for key in differing if key in GROUPS]
-        return [key for key in differing if key in groups or not _explained(key, groups, self.studies)]
-
-
-def _explained(key: str, groups: Sequence[str], studies: Sequence[Study]) -> bool:
-    """Whether the choice of a group fixes the value of this setting throughout."""
-    for group in groups:
-        if key.startswith(f"{group}.") or group == "problem":
-            values: dict[Any, set[Any]] = {}
-            for study in studies:
-                values.setdefault(study.columns[group], set()).add(study.columns.get(key))
-            if all(len(found) == 1 for found in values.values()):
-                return True
-    return False
+        return differing([study.columns for study in self.studies])
 
 
 def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
@@ -89,7 +75,29 @@ def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
         own = _study_sweep(master, overrides) if is_sweep else []
         configs = list(_conditions(own, overrides)) if is_sweep else [master]
         swept = _lines(override for override in (*own, *overrides) if override.is_sweep_override())
-    return _checked(configs, swept, is_sweep, [*flags, *_repeated(master, own, overrides)])
+    workers, launching = _workers(master, len(configs)) if is_sweep else (1, [])
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    asked = [*flags, *_repeated(master, own, overrides)]
+    return _checked(configs, swept, is_sweep, asked, [*asked, *launching], threads)
+
+
+def _workers(master: DictConfig, conditions: int) -> tuple[int, list[str]]:
+    """How many conditions will run at a time, and what to tell Hydra for that.
+
+    Unless a launcher was chosen: as many processes as there are cores, where there are enough conditions to make up for
+    starting them.
+    """
+    cores = len(os.sched_getaffinity(0))
+    launcher = str(master.hydra.launcher["_target_"])
+    if launcher.endswith(".JoblibLauncher"):
+        asked = int(master.hydra.launcher.n_jobs)
+        return min(conditions, asked if asked > 0 else cores), []
+    if not launcher.endswith(".BasicLauncher"):
+        return conditions, []
+    workers = min(cores, conditions // _CONDITIONS_PER_WORKER)
+    if workers < 2:
+        return 1, []
+    return workers, ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}", "hydra.launcher.batch_size=1"]
 
 
 def check(arguments: Namespace) -> None:
@@ -306,7 +314,14 @@ def _repeated(master: DictConfig, own: Sequence[Override], overrides: Sequence[O
     return [*(line for line in _lines(own) if line not in written), *_lines(overrides)]
 
 
-def _checked(configs: Sequence[DictConfig], swept: Sequence[str], is_sweep: bool, arguments: list[str]) -> Plan:
+def _checked(
+    configs: Sequence[DictConfig],
+    swept: Sequence[str],
+    is_sweep: bool,
+    asked: list[str],
+    arguments: list[str],
+    threads: int,
+) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
     from basinet.study import Study
     from basinet.sweep import TrackingSettings
@@ -327,7 +342,7 @@ def _checked(configs: Sequence[DictConfig], swept: Sequence[str], is_sweep: bool
     name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
     proper = name == name.strip() and name.isprintable() and 0 < len(name) <= 250
     require(proper, f"tracking.experiment='{name}': must be 1 to 250 printable characters, no blanks around them")
-    return Plan(studies, tracking, name, is_sweep, dry_run, arguments)
+    return Plan(studies, tracking, name, is_sweep, dry_run, asked, arguments, threads)
 
 
 def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:

@@ -113,6 +113,14 @@ def load_condition(run_id: str, *, tracking_uri: str | None = None) -> tuple[dic
     return settings, load_restarts(run_id, tracking_uri=tracking_uri)
 
 
+def table_columns(table: str, name: str, *, tracking_uri: str | None = None) -> list[str]:
+    """The columns that a table has in every condition that has finished, settings aside; errors as for `load_runs`."""
+    found = [
+        pyarrow.parquet.read_schema(path).names for _, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri)
+    ]
+    return [column for column in found[0] if all(column in names for names in found)]
+
+
 def load_parameters(
     name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
@@ -246,7 +254,19 @@ def _identity(run: Any) -> dict[str, Any]:
 
 
 def _conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore, list[Any]]:
-    """The newest run of every condition of an experiment, a sweep or a run, oldest first."""
+    """Like `find_conditions`, where there have to be some."""
+    store, runs = find_conditions(name, tracking_uri)
+    if not runs:
+        raise ConfigError(f"'{name}' has no conditions yet")
+    return store, runs
+
+
+def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore, list[Any]]:
+    """The newest run of every condition of an experiment, a sweep or a run, oldest first; finished ones come first.
+
+    Raises:
+        ConfigError: if there is no such experiment or run.
+    """
     store = TrackingStore.open_existing(checked_uri(tracking_uri))
     experiment = store.client.get_experiment_by_name(name)
     if experiment is not None:
@@ -256,8 +276,6 @@ def _conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore, lis
     newest: dict[str, Any] = {}
     for run in sorted(runs, key=_finished_then_newest):
         newest[run.data.tags[CONDITION]] = run
-    if not newest:
-        raise ConfigError(f"'{name}' has no conditions yet")
     return store, sorted(newest.values(), key=lambda run: run.info.start_time)
 
 
@@ -275,7 +293,12 @@ def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
         raise unknown("experiment or run", run_id, names) from error
     if run.data.tags.get(KIND) == "condition":
         return [run]
-    return _search(store, [run.info.experiment_id], f"tags.`{SWEEPS}` LIKE '%{run.info.run_id}%'")
+    return children(store, run.info.experiment_id, run.info.run_id)
+
+
+def children(store: TrackingStore, experiment_id: str, sweep_id: str) -> list[Any]:
+    """The runs of the conditions of a sweep."""
+    return _search(store, [experiment_id], f"tags.`{SWEEPS}` LIKE '%{sweep_id}%'")
 
 
 def find_condition(store: TrackingStore, experiment_id: str, key: str) -> Any | None:
