@@ -1,0 +1,99 @@
+"""Draws every figure of docs/gallery.md from small studies: `python experiments/gallery.py [folder]`."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+import basinet
+from basinet import plots
+from basinet.landscape import View, landscape
+from basinet.spread import spread
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "gallery"
+PENALTY = {"l2_weights": 1e-3, "l2_biases": 1e-3}
+NESTEROV = {"name": "nesterov", "momentum": 0.95, "steps": 4000, "tolerance": 1e-7}
+XOR = {
+    "problem": "xor",
+    "network": {"width": 2},
+    "init": {"name": "normal", "std": 2.0},
+    "objective": PENALTY,
+    "descent": {**NESTEROV, "learning_rate": 0.5},
+    "restarts": 1000,
+}
+XOR_RELU = {
+    "problem": "xor",
+    "network": {"width": 2, "activation": "relu"},
+    "descent": {"learning_rate": 0.5, "steps": 3000},
+    "restarts": 1000,
+}
+NEURON = {
+    "problem": {"name": "neuron", "dimension": 2},
+    "network": {"depth": 1, "bias": False},
+    "init": {"name": "uniform", "bound": 20.0},
+    "descent": {"learning_rate": 80.0, "steps": 3000},
+    "restarts": 400,
+}
+NEURON_8 = {
+    **NEURON,
+    "problem": {"name": "neuron", "dimension": 8},
+    "init": {"name": "uniform", "bound": 40.0},
+    "descent": {"learning_rate": 320.0, "steps": 3000},
+}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    xor, relu, neuron, wide = (run(settings) for settings in (XOR, XOR_RELU, NEURON, NEURON_8))
+    figures = condition(xor, "XOR, two logistic units, penalties")
+    by_kind = condition(relu, "XOR, two ReLU units, no penalties")
+    figures |= {name: by_kind[name] for name in ("waterfall", "fans_by_kind")}
+    figures["rarefaction"] = condition(wide, "one logistic neuron on 8 axes, 256 minima")["rarefaction"]
+    figures |= {f"sweep_{name}": figure for name, figure in sweep().items()}
+    for name, title, found in (
+        ("landscape", "XOR, two logistic units", xor),
+        ("landscape_2d", "one logistic neuron, two weights", neuron),
+    ):
+        view = landscape(found.study, found.restarts, found.parameters, view=View(others=24))
+        figures[name] = plots.landscape(view.grid, view.paths, view.points, title)
+    for path in plots.save(figures, folder):
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
+
+
+def run(settings: dict[str, Any]) -> basinet.Findings:
+    return basinet.run(basinet.Study.from_config(settings))
+
+
+def condition(found: basinet.Findings, title: str) -> dict[str, Any]:
+    return plots.condition_figures(found.restarts, found.minima, found.curves, found.quantiles, title)
+
+
+def sweep() -> dict[str, Any]:
+    """Problem × init × depth, without a store: the settings are put beside the tables by hand."""
+    varied = ["problem", "init", "network.depth"]
+    problems = {"xor": {"name": "xor"}, "sine": {"name": "sine", "points": 24, "periods": 1.5}}
+    restarts, minima = [], []
+    for problem, init, depth in itertools.product(problems, ("normal", "xavier_normal", "orthogonal"), (2, 3, 4)):
+        settings = {
+            "problem": problems[problem],
+            "network": {"depth": depth, "width": 3, "activation": "tanh"},
+            "init": init,
+            "objective": PENALTY,
+            "descent": {**NESTEROV, "learning_rate": 0.1},
+            "polish": {"steps": 200, "radius": 0.5},
+            "restarts": 300,
+        }
+        found, names = run(settings), dict(zip(varied, (problem, init, depth), strict=True))
+        restarts.append(found.restarts.assign(**names))
+        minima.append(found.minima.assign(**names))
+    table = pd.concat(restarts, ignore_index=True)
+    return plots.sweep_figures(table, pd.concat(minima, ignore_index=True), spread(table, varied), varied)
+
+
+if __name__ == "__main__":
+    main()

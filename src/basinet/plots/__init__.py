@@ -1,0 +1,36 @@
+"""Figures: the only package that imports matplotlib.
+
+A figure is drawn from the tables of a study. What it shows can be had as a frame first, from the function of the same
+name in `basinet.views`; `basinet.landscape` makes those of the landscape.
+"""
+
+from basinet.plots.distribution import distribution
+from basinet.plots.fans import fans, loss_fan
+from basinet.plots.final_losses import final_losses
+from basinet.plots.heat import heat
+from basinet.plots.landscape import landscape
+from basinet.plots.overview import condition_figures, sweep_axes, sweep_figures
+from basinet.plots.rank_abundance import rank_abundance
+from basinet.plots.rarefaction import rarefaction
+from basinet.plots.saving import save
+from basinet.plots.sharpness import sharpness
+from basinet.plots.trajectories import trajectories
+from basinet.plots.waterfall import waterfall
+
+__all__ = [
+    "condition_figures",
+    "distribution",
+    "fans",
+    "final_losses",
+    "heat",
+    "landscape",
+    "loss_fan",
+    "rank_abundance",
+    "rarefaction",
+    "save",
+    "sharpness",
+    "sweep_axes",
+    "sweep_figures",
+    "trajectories",
+    "waterfall",
+]

@@ -1,0 +1,35 @@
+"""Figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from basinet.plots.style import STYLE
+
+_NO_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def save(figures: Mapping[str, Figure], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write figures into a folder, which is made; the same figure gives the same file.
+
+    Args:
+        figures: by the name of their file.
+        folder: where to.
+        formats: `png`, `svg` (dots and maps are rasters in it, so that it stays small) or `pdf`.
+
+    Returns:
+        The files, figure by figure.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with mpl.rc_context(STYLE):
+        for name, figure in figures.items():
+            for form in formats:
+                paths.append(folder / f"{name}.{form}")
+                figure.savefig(paths[-1], format=form, metadata=_NO_DATE.get(form))
+    return paths
