@@ -14,7 +14,7 @@ from basinet.plots.style import STYLE
 _NO_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def save(figures: Mapping[str, Figure], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+def save(figures: Mapping[str, Figure], folder: Path | str, formats: Sequence[str] = ("png",)) -> list[Path]:
     """Write figures into a folder, which is made; the same figure gives the same file.
 
     Args:
@@ -25,6 +25,7 @@ def save(figures: Mapping[str, Figure], folder: Path, formats: Sequence[str] = (
     Returns:
         The files, figure by figure.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with mpl.rc_context(STYLE):
