@@ -1,0 +1,57 @@
+"""A walk through the results of a sweep with pandas alone: every line works on what `basinet.load_*` returns, as it is.
+
+basinet experiment=depth
+python experiments/walkthrough.py            # … or the name of another experiment over init and network.depth
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+
+import basinet
+from basinet.compare import differences, levels
+from basinet.spread import spread
+
+pd.set_option("display.width", 140, "display.max_columns", 14)
+name = sys.argv[1] if len(sys.argv) > 1 else "depth"
+
+# One row per restart; settings are columns: choices are categories, numbers are numbers.
+restarts = basinet.load_restarts(name)
+print(restarts.dtypes.filter(["init", "network.depth", "kind", "loss", "steps"]), "\n")
+
+# How the final losses are spread …
+by = ["network.depth", "init"]
+print(restarts.groupby(by, observed=True)["loss"].describe(percentiles=[0.05, 0.5, 0.95]), "\n")
+
+# … and where they come from: what kind of bottom, and which one. `sweep_minimum` is the same for the same minimum,
+# whichever initialisation found it.
+print(restarts.groupby([*by, "kind"], observed=True).size().unstack(fill_value=0), "\n")
+minima = restarts[restarts["kind"] == "minimum"]
+shares = minima.groupby(by, observed=True)["sweep_minimum"].value_counts(normalize=True).unstack(fill_value=0)
+print(shares.round(3), "\n")
+
+# The catalogue: one row per distinct bottom and condition, with its curvature.
+catalogue = basinet.load_minima(name)
+columns = ["network.depth", "init", "minimum", "loss", "count", "share", "share_low", "share_high", "lambda_min"]
+print(catalogue[catalogue["kind"] == "minimum"][columns].head(12).to_string(index=False), "\n")
+
+# Is a flat minimum a good one? (rank correlation of loss and largest eigenvalue)
+flat = catalogue[catalogue["kind"] == "minimum"]
+print(flat.groupby("network.depth", observed=True)[["loss", "lambda_max"]].corr("spearman").iloc[0::2, 1], "\n")
+
+# The statistics that the terminal and the report show, as a frame: intervals, coverage, lower bounds for what is unseen.
+table = spread(restarts, by)
+print(table[[*by, "loss_median", "median_low", "median_high", "minima", "coverage", "share_best_known"]], "\n")
+
+# Between conditions: which initialisation is better, and is that more than chance?
+deepest = restarts[restarts["network.depth"] == restarts["network.depth"].max()]
+print(differences(deepest, ["init"])[["init_a", "init_b", "difference", "p_holm", "delta", "better"]], "\n")
+print(levels(restarts, "init", within=["network.depth"]), "\n")
+
+# Losses on the way down, of those that ended in the best minimum and of the others.
+curves = basinet.load_curves(name, columns=["run_id", "restart", "step", "loss"])
+best = minima.loc[minima["loss"] <= minima.groupby("network.depth")["loss"].transform("min") * (1 + 1e-9)]
+ended = curves.merge(best[["run_id", "restart"]].assign(best=True), how="left").fillna({"best": False})
+print(ended.groupby(["best", "step"])["loss"].median().unstack(0).iloc[::8])
