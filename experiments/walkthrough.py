@@ -41,7 +41,7 @@ print(catalogue[catalogue["kind"] == "minimum"][columns].head(12).to_string(inde
 flat = catalogue[catalogue["kind"] == "minimum"]
 print(flat.groupby("network.depth", observed=True)[["loss", "lambda_max"]].corr("spearman").iloc[0::2, 1], "\n")
 
-# The statistics that the terminal and the report show, as a frame: intervals, coverage, lower bounds for what is unseen.
+# What the terminal and the report show, as a frame: intervals, coverage, lower bounds for what is unseen.
 table = spread(restarts, by)
 print(table[[*by, "loss_median", "median_low", "median_high", "minima", "coverage", "share_best_known"]], "\n")
 
