@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -170,7 +171,6 @@ def command(
         return Answer(end.value.code, written.out, written.err)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BASINET_PLACE", "")  # so that what a sweep writes there is undone
     handler, logs, level = signal.getsignal(signal.SIGTERM), list(logging.root.handlers), logging.root.level
     yield call
     signal.signal(signal.SIGTERM, handler)
@@ -198,3 +198,31 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that this one file is all of it
     return path
+
+
+SWEPT = "-m init=normal,uniform network.depth=1 restarts=30 descent.steps=100 tracking.figures=none"
+
+
+@pytest.fixture(scope="session")
+def swept_once(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A folder in which the console script has run the sweep `SWEPT`; to look at only."""
+    folder = tmp_path_factory.mktemp("swept")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    script = Path(sys.executable).parent / "basinet"
+    answer = subprocess.run([script, *SWEPT.split()], cwd=folder, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+@pytest.fixture
+def swept(swept_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, in which the sweep of two conditions `-m init=normal,uniform …` has finished."""
+    shutil.copytree(swept_once, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def swept_again(command: Callable[[str], Answer], swept: Path) -> Callable[..., Answer]:
+    """The command of the sweep in `swept`, with more settings."""
+    return lambda more="": command(f"{SWEPT} {more}")

@@ -21,6 +21,8 @@ from basinet.pipeline import Findings
 
 Array = npt.NDArray[np.float64]
 
+engines = pytest.mark.parametrize("engine", ["torch", "native"])
+
 
 def solved(config: dict[str, Any]) -> Findings:
     return run(Study.from_config(config))
@@ -100,7 +102,7 @@ def test_the_block_has_the_printed_minima_and_barrier() -> None:
 
 
 @cache
-def neuron(dimension: int, restarts: int, init: str, spread: float) -> Findings:
+def neuron(dimension: int, restarts: int, init: str, spread: float, engine: str) -> Findings:
     """Gradient descent with step 10 on E = 4 d f."""
     width = {"normal": "std", "uniform": "bound"}[init]
     return solved(
@@ -110,6 +112,7 @@ def neuron(dimension: int, restarts: int, init: str, spread: float) -> Findings:
             "init": {"name": init, width: spread},
             "descent": {"learning_rate": 40.0 * dimension, "steps": 20_000},
             "restarts": restarts,
+            "engine": engine,
         }
     )
 
@@ -122,11 +125,12 @@ CASES = [
 neurons = pytest.mark.parametrize(("dimension", "restarts", "init", "spread"), CASES)
 
 
+@engines
 @neurons
 def test_the_neuron_has_two_to_the_dimension_minima_with_the_losses_and_curvatures_of_their_valleys(
-    dimension: int, restarts: int, init: str, spread: float
+    dimension: int, restarts: int, init: str, spread: float, engine: str
 ) -> None:
-    findings = neuron(dimension, restarts, init, spread)
+    findings = neuron(dimension, restarts, init, spread, engine)
     assert counts(findings) == {"minimum": restarts}
     minima = findings.minima
     assert len(minima) == 2**dimension
@@ -146,20 +150,22 @@ def test_the_neuron_has_two_to_the_dimension_minima_with_the_losses_and_curvatur
     assert np.diff(minima["loss"]).min(initial=0) > -1e-15  # in the order of losses, up to rounding
 
 
+@engines
 @neurons
 def test_no_restart_of_the_neuron_ends_in_the_wrong_valley(
-    dimension: int, restarts: int, init: str, spread: float
+    dimension: int, restarts: int, init: str, spread: float, engine: str
 ) -> None:
-    parameters = neuron(dimension, restarts, init, spread).parameters
+    parameters = neuron(dimension, restarts, init, spread, engine).parameters
     expected = np.where(parameters["initial"] < TOP, FIRST, SECOND)
     np.testing.assert_allclose(parameters["final"], expected, rtol=0, atol=1e-9)
 
 
+@engines
 @neurons
 def test_basins_of_the_neuron_have_shares_that_are_products(
-    dimension: int, restarts: int, init: str, spread: float
+    dimension: int, restarts: int, init: str, spread: float, engine: str
 ) -> None:
-    minima = neuron(dimension, restarts, init, spread).minima
+    minima = neuron(dimension, restarts, init, spread, engine).minima
     below = scipy.stats.norm.cdf(TOP / spread) if init == "normal" else (TOP + spread) / (2 * spread)
     second = (np.stack(minima["parameters"].tolist()) > TOP).sum(1)
     shares = below ** (dimension - second) * (1 - below) ** second
@@ -175,7 +181,8 @@ def test_basins_of_the_neuron_have_shares_that_are_products(
     assert scipy.stats.chisquare(seen, binomial * restarts).pvalue > 1e-3
 
 
-def test_the_control_of_the_neuron_has_exactly_one_minimum_without_loss() -> None:
+@engines
+def test_the_control_of_the_neuron_has_exactly_one_minimum_without_loss(engine: str) -> None:
     teacher = np.log(3.0)
     findings = solved(
         {
@@ -184,6 +191,7 @@ def test_the_control_of_the_neuron_has_exactly_one_minimum_without_loss() -> Non
             "init": {"name": "normal", "std": 10.0},
             "descent": {"learning_rate": 120.0, "steps": 20_000},
             "restarts": 2000,
+            "engine": engine,
         }
     )
     assert counts(findings) == {"minimum": 2000}
@@ -192,8 +200,9 @@ def test_the_control_of_the_neuron_has_exactly_one_minimum_without_loss() -> Non
     np.testing.assert_allclose(findings.parameters["final"], teacher, rtol=1e-9)
 
 
-def test_far_tails_of_the_neuron_are_unfinished_and_the_rest_minima() -> None:
-    findings = neuron(2, 2000, "normal", 30.0)
+@engines
+def test_far_tails_of_the_neuron_are_unfinished_and_the_rest_minima(engine: str) -> None:
+    findings = neuron(2, 2000, "normal", 30.0, engine)
     w = findings.parameters["initial"]  # by coordinate, gradient descent with step 10 on E₁
     for _ in range(20_000):
         w = w - 10 * block_slope(w)
@@ -208,8 +217,9 @@ def test_far_tails_of_the_neuron_are_unfinished_and_the_rest_minima() -> None:
     assert len(findings.minima) == 4
 
 
+@engines
 @pytest.mark.parametrize("start", [-200.0, 200.0])
-def test_a_start_so_far_out_that_its_gradient_is_below_the_tolerance_is_no_minimum(start: float) -> None:
+def test_a_start_so_far_out_that_its_gradient_is_below_the_tolerance_is_no_minimum(start: float, engine: str) -> None:
     findings = solved(
         {
             "problem": {"name": "neuron", "dimension": 2},
@@ -217,6 +227,7 @@ def test_a_start_so_far_out_that_its_gradient_is_below_the_tolerance_is_no_minim
             "init": {"name": "constant", "value": start},
             "descent": {"learning_rate": 80.0, "steps": 1000},
             "restarts": 1,
+            "engine": engine,
         }
     )
     assert findings.restarts["status"].tolist() == ["arrived"]
@@ -234,21 +245,23 @@ DESCENTS = {
 
 
 @cache
-def xor(descent: str, low: float, high: float, penalty: float, restarts: int) -> Findings:
+def xor(descent: str, low: float, high: float, penalty: float, engine: str) -> Findings:
     return solved(
         {
             "problem": {"name": "xor", "low": low, "high": high},
             "objective": {"l2_weights": penalty, "l2_biases": penalty},
             "descent": DESCENTS[descent],
-            "restarts": restarts,
+            "restarts": 400,
+            "engine": engine,
         }
     )
 
 
+@engines
 @pytest.mark.parametrize("descent", DESCENTS)
-def test_xor_has_nothing_but_infinity(descent: str) -> None:
+def test_xor_has_nothing_but_infinity(descent: str, engine: str) -> None:
     """Of f = 0, 1/16 and 1/12 none is a finite minimum (Hamey, 1998; Sprinkhuizen-Kuyper & Boers, 1998)."""
-    findings = xor(descent, 0.0, 1.0, 0.0, 400)
+    findings = xor(descent, 0.0, 1.0, 0.0, engine)
     kinds = counts(findings)
     assert set(kinds) <= {"at_infinity", "unfinished", "saddle"}
     # The rest: one in a hundred is just leaving a plateau, and Adam with step .1 now and then jumps.
@@ -262,9 +275,10 @@ def test_xor_has_nothing_but_infinity(descent: str) -> None:
     assert ((spread["max"] - spread["min"]) < 1e-2).all()  # two levels are 1/48 apart
 
 
+@engines
 @pytest.mark.parametrize("descent", DESCENTS)
-def test_restarts_at_the_plateau_of_xor_that_are_not_at_infinity_are_leaving_it(descent: str) -> None:
-    findings = xor(descent, 0.0, 1.0, 0.0, 400)
+def test_restarts_at_the_plateau_of_xor_that_are_not_at_infinity_are_leaving_it(descent: str, engine: str) -> None:
+    findings = xor(descent, 0.0, 1.0, 0.0, engine)
     others = findings.restarts.query("kind != 'at_infinity'")
     # None of them rests: a Newton step from there moves on, and polishing was refused or found a saddle.
     assert (others["gradient_norm"] > 1e-9).all() or (others["kind"] == "saddle").all()
@@ -277,9 +291,10 @@ def outputs(theta: Tensor) -> Tensor:
     return torch.sigmoid(theta[6:8] @ hidden + theta[8])
 
 
+@engines
 @pytest.mark.parametrize("descent", DESCENTS)
-def test_attainable_targets_make_xor_degenerate_with_five_zeros_where_it_is_solved(descent: str) -> None:
-    findings = xor(descent, 0.1, 0.9, 0.0, 400)
+def test_attainable_targets_make_xor_degenerate_with_five_zeros_where_it_is_solved(descent: str, engine: str) -> None:
+    findings = xor(descent, 0.1, 0.9, 0.0, engine)
     kind = findings.restarts["kind"].to_numpy(dtype=str)
     # Four residuals of size 1e-16 for the solved ones; the other levels are near .0400 and .0533.
     solved_ones = findings.restarts["loss"].to_numpy() < 1e-10
@@ -309,8 +324,9 @@ def copies(theta: Array) -> Array:
     return np.stack([np.concatenate([w[o].ravel(), b[o], v[o], c]) for o in ([0, 1], [1, 0])])
 
 
-def test_a_symmetry_of_the_data_alone_does_not_merge_minima_of_the_same_loss() -> None:
-    minima = xor("gradient_descent", 0.0, 1.0, 1e-3, 400).minima
+@engines
+def test_a_symmetry_of_the_data_alone_does_not_merge_minima_of_the_same_loss(engine: str) -> None:
+    minima = xor("gradient_descent", 0.0, 1.0, 1e-3, engine).minima
     pair = minima[np.abs(minima["loss"] - 0.072880457043) < 1e-11]
     assert len(pair) == 2
     assert (pair["count"] >= 20).all()
@@ -321,8 +337,9 @@ def test_a_symmetry_of_the_data_alone_does_not_merge_minima_of_the_same_loss() -
     assert np.linalg.norm(copies(exchanged) - second, axis=1).min() < 1e-9
 
 
-def test_penalised_xor_is_finite_and_isolated_and_its_catalogue_is_that_of_all_pairs() -> None:
-    findings = xor("gradient_descent", 0.0, 1.0, 1e-3, 400)
+@engines
+def test_penalised_xor_is_finite_and_isolated_and_its_catalogue_is_that_of_all_pairs(engine: str) -> None:
+    findings = xor("gradient_descent", 0.0, 1.0, 1e-3, engine)
     assert counts(findings) == {"minimum": 400}
     assert spectra(findings).min() > 1e-5
     minima = np.stack(findings.minima["parameters"].tolist())
@@ -338,14 +355,16 @@ def test_penalised_xor_is_finite_and_isolated_and_its_catalogue_is_that_of_all_p
 POINTS, VALUES = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]), np.array([0.0, 0.0, 1.0])
 
 
+@engines
 @pytest.mark.parametrize("activation", ["logistic", "tanh"])
-def test_three_points_have_a_degenerate_minimum_at_one_ninth(activation: str, tmp_path: Path) -> None:
+def test_three_points_have_a_degenerate_minimum_at_one_ninth(activation: str, engine: str, tmp_path: Path) -> None:
     findings = solved(
         {
             "problem": table(tmp_path, POINTS, VALUES),
             "network": {"width": 2, "bias": False, "activation": activation},
             "descent": {"learning_rate": 1.0, "steps": 30_000},
             "restarts": 300,
+            "engine": engine,
         }
     )
     loss = findings.restarts["loss"].to_numpy()
@@ -376,11 +395,12 @@ def chain(weights: int, target: float) -> dict[str, Any]:
     }
 
 
+@engines
 @pytest.mark.parametrize("weights", [1, 2, 3, 4])
 @pytest.mark.parametrize("target", [1.0, 2.0])
-def test_a_chain_has_one_minimum_whose_zeros_its_rescaling_explains(weights: int, target: float) -> None:
+def test_a_chain_has_one_minimum_whose_zeros_its_rescaling_explains(weights: int, target: float, engine: str) -> None:
     rate = {"descent": {"learning_rate": 0.01, "steps": 20_000}}
-    findings = solved({**chain(weights, target), **rate, "restarts": 200})
+    findings = solved({**chain(weights, target), **rate, "restarts": 200, "engine": engine})
     assert counts(findings) == {"minimum": 200}
     assert findings.minima["count"].tolist() == [200]
     w = findings.parameters["final"]
@@ -392,8 +412,11 @@ def test_a_chain_has_one_minimum_whose_zeros_its_rescaling_explains(weights: int
     assert set(findings.restarts["explained_zero_modes"]) == {weights - 1}
 
 
+@engines
 @pytest.mark.parametrize("weights", [3, 4, 5])
-def test_two_zero_weights_of_a_chain_are_a_saddle_and_three_are_degenerate(weights: int, tmp_path: Path) -> None:
+def test_two_zero_weights_of_a_chain_are_a_saddle_and_three_are_degenerate(
+    weights: int, engine: str, tmp_path: Path
+) -> None:
     generator = np.random.default_rng(weights)
     patterns = [zero for count in (2, 3) for zero in itertools.combinations(range(weights), count)]
     starts = generator.choice([-1.0, 1.0], (len(patterns), weights)) * generator.uniform(
@@ -401,7 +424,7 @@ def test_two_zero_weights_of_a_chain_are_a_saddle_and_three_are_degenerate(weigh
     )
     for start, zero in zip(starts, patterns, strict=True):
         start[list(zero)] = 0
-    findings = solved({**chain(weights, 1.0), **given(tmp_path, starts)})
+    findings = solved({**chain(weights, 1.0), **given(tmp_path, starts), "engine": engine})
     expected = ["saddle" if len(zero) == 2 else "degenerate" for zero in patterns]
     assert findings.restarts["kind"].tolist() == expected
     np.testing.assert_array_equal(findings.parameters["final"], starts)

@@ -22,10 +22,12 @@ from basinet.pipeline import run
 from basinet.protocols import Status
 from basinet.study import Study
 
+engines = pytest.mark.parametrize("engine", ["torch", "native"])
+
 # --- The scalar chain f = ½ (s - w_n ⋯ w_1)² -----------------------------------------------------------------------
 
 
-def chain(weights: int, init: dict[str, Any], descent: dict[str, Any], restarts: int = 1) -> Study:
+def chain(weights: int, engine: str, init: dict[str, Any], descent: dict[str, Any], restarts: int = 1) -> Study:
     """Identity activations, one sample x = 1 → y = 1, width 1, no biases."""
     return Study.from_config(
         {
@@ -34,6 +36,7 @@ def chain(weights: int, init: dict[str, Any], descent: dict[str, Any], restarts:
             "init": init,
             "descent": descent,
             "restarts": restarts,
+            "engine": engine,
         }
     )
 
@@ -59,16 +62,20 @@ def test_the_printed_times_of_the_chain_are_those_of_its_differential_equation(w
     assert time == pytest.approx({**TIMES, **LONG_TIMES}[weights, start], abs=6e-5, rel=3e-6)
 
 
+@engines
 @pytest.mark.parametrize(
     ("weights", "start"), [*TIMES, *(pytest.param(*case, marks=pytest.mark.stress) for case in LONG_TIMES)]
 )
-def test_a_balanced_chain_reaches_nine_tenths_in_the_time_of_gradient_flow(weights: int, start: float) -> None:
+def test_a_balanced_chain_reaches_nine_tenths_in_the_time_of_gradient_flow(
+    weights: int, start: float, engine: str
+) -> None:
     # Gradient descent is the Euler method of the flow; at a rate of .01 it is .5 % off where w' = 1 - w.
     published = {**TIMES, **LONG_TIMES}[weights, start]
     rate = 0.005 if published < 100 else 0.01
     steps = round(1.1 * published / rate)
     study = chain(
         weights,
+        engine,
         {"name": "constant", "value": start},
         {"learning_rate": rate, "steps": steps, "tolerance": 0, "records": 3000},
     )
@@ -82,10 +89,11 @@ def test_a_balanced_chain_reaches_nine_tenths_in_the_time_of_gradient_flow(weigh
     assert time == pytest.approx(published, rel=0.01)
 
 
-def normal_chains(weights: int, restarts: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+def normal_chains(weights: int, engine: str, restarts: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
     """Starts from N(0, 1), ends `[restart, weight]`, and which of them have ∏ w = 1 to 1e-3."""
     study = chain(
         weights,
+        engine,
         {"name": "normal", "std": 1.0},
         {"learning_rate": 1e-3, "steps": steps, "tolerance": 1e-6, "records": 10},
         restarts,
@@ -95,9 +103,10 @@ def normal_chains(weights: int, restarts: int, steps: int) -> tuple[Tensor, Tens
     return starts, last.theta, (last.theta.prod(1) - 1).abs() < 1e-3
 
 
+@engines
 @pytest.mark.parametrize("weights", [2, 3, 4])
-def test_differences_of_squared_weights_are_conserved(weights: int) -> None:
-    starts, ends, _ = normal_chains(weights, 500, 5000)
+def test_differences_of_squared_weights_are_conserved(weights: int, engine: str) -> None:
+    starts, ends, _ = normal_chains(weights, engine, 500, 5000)
     drift = ((ends**2 - ends[:, :1] ** 2) - (starts**2 - starts[:, :1] ** 2)).abs().amax(1)
     # A step changes w_i² - w_j² by exactly η² (g_i² - g_j²), and lowers f by η‖g‖² up to a factor 1 - η L / 2, L the
     # largest curvature on the way. So the drift is at most η f(start) / (1 - η L / 2); L < 200 for these starts.
@@ -106,9 +115,12 @@ def test_differences_of_squared_weights_are_conserved(weights: int) -> None:
     assert 1.5e-4 < float(drift.median()) < 3.5e-4  # 2–3e-4 are published
 
 
+@engines
 @pytest.mark.parametrize("weights", [2, 3])
-def test_all_signs_stay_but_that_of_the_smallest_weight_which_makes_the_product_positive(weights: int) -> None:
-    starts, ends, converged = normal_chains(weights, 500, 20_000)
+def test_all_signs_stay_but_that_of_the_smallest_weight_which_makes_the_product_positive(
+    weights: int, engine: str
+) -> None:
+    starts, ends, converged = normal_chains(weights, engine, 500, 20_000)
     sizes = starts.abs().sort(1).values
     # Nearly equal smallest weights change places by the drift of gradient descent, 1e-3 f.
     clear = (sizes[:, 1] ** 2 - sizes[:, 0] ** 2) > 1e-2
@@ -124,7 +136,7 @@ def test_all_signs_stay_but_that_of_the_smallest_weight_which_makes_the_product_
 
 def test_the_hessian_of_a_chain_at_its_minimum_has_one_eigenvalue_by_differences_of_the_gradient() -> None:
     """At ∏ w = s the only eigenvalue that is not 0 is s² Σ 1/w_i²."""
-    study = chain(3, {"name": "constant", "value": 1.0}, {})
+    study = chain(3, "torch", {"name": "constant", "value": 1.0}, {})
     w = torch.tensor([[2.0, 0.25, 2.0]], dtype=torch.float64)  # the product is 1
     h = 1e-6 * torch.eye(3, dtype=torch.float64)
     rows = [study.objective.loss_and_gradient(w + sign * h)[1] for sign in (1, -1)]
@@ -138,7 +150,7 @@ def test_the_hessian_of_a_chain_at_its_minimum_has_one_eigenvalue_by_differences
 LEVELS = {"zero": 0.0, "eighth": 1 / 16, "sixth": 1 / 12}  # of f; MSE 0, 1/8 and 1/6
 
 
-def xor_shares(descent: dict[str, Any], restarts: int) -> tuple[dict[str, float], np.ndarray]:
+def xor_shares(descent: dict[str, Any], engine: str, restarts: int) -> tuple[dict[str, float], np.ndarray]:
     """Share of the restarts near each level, and all final losses."""
     study = Study.from_config(
         {
@@ -147,6 +159,7 @@ def xor_shares(descent: dict[str, Any], restarts: int) -> tuple[dict[str, float]
             "init": {"name": "normal", "std": 1.0},
             "descent": {**descent, "records": 5, "tolerance": 0.0},
             "restarts": restarts,
+            "engine": engine,
         }
     )
     *_, last = descend(study.objective, study.descent, study.engine, study.starts(range(restarts)))
@@ -176,13 +189,14 @@ XOR = {
 }
 
 
+@engines
 @pytest.mark.parametrize(
     "name",
     ["gradient_descent", "adam", *(pytest.param(n, marks=pytest.mark.stress) for n in XOR if n.startswith("slow"))],
 )
-def test_xor_ends_at_its_three_levels_with_the_published_shares(name: str) -> None:
+def test_xor_ends_at_its_three_levels_with_the_published_shares(name: str, engine: str) -> None:
     descent, published = XOR[name]
-    shares, loss = xor_shares(descent, restarts=4000 if name.startswith("slow") else 2000)
+    shares, loss = xor_shares(descent, engine, restarts=4000 if name.startswith("slow") else 2000)
     for level, share in published.items():
         # ±8 points are asked for; 2,000 restarts have a standard error of at most 1.1.
         assert shares[level] == pytest.approx(share, abs=0.08), shares

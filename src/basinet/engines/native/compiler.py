@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -52,14 +53,19 @@ def find_compiler() -> Compiler:
     """
     chosen = os.environ.get("CXX", "").strip()
     for candidate in [chosen] if chosen else _CANDIDATES:
-        command = tuple(shlex.split(candidate))
-        if shutil.which(command[0]) is None:
+        try:
+            command = tuple(shlex.split(candidate))
+            answer = _run([*command, "--version"], timeout=60)
+        except (ValueError, OSError, subprocess.TimeoutExpired):  # no command line, no program, no answer
             continue
-        answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=60)
         if answer.returncode == 0:
             return Compiler(command, answer.stdout)
     looked = f"CXX={chosen}" if chosen else ", ".join(_CANDIDATES)
     raise NativeError(f"no C++ compiler ({looked}): {_REMEDY}")
+
+
+def _run(command: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=timeout)
 
 
 def build(source: str, definitions: Mapping[str, str | int], extra: Sequence[str] = ()) -> Path:
@@ -74,36 +80,50 @@ def build(source: str, definitions: Mapping[str, str | int], extra: Sequence[str
         extra: more flags for the compiler (tests build with sanitizers).
 
     Raises:
-        NativeError: if there is no compiler, or it fails.
+        NativeError: if there is no compiler, or it fails, or the library cannot be kept.
     """
     compiler = find_compiler()
     flags = [*FLAGS, *extra, *(f"-D{name}={value}" for name, value in definitions.items())]
-    key = _key(compiler, source, flags)
-    folder = cache_folder()
+    try:
+        folder, key = cache_folder(), _key(compiler, source, flags)
+        return _kept(folder, key) or _made(folder, key, compiler, [*flags, str(SOURCES / source)])
+    except OSError as error:
+        raise NativeError(f"no kernel can be kept: {error}") from None
+
+
+def _kept(folder: Path, key: str) -> Path | None:
+    """The library that was made before, if it is whole."""
     for path in folder.glob(f"{key}-*.so"):
-        if path.stem == f"{key}-{_checksum(path)}":
-            return path
-        _log.warning("%s was damaged and is compiled again", path)
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process has found it damaged too
+            if path.stem == f"{key}-{_checksum(path)}":
+                return path
+            _log.warning("%s was damaged and is compiled again", path)
+            path.unlink()
+    return None
+
+
+def _made(folder: Path, key: str, compiler: Compiler, arguments: Sequence[str]) -> Path:
     _sweep_up(folder)
     with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as aside:
         made = Path(aside) / "made.so"
-        _compile(compiler, [*flags, str(SOURCES / source), "-o", str(made)])
+        _compile(compiler, arguments, made)
         path = folder / f"{key}-{_checksum(made)}.so"
         os.replace(made, path)
     return path
 
 
-def _compile(compiler: Compiler, arguments: Sequence[str]) -> None:
+def _compile(compiler: Compiler, arguments: Sequence[str], made: Path) -> None:
+    name = compiler.command[0]
     try:
-        answer = subprocess.run(
-            [*compiler.command, *arguments], capture_output=True, text=True, check=False, timeout=_PATIENCE
-        )
+        answer = _run([*compiler.command, *arguments, "-o", str(made)], timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
-        raise NativeError(f"{compiler.command[0]} did not end within {_PATIENCE} s") from None
+        raise NativeError(f"{name} did not end within {_PATIENCE} s: {_REMEDY}") from None
     if answer.returncode != 0:
-        lines = [line for line in answer.stderr.splitlines() if "error" in line] or answer.stderr.splitlines() or [""]
-        raise NativeError(f"{compiler.command[0]} failed (exit code {answer.returncode}): {lines[0].strip()}")
+        lines = answer.stderr.splitlines()
+        said = next((line for line in lines if "error" in line), lines[0] if lines else "it said nothing")
+        raise NativeError(f"{name} failed with exit code {answer.returncode} ({said.strip()}): {_REMEDY}")
+    if not made.is_file():
+        raise NativeError(f"{name} made no library: {_REMEDY}")
 
 
 def _key(compiler: Compiler, source: str, flags: Sequence[str]) -> str:
@@ -131,8 +151,9 @@ def _checksum(path: Path) -> str:
 
 def _sweep_up(folder: Path) -> None:
     for path in folder.glob("building-*"):
-        if time.time() - path.stat().st_mtime > _ABANDONED:
-            shutil.rmtree(path, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just finished there
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def cache_folder() -> Path:
@@ -140,7 +161,9 @@ def cache_folder() -> Path:
 
     If nothing can be written there, or others could, a folder that lasts as long as this process.
     """
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "basinet" / "native"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "basinet" / "native"
+    if not folder.is_absolute():  # the working directory, or a user without a home
+        return _fleeting_folder(f"{folder} is no absolute path")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.stat()

@@ -46,8 +46,9 @@ inline V fma(V a, V b, V c) {  // a b + c, rounded once
   if constexpr (DOUBLE) return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
   else return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #else
-  for (int j = 0; j < LANES; ++j) c[j] = std::fma(a[j], b[j], c[j]);
-  return c;
+  V sum{};
+  for (int j = 0; j < LANES; ++j) sum[j] = std::fma(a[j], b[j], c[j]);
+  return sum;
 #endif
 }
 

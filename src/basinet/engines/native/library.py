@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
@@ -136,12 +137,19 @@ class Library:
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     """Where a contiguous tensor lies; null for none."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+    if tensor is None:
+        return ctypes.c_void_p(None)
+    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+        raise ValueError(f"a kernel cannot read this: device {tensor.device}, contiguous {tensor.is_contiguous()}")
+    return ctypes.c_void_p(tensor.data_ptr())
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="basinet-native")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of these threads
 
 
 @cache
