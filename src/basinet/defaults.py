@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,21 @@ def conf_directory() -> Path:
 def members(group: str) -> list[str]:
     """The members of a config group, sorted."""
     return sorted(path.stem for path in (conf_directory() / group).glob("*.yaml"))
+
+
+def describe(path: Path) -> str:
+    """The first comment of a YAML file, beside Hydra's own `@package`: what it is, in one line."""
+    return next(iter(comments(path)), "")
+
+
+def comments(path: Path) -> list[str]:
+    """The lines of comment that a YAML file begins with, without Hydra's own `@package`."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            break
+        found.append(line.lstrip("# ").rstrip())
+    return [line for line in found if line and not line.startswith("@")]
 
 
 LAUNCH = ("tracking", "rerun", "dry_run")
@@ -84,3 +100,65 @@ def _like(default: Any, value: Any) -> Any:
     if isinstance(default, float):
         return number
     return int(number) if number.is_integer() and abs(number) < 2**53 else value
+
+
+def differing(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings in which conditions differ, given each one's settings by their dotted keys.
+
+    Of a group whose choice varies, the choice says it all: its settings differ because their names do.
+
+    >>> differing([{"init": "normal", "init.std": 1.0, "seed": 0}, {"init": "orthogonal", "init.gain": 1.0, "seed": 0}])
+    ['init']
+    """
+    keys = dict.fromkeys(key for settings in conditions for key in settings)
+    varied = [key for key in keys if len({settings.get(key) for settings in conditions}) > 1]
+    groups = [key for key in varied if key in GROUPS]
+    return [key for key in varied if key in groups or not _explained(key, groups, conditions)]
+
+
+def _explained(key: str, groups: Sequence[str], conditions: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the choice of a group fixes the value of this setting throughout."""
+    for group in groups:
+        if key.startswith(f"{group}.") or group == "problem":
+            values: dict[Any, set[Any]] = {}
+            for settings in conditions:
+                values.setdefault(settings.get(group), set()).add(settings.get(key))
+            if all(len(found) == 1 for found in values.values()):
+                return True
+    return False
+
+
+def overrides(settings: Mapping[str, Any]) -> list[str]:
+    """What has to be written on the command line to have these settings: where they differ from `conf/`.
+
+    `settings` are complete, every group a mapping. What a problem decides by itself is written, too, once it has been.
+
+    >>> overrides(complete({"init": {"name": "uniform", "bound": 2}, "restarts": 50}))
+    ['init=uniform', 'init.bound=2.0', 'restarts=50']
+    """
+    chosen = _default_members()
+    written = []
+    for group in GROUPS:
+        name = settings[group]["name"]
+        if name != chosen[group]:
+            written.append(f"{group}={name}")
+        own = _read(f"{group}/{name}.yaml")
+        fields = ((key, value) for key, value in settings[group].items() if value != own.get(key))
+        written += [f"{group}.{key}={_written(value)}" for key, value in fields]
+    top = _read("config.yaml")
+    others = ((key, value) for key, value in settings.items() if key not in GROUPS and value != top.get(key))
+    return [*written, *(f"{key}={_written(value)}" for key, value in others)]
+
+
+def _written(value: Any) -> str:
+    """A value as Hydra's grammar has it; a text that could be read as something else is quoted."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_written, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if not isinstance(value, str):
+        return repr(value)
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.-]*", value) is not None
+    if plain and value.lower() not in ("null", "true", "false", "nan", "inf"):
+        return value
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), value) + "'"

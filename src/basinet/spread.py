@@ -21,9 +21,11 @@ KINDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
 SAME_LOSS = 1e-10
 """Losses x of copies of a minimum differ by rounding only, which is far below this, relative to 1 + |x|."""
 
+OBJECTIVE = ("problem", "network", "objective")
+"""Groups of settings that decide what is minimised."""
+
 _SAME_MINIMUM = 1e-6  # minima are merged where their losses agree to this, relative to 1 + |x|
 _AT_BEST = "at the best known minimum"  # a column that is added to the restarts
-_OBJECTIVE = ("problem", "network", "objective")  # groups of settings that decide what is minimised
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _at_best_known(restarts: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
     """The same number for restarts that minimise the same function, `[restart]`."""
-    settings = [name for name in restarts.columns if str(name).partition(".")[0] in _OBJECTIVE]
+    settings = [name for name in restarts.columns if str(name).partition(".")[0] in OBJECTIVE]
     varied = [name for name in settings if restarts[name].nunique(dropna=False) > 1]
     if not varied:
         return np.zeros(len(restarts), np.int64)

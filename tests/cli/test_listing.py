@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from basinet.cli.listing import describe, main
+from basinet.cli.listing import main
+from basinet.defaults import describe
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from pathlib import Path
 
-from basinet.defaults import conf_directory, members
+from basinet.defaults import conf_directory, describe, members
 from basinet.errors import unknown
 
 _FOLDERS = ("problem", "init", "descent", "experiment")
@@ -29,9 +28,3 @@ def main() -> None:
         for name in names:
             print(f"  {name:<{width}}  {describe(conf_directory() / group / f'{name}.yaml')}")
         print()
-
-
-def describe(path: Path) -> str:
-    """The first comment of a YAML file, beside Hydra's own `@package`: what it is, in one line."""
-    comments = (line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
-    return next((comment for comment in comments if not comment.startswith("@")), "")

@@ -1,0 +1,42 @@
+"""`basinet-report`: what came out of an experiment, a sweep or a run as one page of HTML, with figures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from basinet.errors import ConfigError
+
+
+def main() -> None:
+    """The console script."""
+    parser = argparse.ArgumentParser(prog="basinet-report", description=__doc__)
+    parser.add_argument("name", help="an experiment, or the id of a sweep or run")
+    parser.add_argument("--output", type=Path, help="folder to write to; default: report-NAME")
+    parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler that stops us is a user with Ctrl-C
+    try:
+        _report(arguments)
+    except (ConfigError, OSError, MemoryError) as error:  # what the user, the disk and the memory are to blame for
+        sys.exit(f"basinet-report: {' '.join(str(error).splitlines())}")
+    except KeyboardInterrupt:
+        print("basinet-report: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from basinet.reporting import report
+
+    page = report(arguments.name, arguments.output, arguments.tracking_uri)
+    print(f"report    {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    for name in ("figures", "tables"):
+        files = len(list((page.parent / name).iterdir()))
+        print(f"{name:<9} {page.parent / name} ({files} files)")
+    if arguments.open:
+        import webbrowser
+
+        webbrowser.open(page.absolute().as_uri())

@@ -1,0 +1,87 @@
+"""The figures of a report, each with what is to be seen in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from basinet import plots, words
+from basinet.reporting.document import Picture
+from basinet.reporting.material import Material
+
+_CAPTIONS = {
+    "final_losses": "Every dot is a restart. Dots in a line are restarts that ended on one level, which is mostly one "
+    "minimum; the lower, the better. Black: median with its 95 % interval, and quartiles.",
+    "distribution": "Which share of the restarts ended at or below a loss. A step is a level on which many restarts "
+    "end; of two lines, the one further left and up is better.",
+    "heat": "How likely one restart is to reach its condition's best minimum, and how many distinct minima were found. "
+    "Grey: none.",
+    "sharpness": "Every dot is a bottom. The further right, the more sharply curved: are low minima flat?",
+    "loss_fan": "How the loss falls: the line is the median, half of the restarts lie in the darkest band.",
+    "waterfall": "All restarts from the lowest final loss to the highest: a plateau is a level, its length how many "
+    "restarts end on it.",
+    "fans_by_kind": "How the loss falls, apart for restarts that ended at bottoms of different kinds.",
+    "fans_by_minimum": "How the loss falls, apart for restarts that ended in different bottoms: where do they part?",
+    "trajectories": "A few descents into each of the commonest bottoms; the dashed line is the loss of the bottom.",
+    "rank_abundance": "Which share of the restarts each bottom draws, from the commonest to the rarest: where the "
+    "tail is long, more restarts would find more.",
+    "rarefaction": "How many distinct minima so many restarts find. Where the line is flat, hardly any are left.",
+}
+
+SINGLE = {
+    "spread": ("waterfall", "distribution", "loss_fan"),
+    "bottoms": ("rank_abundance", "rarefaction", "sharpness"),
+    "descents": ("trajectories", "fans_by_minimum", "fans_by_kind"),
+}
+"""Sections of a report on one condition, and their figures."""
+
+SEVERAL = {"spread": ("final_losses", "distribution"), "bottoms": ("heat", "sharpness")}
+"""Sections of a report on several conditions, and their figures."""
+
+EACH = ("waterfall", "loss_fan", "rank_abundance")
+"""Figures of each of several conditions."""
+
+
+def overview(material: Material) -> dict[str, list[Picture]]:
+    """The figures of all conditions together, by section."""
+    if material.is_single:
+        title = words.condition_label(material.spread.iloc[0], material.by)
+        figures = plots.condition_figures(
+            material.restarts, material.minima, material.curves, material.quantiles, title
+        )
+        return _placed(figures, SINGLE, material.restarts)
+    figures = plots.sweep_figures(material.restarts, material.minima, material.spread, material.by)
+    return _placed(figures, SEVERAL, material.restarts)
+
+
+def of_condition(material: Material, run_id: str, title: str) -> list[Picture]:
+    """The figures of one of several conditions, which are many: they are not drawn twice."""
+    restarts = material.of_run(material.restarts, run_id)
+    drawn = {
+        "waterfall": plots.waterfall(restarts, title),
+        "loss_fan": plots.loss_fan(material.of_run(material.quantiles, run_id), title),
+        "rank_abundance": plots.rank_abundance(material.of_run(material.minima, run_id), title),
+    }
+    return [replace(_picture(f"{run_id[:8]}_{name}", name, drawn[name], restarts), formats=("png",)) for name in EACH]
+
+
+def _placed(
+    figures: Mapping[str, Figure], sections: Mapping[str, Iterable[str]], restarts: pd.DataFrame
+) -> dict[str, list[Picture]]:
+    """Figures by section; one that no section asks for stands at the end of the last."""
+    asked = {name for names in sections.values() for name in names}
+    last = list(sections)[-1]
+    placed = {}
+    for section, names in sections.items():
+        chosen = [*names, *(name for name in figures if section == last and name not in asked)]
+        placed[section] = [_picture(name, name, figures[name], restarts) for name in chosen if name in figures]
+    return placed
+
+
+def _picture(file: str, name: str, figure: Figure, restarts: pd.DataFrame) -> Picture:
+    lost = int((restarts["status"] == "diverged").sum())
+    counted = f"n = {len(restarts):,} restarts" + (f", {lost:,} of which diverged" if lost else "")
+    return Picture(file, figure, f"{_CAPTIONS.get(name, name.replace('_', ' '))} {counted}.")

@@ -1,0 +1,22 @@
+"""What the words of a report mean."""
+
+GLOSSARY = {
+    "restart": "One random start of the network and the descent from it; seed and number are its address.",
+    "condition": "One combination of settings; its restarts differ in their random start only.",
+    "loss f": "Mean over the samples of ½‖error‖² (or the cross-entropy), penalties included, at the polished point.",
+    "minimum": "A bottom whose exact Hessian has shown that every direction goes up, except those along which a "
+    "symmetry of the network leaves the loss as it is.",
+    "degenerate": "A bottom with flat directions that no symmetry explains: second order does not decide.",
+    "at infinity": "The loss still falls while the parameters grow without bound.",
+    "saddle": "A point without slope, from which the loss falls in some direction.",
+    "kink": "A ReLU unit is at its boundary, where the loss has no derivative.",
+    "unfinished": "None of these could be shown, mostly because the budget of steps was too small.",
+    "diverged": "The loss was not finite any more.",
+    "coverage": "Share of the starts that lead to the minima found so far (Good and Turing's estimate, Esty's "
+    "interval); the rest leads to minima that nobody has seen.",
+    "at the best": "Share of the restarts that reached the lowest minimum of their condition.",
+    "needed": "Restarts that it takes to reach that minimum with 95 % probability.",
+    "[95 %]": "An interval that holds the true number in 95 % of such studies: of a median by order statistics, of a "
+    "share by Wilson, of a difference of medians by the bootstrap.",
+    "λ min, λ max": "The ends of the spectrum of the Hessian: how flat and how sharp a bottom is.",
+}

@@ -1,0 +1,104 @@
+"""The final losses of restarts as data for the script of the page, where each can be pointed at."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from basinet import words
+from basinet.plots.style import KIND_COLOURS, drawable, kind_name
+from basinet.reporting.document import Points
+from basinet.reporting.material import Material
+
+POINTS_MAX = 100_000
+"""Restarts that can be pointed at: with more, the page would become slow and its file large."""
+
+_GOLDEN = 0.6180339887
+_HALF = 0.42  # of the distance between two conditions is filled, to either side
+_HALF_DECADE = 10**0.5  # losses that span less stand on a linear axis
+
+
+def points(material: Material, replay: str) -> Points | None:
+    """The restarts that have a final loss, condition by condition; None if there are none.
+
+    Of more than `POINTS_MAX` the first ones of each condition are taken: restarts do not know of each other, so that
+    they are a random sample. `replay` is the command for one restart, with `{run}` and `{restart}` in it.
+    """
+    restarts = material.restarts
+    kept = restarts[(restarts["status"] != "diverged").to_numpy() & np.isfinite(restarts["loss"].to_numpy(np.float64))]
+    if kept.empty:
+        return None
+    runs = material.runs()
+    order = {run_id: place for place, run_id in enumerate(runs)}
+    place = kept["run_id"].astype(str).map(order).to_numpy(np.int64)
+    number = kept.groupby(place).cumcount().to_numpy()
+    most = _per_condition(np.bincount(place), POINTS_MAX)
+    shown = kept.assign(place=place, number=number)[number < most]
+    losses = drawable(shown["loss"])
+    if material.is_single:
+        shown = shown.assign(x=shown["loss"].rank(method="first"))
+    else:
+        shown = shown.assign(x=shown["place"] + _HALF * (2 * (shown["number"] * _GOLDEN % 1) - 1))
+    labels = [words.condition_label(row, material.by) for _, row in material.spread.iterrows()]
+    data: dict[str, Any] = {
+        "conditions": [
+            {"label": label, "short": _short(label), "run": run} for label, run in zip(labels, runs, strict=True)
+        ],
+        "kinds": [{"name": kind_name(kind), "colour": colour} for kind, colour in KIND_COLOURS.items()],
+        "columns": not material.is_single,
+        "axis": "restarts, by final loss" if material.is_single else " · ".join(material.by),
+        "log": bool(losses.max() > _HALF_DECADE * losses.min()),
+        "replay": replay,
+        "x": _packed(shown["x"], "<f4"),
+        "loss": _packed(losses, "<f4"),
+        "place": _packed(shown["place"], "<u2"),
+        "kind": _packed(_kinds(shown["kind"]), "u1"),
+        "minimum": _packed(shown["minimum"], "<i4"),
+        "restart": _packed(shown["restart"], "<u4"),
+    }
+    return Points(data, _caption(len(shown), len(kept), len(restarts), most, single=material.is_single))
+
+
+def _caption(shown: int, kept: int, restarts: int, most: int, *, single: bool) -> str:
+    stands = "Restarts from the lowest final loss to the highest." if single else "Every column is a condition."
+    which = f"All {kept:,} restarts with a final loss are shown"
+    if shown < kept:
+        each = "" if single else " of each condition"
+        which = f"Of {kept:,} restarts with a final loss, the first {most:,}{each} are shown ({shown:,})"
+    lost = f"; {restarts - kept:,} have none" if restarts > kept else ""
+    return (
+        f"{stands} Point at a restart to see which it is; click it for the command that trains it again. "
+        f"Drag to zoom, double-click to go back; the legend hides and shows kinds. {which}{lost}."
+    )
+
+
+def _short(label: str) -> str:
+    """The values of a condition alone, for below a column."""
+    return " · ".join(word.partition("=")[2] for word in label.split(" "))
+
+
+def _per_condition(counts: npt.NDArray[np.int64], most: int) -> int:
+    """The largest number L such that the first L of each condition are not more than `most` together.
+
+    >>> _per_condition(np.array([10, 100, 100]), 110)
+    50
+    """
+    low, high = 1, int(counts.max())
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if np.minimum(counts, middle).sum() <= most else (low, middle - 1)
+    return low
+
+
+def _kinds(kinds: pd.Series) -> npt.NDArray[np.int64]:
+    numbers = {kind: number for number, kind in enumerate(KIND_COLOURS)}
+    return kinds.astype(str).map(numbers).to_numpy().astype(np.int64)
+
+
+def _packed(values: Any, form: str) -> str:
+    """Numbers as base64 of their little-endian bytes: a typed array of the script."""
+    return base64.b64encode(np.asarray(values).astype(form).tobytes()).decode()

@@ -1,0 +1,256 @@
+"""From what is known of a sweep to its report: which words, tables and figures stand under which heading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from basinet import words
+from basinet.reporting import making
+from basinet.reporting.document import Block, Cell, Items, Part, Picture, Report, Section, Table, Terms, Text
+from basinet.reporting.figures import of_condition, overview
+from basinet.reporting.glossary import GLOSSARY
+from basinet.reporting.material import PAIRS_MAX, Material
+from basinet.reporting.points import points
+
+_HEADLINES = 12  # conditions whose headline is not folded away
+_PAIRS = 30  # pairs of conditions that are shown, the most different ones
+_ROWS = 30  # bottoms that are shown
+_DRAWN_MAX = 20  # conditions with figures of their own
+
+
+def report(material: Material, tracking_uri: str | None = None) -> Report:
+    """The report on an experiment, a sweep or a run; `tracking_uri` is what its commands have to name, if anything."""
+    origin = material.origin
+    sections = [_question(material), _headline(material), making.configuration(material)]
+    if origin.finished:
+        pictures = overview(material)
+        replay = making.replay_command("{run}", "{restart}", tracking_uri)
+        sections += [_spread(material, pictures.get("spread", []), replay)]
+        sections += [_bottoms(material, pictures.get("bottoms", []))]
+        if "descents" in pictures:
+            sections += [Section("descents", "The descents", [*pictures["descents"]])]
+        if not material.is_single:
+            sections += [_differences(material), _each(material)]
+    sections += [making.how_it_was_run(material, tracking_uri), _words()]
+    return Report(f"{origin.experiment}: where random restarts end", [part for part in sections if part.blocks])
+
+
+def _question(material: Material) -> Section:
+    study = making.study_comments(material.origin)
+    question, *more = study or [words.question([] if material.is_single else material.by)]
+    blocks: list[Block] = [Text(question, "lead")]
+    if more:
+        blocks.append(Text(" ".join(more)))
+    return Section("question", "The question", blocks)
+
+
+def _headline(material: Material) -> Section:
+    origin, by = material.origin, material.by
+    planned = max((sweep.planned for sweep in origin.sweeps), default=0) if len(origin.sweeps) == 1 else 0
+    planned = 0 if origin.name not in (origin.experiment, *(sweep.run_id for sweep in origin.sweeps)) else planned
+    missing = words.status_sentences([condition.status for condition in origin.conditions], planned)
+    blocks: list[Block] = [Text(sentence, "warning") for sentence in missing]
+    blocks += _failed(material)
+    if not origin.finished:
+        return Section("headline", "What came out", blocks)
+    blocks.append(Text(f"{words.size_sentence(material.spread, by)} {words.ended_sentence(material.spread)}", "lead"))
+    rows = [row for _, row in material.spread.iterrows()]
+    if len(rows) > 1:
+        told = _comparing(material)
+        blocks += [Items([("", sentence) for sentence in told], len(told)), Text("Condition by condition:")]
+    blocks.append(Items([(words.condition_label(row, by), f"{words.minima_clause(row)}.") for row in rows], _HEADLINES))
+    remarks = [(words.condition_label(row, by), remark) for row in rows if (remark := words.remark(row))]
+    blocks += [Text("To be kept in mind:"), Items(remarks, _HEADLINES)] if remarks else []
+    return Section("headline", "What came out", blocks)
+
+
+def _comparing(material: Material) -> list[str]:
+    told = [words.best_sentence(material.spread, material.by)]
+    told += [words.factor_sentence(factor, table, within) for factor, table, within in _factors(material)]
+    if material.pairs is not None and len(material.pairs):
+        told.append(words.pairs_sentence(material.pairs, material.by))
+    if len(material.bottoms):
+        told.insert(0, words.bottoms_sentence(material.bottoms))
+    return told
+
+
+def _failed(material: Material) -> list[Block]:
+    lost = [condition for condition in material.origin.conditions if not condition.is_finished]
+    rows = [[Cell(one.name), Cell(one.status), Cell(one.run_id), Cell(one.error or "-")] for one in lost]
+    return [Table("Conditions without results", ["condition", "status", "run", "error"], rows)] if rows else []
+
+
+def _factors(material: Material) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
+    """Each setting whose values are compared, its rows of the levels, and the settings held fixed."""
+    for factor in material.levels["factor"].unique():
+        table = material.levels[material.levels["factor"] == factor]
+        yield factor, table, [key for key in material.by if key != factor]
+
+
+def _spread(material: Material, pictures: list[Picture], replay: str) -> Section:
+    shown = points(material, replay)
+    spread = _frame_table(
+        "One row per condition. " + words.LEGEND, material.spread, material.by, words.spread_cells, _SPREAD_NUMBERS
+    )
+    blocks: list[Block] = [spread, *([] if shown is None else [shown]), *pictures]
+    return Section("spread", "The spread of the final losses", [*blocks, *_held_out(material)])
+
+
+_SPREAD_NUMBERS = {
+    "restarts": "restarts",
+    "best loss": "loss_min",
+    "median [95 %]": "loss_median",
+    "worst": "loss_max",
+    "minima": "minima",
+    "coverage": "coverage",
+    "at the best": "share_best",
+    "needed": "restarts_needed",
+}
+
+
+def _held_out(material: Material) -> list[Block]:
+    if material.held_out.empty:
+        return []
+    caption = "Beside the training loss: medians over the restarts that did not diverge, and quartiles."
+    return [_frame_table(caption, material.held_out, material.by, words.held_out_cells, {"median": "median"})]
+
+
+def _bottoms(material: Material, pictures: list[Picture]) -> Section:
+    table = material.bottoms
+    if table.empty:
+        told = "No restart reached a bottom that could be told from others."
+        return Section("bottoms", "The bottoms", [Text(told), *pictures])
+    keys = [key for key in material.by if key in table]
+    found = words.bottoms_sentence(table)
+    shown = table.nlargest(_ROWS, "restarts").sort_index() if len(table) > _ROWS else table
+    which = "" if len(shown) == len(table) else f" The {len(shown)} that most restarts reached, of {len(table):,}."
+    caption = f"One row per bottom, the lowest first.{which}"
+    numbers = {
+        "loss": "loss",
+        "restarts": "restarts",
+        "share": "share",
+        "conditions": "conditions",
+        "λ min": "lambda_min",
+        "λ max": "lambda_max",
+    }
+    rows = _frame_table(caption, shown, keys, words.bottom_cells, numbers)
+    return Section("bottoms", "The bottoms", [Text(found), rows, *pictures])
+
+
+def _differences(material: Material) -> Section:
+    blocks: list[Block] = []
+    if len(material.levels):
+        explained = (
+            "Does a setting matter, the others held fixed? Explained: the share of the variance of the ranks of the "
+            "losses that lies between its values (ε² of Kruskal and Wallis' test)."
+        )
+        numbers = {
+            "explained": "epsilon_squared",
+            "H": "H",
+            "values": "levels",
+            "p (Holm)": "p_holm",
+            "restarts": "restarts",
+        }
+        rows, headings = [], []
+        for factor, table, within in _factors(material):
+            for _, row in table.iterrows():
+                made = words.level_cells(row, within)
+                headings = ["setting", *made]
+                rows.append([Cell(factor), *_cells(row, made, numbers)])
+        blocks.append(Table(explained, headings, rows))
+    if material.pairs is None:
+        blocks.append(
+            Text(f"There are more than {PAIRS_MAX:,} pairs of conditions, which are not compared one by one.")
+        )
+    elif len(material.pairs):
+        blocks.append(_pairs(material.pairs, material.by))
+    else:
+        blocks.append(Text("There are no two conditions of one problem, whose losses could be compared."))
+    return Section("differences", "Differences between conditions", blocks)
+
+
+def _pairs(pairs: pd.DataFrame, by: Sequence[str]) -> Table:
+    shown = pairs.head(_PAIRS)
+    which = f"The {len(shown)} most different of {len(pairs):,} pairs" if len(shown) < len(pairs) else "All pairs"
+    caption = (
+        f"{which} of conditions. δ (Cliff): how much more often a restart of a ends higher than one of b, than lower. "
+        "p: Brunner and Munzel's test, corrected for the number of pairs (Holm). Diverged restarts count as the worst."
+    )
+    numbers = {"median of a": "median_a", "median of b": "median_b", "difference [95 %]": "difference", "δ": "delta"}
+    rows = [
+        _cells(row, words.difference_cells(row, by), {**numbers, "p (Holm)": "p_holm"}) for _, row in shown.iterrows()
+    ]
+    return Table(caption, list(words.difference_cells(shown.iloc[0], by)), rows)
+
+
+def _each(material: Material) -> Section:
+    drawn = len(material.spread) <= _DRAWN_MAX
+    blocks: list[Block] = []
+    if not drawn:
+        told = f"Beyond {_DRAWN_MAX} conditions none has figures here; basinet-report draws those of a run by its id."
+        blocks.append(Text(told))
+    for (_, row), run_id in zip(material.spread.iterrows(), material.runs(), strict=True):
+        name = words.condition_label(row, material.by)
+        inside: list[Block] = [Text(words.losses_sentence(row)), Text(f"{_upper(words.minima_clause(row))}.")]
+        minima = material.of_run(material.minima, run_id)
+        if len(minima):
+            inside.append(_minima(minima))
+        inside += of_condition(material, run_id, name) if drawn else []
+        blocks.append(Part(name, [*inside, Text(f"run {run_id}", "note")]))
+    return Section("conditions", "Each condition", blocks)
+
+
+def _minima(minima: pd.DataFrame) -> Table:
+    shown = minima.head(_ROWS)
+    which = f"The {len(shown)} lowest of {len(minima):,} bottoms" if len(shown) < len(minima) else "Its bottoms"
+    numbers = {
+        "loss": "loss",
+        "restarts": "count",
+        "share [95 %]": "share",
+        "λ min": "lambda_min",
+        "λ max": "lambda_max",
+    }
+    return _frame_table(f"{which}, the lowest first.", shown, [], words.minimum_cells, numbers)
+
+
+def _frame_table(
+    caption: str,
+    frame: pd.DataFrame,
+    keys: Sequence[str],
+    cells: Callable[[pd.Series], dict[str, str]],
+    numbers: Mapping[str, str],
+) -> Table:
+    """A table of the page: settings, and what `cells` makes of each row; `numbers` are the columns to sort by."""
+    rows, headings = [], list(keys)
+    for _, row in frame.iterrows():
+        made = cells(row)
+        headings = [*keys, *made]
+        rows.append([*(_setting(row[key]) for key in keys), *_cells(row, made, numbers)])
+    return Table(caption, headings, rows)
+
+
+def _cells(row: pd.Series, made: Mapping[str, str], numbers: Mapping[str, str]) -> list[Cell]:
+    return [Cell(text, _number(row[numbers[name]]) if name in numbers else None) for name, text in made.items()]
+
+
+def _setting(value: Any) -> Cell:
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return Cell("-" if np.isnan(value) else f"{value:g}", _number(value))
+    return Cell("-" if pd.isna(value) else str(value))
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return None if np.isnan(number) else number
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _words() -> Section:
+    return Section("words", "What the words mean", [Terms(GLOSSARY)])
