@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
     from basinet.pipeline import Findings, run
     from basinet.replaying import replay
+    from basinet.reporting import report
     from basinet.study import Study
     from basinet.tracking.load import (
         load_curves,
@@ -25,6 +26,7 @@ _WHERE = {
     "Study": "basinet.study",
     "run": "basinet.pipeline",
     "replay": "basinet.replaying",
+    "report": "basinet.reporting",
     "Findings": "basinet.pipeline",
     "load_runs": "basinet.tracking.load",
     "load_minima": "basinet.tracking.load",
@@ -50,6 +52,7 @@ __all__ = [
     "load_restarts",
     "load_runs",
     "replay",
+    "report",
     "run",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import shutil
 import tempfile
@@ -14,11 +15,22 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from basinet.certify import Evidence
+from basinet.errors import ConfigError
 from basinet.polish import Polished
 from basinet.solution import Solution, Trajectory
+
+_log = logging.getLogger(__name__)
+
+WRITING = "writing-"
+"""How the names of files begin that are not complete yet."""
+
+_FORMAT_KEY = b"basinet_block"
+_FORMAT = 1
+"""Of the files of blocks; raised when `Block` changes: what is of another one is computed again."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +102,17 @@ class FolderStore:
 
     folder: Path
 
+    @property
+    def lock(self) -> FileLock:
+        """Held by whoever computes the condition: whoever comes second finds it done."""
+        return FileLock(f"{self.folder}.lock")
+
     def add(self, block: Block) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         table = _table(block)
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix="writing-", delete=False) as aside:
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=WRITING, delete=False) as aside:
             try:
-                pq.write_table(table, aside, compression="zstd")
+                pq.write_table(table, aside, compression="zstd", use_dictionary=False, write_page_checksum=True)
                 aside.flush()
                 os.fsync(aside.fileno())
                 os.replace(aside.name, self.folder / f"{block.restarts.start:012d}-{block.restarts.stop:012d}.parquet")
@@ -108,33 +125,36 @@ class FolderStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def finished(self) -> int:
-        end = 0
-        for path, restarts in self._files():
-            if not _readable(path):
-                break
-            end = restarts.stop
-        return end
+        return max((restarts.stop for _, restarts in self._files()), default=0)
 
     def blocks(self) -> list[Block]:
-        end = self.finished()
-        return [_block(pq.read_table(path), restarts) for path, restarts in self._files() if restarts.stop <= end]
+        return [_block(_read(path), restarts) for path, restarts in self._files()]
 
     def _files(self) -> Iterator[tuple[Path, range]]:
         """The files that follow each other without a gap from the first restart on."""
         end = 0
         for path in sorted(self.folder.glob("*-*.parquet")):
             first, stop = (int(part) for part in path.stem.split("-"))
-            if first == end:
+            if first == end and _is_readable(path):
                 end = stop
                 yield path, range(first, stop)
 
 
-def _readable(path: Path) -> bool:
+def _read(path: Path) -> pa.Table:
     try:
-        pq.read_metadata(path)
-    except (OSError, pa.ArrowInvalid):
+        return pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:  # the file is whole, but the disk has changed what is in it
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{path}: is damaged ({reason}); delete it, and the same command makes it again") from error
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        _log.warning("%s is damaged and made again (%s)", path, str(error).partition("\n")[0])
         return False
-    return True
+    return metadata.get(_FORMAT_KEY) == str(_FORMAT).encode()
 
 
 # A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
@@ -151,7 +171,8 @@ def _table(block: Block) -> pa.Table:
     tensors = dict(_tensors(block, ""))
     steps = tensors.pop(_STEP)
     columns = {name: _column(tensor.t() if name in _BY_RECORD else tensor) for name, tensor in tensors.items()}
-    return pa.table(columns).replace_schema_metadata({_STEP: ",".join(str(step) for step in steps.tolist())})
+    metadata = {_FORMAT_KEY: str(_FORMAT), _STEP: ",".join(str(step) for step in steps.tolist())}
+    return pa.table(columns).replace_schema_metadata(metadata)
 
 
 def _tensors(part: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:

@@ -33,7 +33,8 @@ _DEAR = 300  # parameters from which on polishing is no afterthought: what it co
 _SAMPLE = 4  # restarts that this is measured on
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
-_FIRST_BLOCK = 1000  # of restarts=auto
+FIRST_BLOCK = 1000
+"""How many restarts `restarts=auto` begins with."""
 
 Report = Callable[[float], None]
 """Called now and then with the share of the work that is done, from 0 to 1."""
@@ -155,10 +156,15 @@ def next_range(study: Study, store: Store) -> range | None:
     first = store.finished()
     if first >= study.restarts or (study.is_auto and first > 0 and enough(study, store.blocks())):
         return None
-    per_restart = 8 * (3 * study.network.size + 2 * len(study.record_steps))
-    largest = max(1, min(_BLOCK_RESTARTS, _BLOCK_BYTES // per_restart))
-    size = min(largest, max(_FIRST_BLOCK, first)) if study.is_auto else largest
+    largest = largest_block(study)
+    size = min(largest, max(FIRST_BLOCK, first)) if study.is_auto else largest
     return range(first, min(first + size, study.restarts))
+
+
+def largest_block(study: Study) -> int:
+    """How many restarts are computed at a time, at most."""
+    per_restart = 8 * (3 * study.network.size + 2 * len(study.record_steps))
+    return max(1, min(_BLOCK_RESTARTS, _BLOCK_BYTES // per_restart))
 
 
 def _tell_cost(study: Study) -> None:

@@ -8,13 +8,11 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
-from basinet import plots, words
+from basinet import exhibits
 from basinet.blocks import FolderStore
 from basinet.errors import ConfigError, require, unknown
 from basinet.pipeline import Findings, Report, run
@@ -23,6 +21,8 @@ from basinet.spread import KINDS, Summary, spread
 from basinet.study import Study
 from basinet.tables import evidence_arrow, merge_catalogues
 from basinet.tracking import load
+from basinet.tracking.abandoned import close_abandoned
+from basinet.tracking.integrity import damage
 from basinet.tracking.record import (
     OpenRun,
     join_sweep,
@@ -30,14 +30,15 @@ from basinet.tracking.record import (
     open_sweep,
     quantile_history,
     write_condition,
-    write_note,
     write_parquet,
 )
-from basinet.tracking.store import TrackingStore, checked_uri
+from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
+from basinet.tracking.view import save_views
 
 _FIGURES = ("condition", "sweep", "none")
 _RERUN = ("failed", "none", "all")
 _MANY_CONDITIONS = 50
+_MINIMA_RUNS = 20
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class TrackingSettings:
     experiment: str | None
     curves_max: int
     figures: str | None
+    minima_runs: int | None
     rerun: str
 
     def __post_init__(self) -> None:
@@ -56,6 +58,8 @@ class TrackingSettings:
         require(self.curves_max >= 0, f"tracking.curves_max={self.curves_max}: must be 0 or more")
         if self.figures is not None and self.figures not in _FIGURES:
             raise unknown("tracking.figures", self.figures, _FIGURES)
+        few = self.minima_runs is None or self.minima_runs >= 0
+        require(few, f"tracking.minima_runs={self.minima_runs}: must be 0 or more")
         checked_uri(self.uri)
 
     @staticmethod
@@ -67,6 +71,12 @@ class TrackingSettings:
         """Whether figures are drawn for each `condition`, or for the `sweep`."""
         chosen = self.figures or ("condition" if conditions <= _MANY_CONDITIONS else "sweep")
         return chosen in ("condition", where)
+
+    def shows(self, conditions: int) -> int:
+        """For how many minima of each condition a run is made."""
+        if self.minima_runs is not None:
+            return self.minima_runs
+        return _MINIMA_RUNS if conditions <= _MANY_CONDITIONS else 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ class Place:
 
 
 _METRICS = {
+    "loss_min": "final/best_loss",
+    "loss_median": "final/median_loss",
     "loss_iqr": "spread/iqr",
     "minima": "minima/found",
     "minima_low": "minima/at_least",
@@ -114,37 +126,34 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, report
     What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
     was interrupted, or had fewer restarts, only the blocks that are missing are computed.
     """
-    store = TrackingStore.open(place.uri)
+    store = TrackingStore.reopen(place.uri)
     name = condition_name(study.columns, place.varied)
     blocks = FolderStore(store.work_folder / "blocks" / study.key)
-    with _alone(blocks.folder):
+    blocks.folder.parent.mkdir(parents=True, exist_ok=True)
+    with blocks.lock:
         if tracking.rerun == "all":
             blocks.clear()
         else:
             earlier = load.find_condition(store, place.experiment_id, study.key)
             if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
                 return Ended(None, before=True)
-            if earlier is not None and _is_whole(store, earlier, study):
+            if earlier is not None and is_whole(store, earlier, study):
                 return Ended(_taken_over(store, earlier, name, place), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
         return Ended(_computed(study, tracking, place, written, name, blocks, report), before=False)
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else computes the same condition meanwhile: whoever comes second finds it done."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        yield
+def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
+    """Whether a run has all that a study asks for.
 
-
-def _is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
-    """Whether a run has all that a study asks for."""
+    Raises:
+        ConfigError: if a later version of this package has made it.
+    """
     asked = {"restarts": str(study.execution.restarts)}
     if study.is_auto:
         asked["restarts_max"] = str(study.execution.restarts_max)
     same = all(run.data.tags.get(key) == value for key, value in asked.items())
-    return run.info.status == "FINISHED" and same and store.artifact(run, "tables/restarts.parquet") is not None
+    return run.info.status == "FINISHED" and same and damage(store, run) is None
 
 
 def _taken_over(store: TrackingStore, run: Any, name: str, place: Place) -> Summary:
@@ -165,28 +174,32 @@ def _computed(
     blocks: FolderStore,
     report: Report,
 ) -> Summary:
-    status = "FAILED"
-    try:
+    with _ending(written):
         written.log(tags={"basinet.engine": study.engine.name, "hardware.device": str(study.device)})
         findings = run(study, store=blocks, curves_max=tracking.curves_max, report=report)
-        summary = _write(written, findings, name, with_figures=tracking.draws("condition", place.conditions))
-        status = "FINISHED"
+        return _write(written, findings, name, tracking, place.conditions)
+
+
+@contextmanager
+def _ending(run: OpenRun, status: str = "FINISHED") -> Iterator[None]:
+    """End a run with `status`, or with what has become of it."""
+    try:
+        yield
     except KeyboardInterrupt:
-        status = "KILLED"
+        run.close("KILLED")
+        raise
+    except StoreAway:  # where it could be said that the run has failed; the next launch will
         raise
     except Exception:
-        _log_error(written)
+        run.log(tags={"basinet.error": traceback.format_exc()[-4000:]})
+        run.close("FAILED")
         raise
-    finally:
-        written.close(status)
-    return summary
+    run.close(status)
 
 
-def _log_error(written: OpenRun) -> None:
-    written.log(tags={"basinet.error": traceback.format_exc()[-4000:]})
-
-
-def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: bool) -> Summary:
+def _write(
+    written: OpenRun, findings: Findings, name: str, tracking: TrackingSettings, conditions: int
+) -> Summary:
     start = time.perf_counter()
     frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
     tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
@@ -200,15 +213,9 @@ def _write(written: OpenRun, findings: Findings, name: str, *, with_figures: boo
         tags={key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")},
         history=quantile_history(findings.quantiles),
     )
-    write_note(written, words.condition_note(name, summary, findings.minima))
+    exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
     logged = time.perf_counter()
-    if with_figures:
-        figures = {
-            "loss_fan": plots.loss_fan(findings.quantiles, name),
-            "waterfall": plots.waterfall(findings.restarts, name),
-        }
-        with written.store.writing(written.run) as folder:
-            plots.save(figures, folder / "figures")
+    exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
     return Summary(table, ["condition"], None if written.folder is None else written.folder / "figures")
 
@@ -225,6 +232,8 @@ def begin(
     uri = checked_uri(tracking.uri)
     store = TrackingStore.open(uri)
     experiment_id = store.experiment(experiment)
+    close_abandoned(store, experiment_id)
+    save_views(store, experiment_id, varied)
     sweep_id = None
     if command is not None:
         parent = open_sweep(store, experiment_id, f"sweep of {len(studies)} conditions", command)
@@ -246,17 +255,15 @@ def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], s
     """
     if place.sweep_id is None:
         return None
-    store = TrackingStore.open(place.uri)
+    store = TrackingStore.reopen(place.uri)
     parent = OpenRun(store, store.client.get_run(place.sweep_id))
-    try:
+    with _ending(parent, status):
         _close_left_open(store, place)
-        return _summarise(parent, place, tracking, studies)
-    except Exception:
-        status = "FAILED"
-        _log_error(parent)
-        raise
-    finally:
-        parent.close(status)
+        summary = _summarise(parent, place, tracking, studies)
+    if summary is not None and status != "KILLED" and tracking.draws("sweep", place.conditions):
+        with _ending(parent, status):
+            exhibits.exhibit_report(parent, summary)  # of a sweep that has ended: it says how
+    return summary
 
 
 def _close_left_open(store: TrackingStore, place: Place) -> None:
@@ -279,13 +286,11 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(table, folder / "tables" / "spread.parquet")
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
-        if tracking.draws("sweep", place.conditions):
-            x, panels = plots.sweep_axes(by)
-            plots.save({"final_losses": plots.final_losses(restarts, x, panels, place.experiment)}, folder / "figures")
-    write_note(parent, words.sweep_note(table, by))
+    summary = Summary(table, by, None if parent.folder is None else parent.folder / "figures")
+    minima = load.load_minima(parent.id, tracking_uri=place.uri)
+    exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
-    figures = None if parent.folder is None else parent.folder / "figures"
-    return Summary(table, by, figures)
+    return summary
 
 
 def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
@@ -293,10 +298,11 @@ def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFr
 
     Bottoms can be the same only where the objective is: conditions that differ in init or descent, for example.
     """
-    objectives = {study.key: study for study in studies}
+    numbers = catalogues["condition"].map({study.key: number for number, study in enumerate(studies)})
+    catalogues = catalogues.iloc[numbers.argsort(kind="stable")]  # as planned, in whichever order they ended
+    objectives = catalogues["condition"].map({study.key: study.objective_key for study in studies})
     merged, first = [], 0
-    keys = catalogues["condition"].map(lambda condition: objectives[condition].objective_key)
-    for key, group in catalogues.groupby(keys, sort=False):
+    for key, group in catalogues.groupby(objectives, sort=False):
         study = next(study for study in studies if study.objective_key == key)
         ids = merge_catalogues(group, study.exact_objective.symmetry) + first
         first = ids.max(initial=first - 1) + 1

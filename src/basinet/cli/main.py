@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from argparse import Namespace
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from basinet.journal import Journal
     from basinet.spread import Summary
     from basinet.sweep import Ended, Place
-
-_PLACE = "BASINET_PLACE"
-"""Environment variable that tells the jobs of a sweep, which a launcher may run elsewhere, where they belong."""
 
 
 def main() -> None:
@@ -57,11 +54,16 @@ def _main(raw: list[str]) -> int:
 
         check(arguments)
     else:
+        from basinet.cli.dry_run import check_room, show
         from basinet.cli.plan import plan
 
-        return _execute(plan(arguments, flags))
+        planned = plan(arguments, flags)
+        if planned.dry_run:
+            return show(planned)
+        check_room(planned)
+        return _execute(planned)
     sys.argv[1:] = [*flags, *arguments.overrides]
-    return _launch()
+    return _launch(lambda config: None)
 
 
 def _parsed(raw: list[str]) -> Namespace:
@@ -106,13 +108,12 @@ def _execute(planned: Plan) -> int:
     command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler that stops us is a user with Ctrl-C
     place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
-    os.environ[_PLACE] = json.dumps(asdict(place))
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
     try:
         with progress, Follower(Path(place.journal), progress.show):
-            code = _launch()
+            code = _launch(lambda config: _job(config, place))
         if progress.failures:
             code = 1
         status = "FINISHED" if code == 0 else "FAILED"
@@ -137,28 +138,26 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
     return Summary(pd.DataFrame([event["row"]]), ["condition"], event["figures"] and Path(event["figures"]))
 
 
-def _launch() -> int:
-    """Hand over to Hydra, which runs `_job` for every condition; the exit code."""
+def _launch(job: Callable[[DictConfig], None]) -> int:
+    """Hand over to Hydra, which runs `job` for every condition, perhaps in other processes; the exit code."""
     import hydra
 
     from basinet.defaults import conf_directory
 
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="config")(_job)()
+        hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="config")(job)()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
 
 
-def _job(config: DictConfig) -> None:
+def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
     from basinet import sweep
     from basinet.cli.plan import settings_of, without_launch
     from basinet.journal import Journal
     from basinet.study import Study
 
-    fields = json.loads(os.environ[_PLACE])
-    place = sweep.Place(**{**fields, "varied": tuple(fields["varied"])})
     settings = settings_of(config)
     tracking = sweep.TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})

@@ -46,7 +46,12 @@ class Plan:
     dry_run: bool
     asked: list[str]  # the command line, as it was meant
     arguments: list[str]  # … and as Hydra should see it
-    threads: int  # for each condition, of which several may run at a time
+    workers: int  # how many conditions run at a time
+
+    @property
+    def threads(self) -> int:
+        """How many threads each condition has."""
+        return max(1, len(os.sched_getaffinity(0)) // self.workers)
 
     @property
     def varied(self) -> list[str]:
@@ -76,9 +81,8 @@ def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
         configs = list(_conditions(own, overrides)) if is_sweep else [master]
         swept = _lines(override for override in (*own, *overrides) if override.is_sweep_override())
     workers, launching = _workers(master, len(configs)) if is_sweep else (1, [])
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
     asked = [*flags, *_repeated(master, own, overrides)]
-    return _checked(configs, swept, is_sweep, asked, [*asked, *launching], threads)
+    return _checked(configs, swept, is_sweep, asked, [*asked, *launching], workers)
 
 
 def _workers(master: DictConfig, conditions: int) -> tuple[int, list[str]]:
@@ -320,7 +324,7 @@ def _checked(
     is_sweep: bool,
     asked: list[str],
     arguments: list[str],
-    threads: int,
+    workers: int,
 ) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
     from basinet.study import Study
@@ -342,7 +346,7 @@ def _checked(
     name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
     proper = name == name.strip() and name.isprintable() and 0 < len(name) <= 250
     require(proper, f"tracking.experiment='{name}': must be 1 to 250 printable characters, no blanks around them")
-    return Plan(studies, tracking, name, is_sweep, dry_run, asked, arguments, threads)
+    return Plan(studies, tracking, name, is_sweep, dry_run, asked, arguments, workers)
 
 
 def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:

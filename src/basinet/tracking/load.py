@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet
 import yaml
 
-from basinet.errors import ConfigError, unknown
-from basinet.tables import SCHEMA_KEY, SCHEMA_VERSION
-from basinet.tracking.record import COLUMNS, CONDITION, KIND, SWEEPS
+from basinet.errors import ConfigError, require, unknown
+from basinet.study import columns_of
+from basinet.tracking.integrity import read_schema, reading
+from basinet.tracking.record import COLUMNS, CONDITION, KIND, PARENT, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
 
 _PAGE = 1000
@@ -78,7 +78,7 @@ def load_catalogues(name: str, *, tracking_uri: str | None = None) -> pd.DataFra
     """The minima of every condition with what is needed to merge them: `run_id condition signature parameters …`."""
     parts = []
     for run, path in _artifacts("tables/minima.parquet", name, tracking_uri):
-        table = pd.read_parquet(path)
+        table = _read(path)
         parts.append(table.assign(run_id=run.info.run_id, condition=run.data.tags[CONDITION]))
     return pd.concat(parts, ignore_index=True)
 
@@ -108,16 +108,24 @@ def load_condition(run_id: str, *, tracking_uri: str | None = None) -> tuple[dic
     _, runs = _conditions(run_id, tracking_uri)
     if len(runs) != 1:
         raise ConfigError(f"'{run_id}' has {len(runs)} conditions; name one by its run id")
-    for _, path in _artifacts("config.yaml", run_id, tracking_uri):
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for run, path in _artifacts("config.yaml", run_id, tracking_uri):
+        with reading(path):
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        require(isinstance(settings, dict), f"{path}: is not the configuration of a condition")
+        _check_unchanged(columns_of(settings), json.loads(run.data.tags[COLUMNS]), path)
     return settings, load_restarts(run_id, tracking_uri=tracking_uri)
+
+
+def _check_unchanged(found: dict[str, Any], made_with: dict[str, Any], path: Path) -> None:
+    """Raise `ConfigError` if a configuration is not that of its run any more."""
+    for key in {**made_with, **found}:
+        now, then = found.get(key), made_with.get(key)
+        require(now == then, f"{path}: has been changed since the run was made: {key} is {now}, and was {then}")
 
 
 def table_columns(table: str, name: str, *, tracking_uri: str | None = None) -> list[str]:
     """The columns that a table has in every condition that has finished, settings aside; errors as for `load_runs`."""
-    found = [
-        pyarrow.parquet.read_schema(path).names for _, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri)
-    ]
+    found = [read_schema(path).names for _, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri)]
     return [column for column in found[0] if all(column in names for names in found)]
 
 
@@ -131,7 +139,7 @@ def load_parameters(
     """
     parts, runs = [], []
     for run, path in _artifacts("parameters.npz", name, tracking_uri):
-        with np.load(path, allow_pickle=False) as arrays:
+        with reading(path), np.load(path, allow_pickle=False) as arrays:
             initial, final = arrays["initial"], arrays["final"]
         parts.append(pd.DataFrame({"restart": np.arange(len(final)), "initial": list(initial), "final": list(final)}))
         runs.append(run)
@@ -141,12 +149,12 @@ def load_parameters(
 def _load_table(table: str, name: str, tracking_uri: str | None, columns: Sequence[str] | None) -> pd.DataFrame:
     parts, runs, known, sweeps = [], [], {"run_id"}, _SweepMinima(tracking_uri)
     for run, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri):
-        schema = pyarrow.parquet.read_schema(path)
-        _check_schema(schema, str(path))
+        schema = read_schema(path)
         with_sweep = "minimum" in schema.names and (columns is None or "sweep_minimum" in columns)
         asked = None if columns is None else [*columns, "minimum"] if with_sweep else columns
         wanted = None if asked is None else [name for name in schema.names if name in asked] or schema.names[:1]
-        part = pd.read_parquet(path, columns=wanted)
+        with reading(path):
+            part = pd.read_parquet(path, columns=wanted)
         if with_sweep:
             ids = sweeps.ids(run, part["minimum"].to_numpy())
             part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
@@ -179,12 +187,12 @@ class _SweepMinima:
 
     def ids(self, run: Any, minimum: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The sweep's ids for a condition's; -1 where there is none, the condition's own ids if it has no sweep."""
-        sweep_id = run.data.tags.get("mlflow.parentRunId")
+        sweep_id = run.data.tags.get(PARENT)
         if sweep_id is None:
             return minimum.copy()
         if sweep_id not in self._tables:
             path = self._store.artifact(self._store.client.get_run(sweep_id), "tables/sweep_minima.parquet")
-            self._tables[sweep_id] = None if path is None else pd.read_parquet(path)
+            self._tables[sweep_id] = None if path is None else _read(path)
         table = self._tables[sweep_id]
         if table is None:  # the sweep has not ended yet
             return np.full(len(minimum), -1, dtype=np.int64)
@@ -195,10 +203,10 @@ class _SweepMinima:
         return result
 
 
-def _check_schema(schema: Any, path: str) -> None:
-    version = (schema.metadata or {}).get(SCHEMA_KEY, b"none").decode()
-    if version != str(SCHEMA_VERSION):
-        raise ConfigError(f"{path}: has schema {version}, this version of basinet reads {SCHEMA_VERSION}")
+def _read(path: Path) -> pd.DataFrame:
+    read_schema(path)
+    with reading(path):
+        return pd.read_parquet(path)
 
 
 def _joined(parts: list[pd.DataFrame], runs: list[Any], columns: Sequence[str] | None) -> pd.DataFrame:
@@ -245,7 +253,7 @@ def _identity(run: Any) -> dict[str, Any]:
     ended = info.end_time if info.end_time is not None else info.start_time
     return {
         "run_id": info.run_id,
-        "sweep_id": run.data.tags.get("mlflow.parentRunId", ""),
+        "sweep_id": run.data.tags.get(PARENT, ""),
         "name": info.run_name,
         "status": info.status.lower(),
         "started": pd.Timestamp(info.start_time, unit="ms"),
@@ -270,47 +278,61 @@ def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore,
     store = TrackingStore.open_existing(checked_uri(tracking_uri))
     experiment = store.client.get_experiment_by_name(name)
     if experiment is not None:
-        runs = _search(store, [experiment.experiment_id], f"tags.`{KIND}` = 'condition'")
+        runs = search(store, [experiment.experiment_id], f"tags.`{KIND}` = 'condition'")
     else:
         runs = _runs_of(store, name)
     newest: dict[str, Any] = {}
-    for run in sorted(runs, key=_finished_then_newest):
+    for run in sorted(runs, key=finished_then_newest):
         newest[run.data.tags[CONDITION]] = run
     return store, sorted(newest.values(), key=lambda run: run.info.start_time)
 
 
-def _finished_then_newest(run: Any) -> tuple[bool, int]:
+def finished_then_newest(run: Any) -> tuple[bool, int]:
+    """The order in which runs stand for their condition: the last one does."""
     return run.info.status == "FINISHED", run.info.start_time
 
 
-def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
+def find_run(store: TrackingStore, run_id: str) -> Any:
+    """A run, deleted or not; raises `ConfigError` if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        run = store.client.get_run(run_id)
+        return store.client.get_run(run_id)
     except MlflowException as error:
-        names = [experiment.name for experiment in store.client.search_experiments()]
+        names = [experiment.name for experiment in experiments(store).values()]
         raise unknown("experiment or run", run_id, names) from error
+
+
+def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
+    run = find_run(store, run_id)
     if run.data.tags.get(KIND) == "condition":
         return [run]
     return children(store, run.info.experiment_id, run.info.run_id)
 
 
-def children(store: TrackingStore, experiment_id: str, sweep_id: str) -> list[Any]:
-    """The runs of the conditions of a sweep."""
-    return _search(store, [experiment_id], f"tags.`{SWEEPS}` LIKE '%{sweep_id}%'")
+def children(store: TrackingStore, experiment_id: str, sweep_id: str, *, deleted: bool = False) -> list[Any]:
+    """The runs of the conditions of a sweep, with `deleted` those too that are to be seen in MLflow's bin only."""
+    return search(store, [experiment_id], f"tags.`{SWEEPS}` LIKE '%{sweep_id}%'", deleted=deleted)
 
 
 def find_condition(store: TrackingStore, experiment_id: str, key: str) -> Any | None:
     """The run that stands for a condition of an experiment, as when loading: of those that finished, the newest."""
-    runs = _search(store, [experiment_id], f"tags.`{CONDITION}` = '{key}'")
-    return max(runs, key=_finished_then_newest, default=None)
+    runs = search(store, [experiment_id], f"tags.`{CONDITION}` = '{key}'")
+    return max(runs, key=finished_then_newest, default=None)
 
 
-def _search(store: TrackingStore, experiments: list[str], condition: str) -> list[Any]:
-    return _all_pages(
-        lambda token: store.client.search_runs(experiments, condition, max_results=_PAGE, page_token=token)
-    )
+def experiments(store: TrackingStore) -> dict[str, Any]:
+    """The experiments of a store by their ids."""
+    found = _all_pages(lambda token: store.client.search_experiments(max_results=_PAGE, page_token=token))
+    return {experiment.experiment_id: experiment for experiment in found}
+
+
+def search(store: TrackingStore, experiments: list[str], condition: str, *, deleted: bool = False) -> list[Any]:
+    """All runs of some experiments (ids) for which a condition in MLflow's own language holds."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    return _all_pages(lambda token: store.client.search_runs(experiments, condition, view, _PAGE, page_token=token))
 
 
 def _all_pages(page: Callable[[str | None], Any]) -> list[Any]:

@@ -21,10 +21,14 @@ import yaml
 
 import basinet
 from basinet.tables import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
+from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
 
 KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
 SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
+ALONE = "-"  # stands among them for a launch of the condition by itself
+PARENT = "mlflow.parentRunId"
+_SWEEPS_MAX = 200  # of the newest ones: with more, the tag would be cut
 _NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250
@@ -95,7 +99,7 @@ def open_condition(
     """
     tags = {KIND: "condition", CONDITION: key, COLUMNS: json.dumps(dict(columns)), **_provenance()}
     if sweep_id is not None:
-        tags |= {"mlflow.parentRunId": sweep_id, SWEEPS: sweep_id}
+        tags |= {PARENT: sweep_id, SWEEPS: sweep_id}
     run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name[:_NAME_LENGTH]))
     numbers = {
         key: value for key, value in columns.items() if isinstance(value, int | float) and not isinstance(value, bool)
@@ -106,9 +110,20 @@ def open_condition(
 
 def join_sweep(store: TrackingStore, run: Any, sweep_id: str) -> None:
     """Make a condition that has finished part of another sweep, too."""
-    sweeps = run.data.tags.get(SWEEPS, "").split()
+    sweeps = run.data.tags.get(SWEEPS, ALONE).split()
     if sweep_id not in sweeps:
-        OpenRun(store, run).log(tags={"mlflow.parentRunId": sweep_id, SWEEPS: " ".join([*sweeps, sweep_id])})
+        OpenRun(store, run).log(tags={PARENT: sweep_id, SWEEPS: " ".join([*sweeps, sweep_id][-_SWEEPS_MAX:])})
+
+
+def leave_sweep(store: TrackingStore, run: Any, sweep_id: str) -> None:
+    """The opposite of `join_sweep`, for a condition that belongs to something else, too."""
+    sweeps = [sweep for sweep in run.data.tags[SWEEPS].split() if sweep != sweep_id]
+    parents = [sweep for sweep in sweeps if sweep != ALONE]
+    if parents:
+        OpenRun(store, run).log(tags={PARENT: parents[-1], SWEEPS: " ".join(sweeps)})
+        return
+    for tag in (PARENT, SWEEPS):
+        store.client.delete_tag(run.info.run_id, tag)
 
 
 def _provenance() -> dict[str, str]:
@@ -120,6 +135,7 @@ def _provenance() -> dict[str, str]:
         "hardware.processor": _processor(),
         "mlflow.user": _user(),
         "mlflow.source.name": "basinet",
+        **process_tags(),
     }
     commit = _git_commit()
     return {**tags, "mlflow.source.git.commit": commit} if commit else tags

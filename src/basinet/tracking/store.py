@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import glob
+import logging
 import os
 import sqlite3
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 
+from basinet.blocks import WRITING
 from basinet.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 _SQLITE = "sqlite:///"
 _ARTIFACTS = "mlflow-artifacts:/"
 # Makes the UI open its pages for training runs rather than those for language models.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _FOLDER = "mlartifacts"  # where a plain `mlflow ui` keeps and looks for the artifacts of such addresses
+_VERSIONS = "alembic_version"  # a table in every database of MLflow's
 _SERVERS = ("http://", "https://")
-_OTHERS = ("postgresql", "mysql", "databricks")
+_DATABASES = ("postgresql", "mysql")
+_OTHERS = (*_DATABASES, "databricks")
+
+_PATIENCE = 90.0  # seconds for which a database that is locked or away is waited for
+_PAUSE = 0.5  # seconds between two tries
+_used: set[str] = set()
+"""Stores that have been used by this process, or by the one that launched it: these are waited for."""
+
+
+class StoreAway(OSError):
+    """A store that was there does not answer any more, and waiting has not helped."""
 
 
 def default_uri() -> str:
@@ -58,23 +76,93 @@ def _checked_path(path: Path, what: str) -> Path:
     require(os.access(path.parent, os.W_OK), f"{what}: the folder {path.parent} cannot be written to")
     artifacts = path.parent / _FOLDER
     require(artifacts.is_dir() or not artifacts.exists(), f"{what}: {artifacts} must be a folder")
-    if path.is_file():
-        with path.open("rb") as file:
-            require(file.read(15) in (b"", b"SQLite format 3"), f"{what}: is a file, but not an SQLite database")
+    require(not path.is_file() or _is_database(path), f"{what}: is a file, but not an SQLite database")
+    tables = _tables(path)
+    require(not tables or _VERSIONS in tables, f"{what}: is a database of something else than MLflow")
     return path
+
+
+def _is_database(path: Path) -> bool:
+    """Asked of SQLite: whoever opens and closes its file otherwise makes this process give up SQLite's locks on it."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB
+    return True
+
+
+def _tables(path: Path) -> set[str]:
+    """The names of the tables of an SQLite file; none if it is not there."""
+    if not path.is_file():
+        return set()
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:  # locked just now
+        return set()
 
 
 def mlflow_client(uri: str) -> MlflowClient:
     """The client of a store, with telemetry off."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, across the progress bars
-    import logging
-
     from mlflow.tracking import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for every try
     return MlflowClient(tracking_uri=uri)
+
+
+class _Patient:
+    """A client whose calls wait for a database that is locked or away.
+
+    Left to itself MLflow waits 20 s for a locked SQLite file and not at all for another database. A server it asks
+    again for four minutes: that is not repeated here.
+    """
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *arguments, **settings: _patiently(lambda: method(*arguments, **settings))
+
+
+def _patiently(call: Callable[[], _Result]) -> _Result:
+    """What `call` returns; raises `StoreAway` if the store stays away."""
+    end = time.monotonic() + _PATIENCE
+    is_told = False
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            if _was_asked_for_minutes(error) or (_may_pass(error) and time.monotonic() > end):
+                raise StoreAway(f"the tracking store does not answer ({reason})") from error
+            if not _may_pass(error):
+                raise
+        if not is_told:
+            _log.warning("waiting for the tracking store (%s)", reason)
+            is_told = True
+        time.sleep(_PAUSE)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a database cannot do now what it can do at other times, as it says itself or through MLflow."""
+    from sqlalchemy.exc import OperationalError
+
+    itself = isinstance(error, OperationalError | sqlite3.OperationalError)
+    return itself or getattr(error, "error_code", None) == "TEMPORARILY_UNAVAILABLE"
+
+
+def _was_asked_for_minutes(error: Exception) -> bool:
+    """Whether MLflow has given up asking a server."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    return isinstance(error, MlflowException) and isinstance(error.__context__, RequestException)
 
 
 @dataclass(frozen=True)
@@ -90,23 +178,35 @@ class TrackingStore:
 
     @staticmethod
     def open(uri: str) -> TrackingStore:
-        """Open a store, or make it: once, under a lock, because parallel first use breaks SQLite stores.
+        """Open a store, or make it; one that does not answer is refused at once.
 
-        Raises `ConfigError` if there is nothing at `uri` that MLflow can use.
+        Raises:
+            ConfigError: if there is nothing at `uri` that MLflow can use.
         """
-        if uri.startswith(_SERVERS):
+        if uri not in _used:
             _require_answer(uri)
+        return TrackingStore.reopen(uri)
+
+    @staticmethod
+    def reopen(uri: str) -> TrackingStore:
+        """Open a store that was there when the sweep began; one that does not answer now is waited for.
+
+        Raises:
+            ConfigError: if there is nothing at `uri` that MLflow can use.
+        """
         path = Path(uri.removeprefix(_SQLITE))
         try:
-            with FileLock(f"{path}.lock") if uri.startswith(_SQLITE) else nullcontext():
-                client = mlflow_client(uri)
-                client.search_experiments(max_results=1)  # makes the schema
-                if uri.startswith(_SQLITE):
-                    _use_write_ahead_log(path)
+            if uri.startswith(_SQLITE):
+                _patiently(lambda: _make(path))
+            client = _Patient(_patiently(lambda: mlflow_client(uri)))
+            client.search_experiments(max_results=1)
+        except StoreAway:
+            raise
         except Exception as error:  # a driver that is missing, a database of another version, a refusing server, …
-            reason = str(error).partition("\n")[0]
+            reason = _later(path) or str(error).partition("\n")[0].replace("<database_uri>", uri)
             raise ConfigError(f"tracking.uri={uri}: cannot be opened ({reason})") from error
-        return TrackingStore(uri, client)
+        _used.add(uri)
+        return TrackingStore(uri, cast("MlflowClient", client))
 
     @staticmethod
     def open_existing(uri: str) -> TrackingStore:
@@ -115,24 +215,48 @@ class TrackingStore:
         require(not uri.startswith(_SQLITE) or path.is_file(), f"there is no store at {uri}")
         return TrackingStore.open(uri)
 
+    @staticmethod
+    def look_into(uri: str) -> TrackingStore | None:
+        """Open a store without making or changing anything; None if an embedded one is not there yet."""
+        if not uri.startswith(_SQLITE):
+            return TrackingStore.open(uri)
+        there = _VERSIONS in _tables(Path(uri.removeprefix(_SQLITE)))
+        return TrackingStore(uri, mlflow_client(uri)) if there else None
+
+    @staticmethod
+    def place(uri: str) -> Path | None:
+        """The folder of an embedded store, None for a server or another database."""
+        return Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
+
     @property
     def folder(self) -> Path | None:
         """The folder of an embedded store, None for a server or another database."""
-        return Path(self.uri.removeprefix(_SQLITE)).parent if self.uri.startswith(_SQLITE) else None
+        return TrackingStore.place(self.uri)
+
+    @property
+    def database_files(self) -> list[Path]:
+        """The files of an embedded store's database."""
+        path = Path(self.uri.removeprefix(_SQLITE))
+        return [] if self.folder is None else sorted(self.folder.glob(f"{glob.escape(path.name)}*"))
 
     @property
     def work_folder(self) -> Path:
         """Where unfinished work is kept: beside the database, or in the working directory if that is elsewhere."""
         return (self.folder or Path.cwd()) / ".basinet"
 
+    def find_experiment(self, name: str) -> str | None:
+        """The id of the experiment of that name; None if there is none. Raises `ConfigError` if it has been deleted."""
+        found = self.client.get_experiment_by_name(name)
+        return None if found is None else _active(found)
+
     def experiment(self, name: str) -> str:
         """The id of the experiment of that name, made if it is not there."""
         if self.folder is None:
             return self._experiment_on_server(name)
         with FileLock(f"{self.uri.removeprefix(_SQLITE)}.lock"):
-            found = self.client.get_experiment_by_name(name)
+            found = self.find_experiment(name)
             if found is not None:
-                return _active(found)
+                return found
             return str(self.client.create_experiment(name, f"{_ARTIFACTS}{uuid.uuid4().hex}", _EXPERIMENT_TAGS))
 
     def _experiment_on_server(self, name: str) -> str:
@@ -150,22 +274,29 @@ class TrackingStore:
 
     def artifact_folder(self, run: Any) -> Path | None:
         """Where the artifacts of a run lie on this machine; None if they are on a server."""
-        location: str = run.info.artifact_uri
-        if self.folder is not None and location.startswith(_ARTIFACTS):
-            return self.folder / _FOLDER / location.removeprefix(_ARTIFACTS).lstrip("/")
-        return None
+        return self.local_folder(run.info.artifact_uri)
+
+    def local_folder(self, address: str) -> Path | None:
+        """Where the artifacts of a run or an experiment lie on this machine; None if they are elsewhere."""
+        if self.folder is None or not address.startswith(_ARTIFACTS):
+            return None
+        root = self.folder / _FOLDER
+        folder = root / address.removeprefix(_ARTIFACTS).lstrip("/")
+        return folder if ".." not in folder.parts and folder != root else None
 
     @contextmanager
     def writing(self, run: Any) -> Iterator[Path]:
-        """A folder to write the artifacts of a run into; a server gets them when the block ends."""
+        """A folder to write artifacts of a run into; they are the run's when the block ends without an error."""
         folder = self.artifact_folder(run)
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            yield folder
-            return
-        with tempfile.TemporaryDirectory() as temporary:
+            self.work_folder.mkdir(parents=True, exist_ok=True)
+        aside = None if folder is None else self.work_folder  # on the same disk: moving is renaming
+        with tempfile.TemporaryDirectory(prefix=WRITING, dir=aside) as temporary:
             yield Path(temporary)
-            self.client.log_artifacts(run.info.run_id, temporary)
+            if folder is None:
+                self.client.log_artifacts(run.info.run_id, temporary)
+            else:
+                _move_files(Path(temporary), folder)
 
     def artifact(self, run: Any, relative: str) -> Path | None:
         """The local path of an artifact of a run, fetched if it is on a server; None if there is none."""
@@ -180,6 +311,14 @@ class TrackingStore:
         return Path(self.client.download_artifacts(run.info.run_id, relative)) if relative in present else None
 
 
+def _move_files(source: Path, target: Path) -> None:
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            place = target / path.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, place)
+
+
 def _active(experiment: Any) -> str:
     """The id of an experiment; raises `ConfigError` if it has been deleted, as runs cannot be added to it then."""
     number = str(experiment.experiment_id)
@@ -188,14 +327,46 @@ def _active(experiment: Any) -> str:
     return number
 
 
-def _use_write_ahead_log(path: Path) -> None:
-    """The journal mode that lets readers read while somebody writes; it stays with the database."""
-    with closing(sqlite3.connect(path)) as connection, suppress(sqlite3.OperationalError):  # locked: next time
-        connection.execute("PRAGMA journal_mode=WAL")
+def _make(path: Path) -> None:
+    """Make a database, where there is none, and let readers read while somebody writes.
+
+    One process at a time, because parallel first use breaks SQLite stores; and the tables appear all at once: MLflow
+    makes them in dozens of steps, and a process that died in between would leave a database that nobody can use.
+    """
+    with FileLock(f"{path}.lock"), closing(sqlite3.connect(path)) as connection:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            with tempfile.TemporaryDirectory() as folder:
+                complete = Path(folder) / path.name
+                mlflow_client(f"{_SQLITE}{complete}").search_experiments(max_results=1)
+                with closing(sqlite3.connect(complete)) as source:
+                    source.backup(connection)
+        with suppress(sqlite3.OperationalError):  # locked: next time
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _later(path: Path) -> str | None:
+    """What to say of an embedded store that a later version of MLflow has made; None if it is none."""
+    import mlflow
+
+    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    if _VERSIONS not in _tables(path) or not known.is_dir():
+        return None
+    with closing(sqlite3.connect(path)) as connection:
+        row = connection.execute(f"SELECT version_num FROM {_VERSIONS}").fetchone()
+    if row is None or list(known.glob(f"{row[0]}_*.py")):
+        return None
+    return f"its version {row[0]} is unknown to MLflow {mlflow.__version__}: a later one has made it"
 
 
 def _require_answer(uri: str) -> None:
-    """Raise `ConfigError` unless a server answers; MLflow's own client would go on asking for minutes."""
+    """Raise `ConfigError` unless a server or database answers; MLflow's own client would go on asking for minutes."""
+    if uri.startswith(_SERVERS):
+        _require_server(uri)
+    if uri.startswith(_DATABASES):
+        _require_database(uri)
+
+
+def _require_server(uri: str) -> None:
     import http.client
     import ssl
     import urllib.error
@@ -209,3 +380,15 @@ def _require_answer(uri: str) -> None:
         reason = getattr(error, "reason", error)
         if not isinstance(reason, ssl.SSLError):  # certificates are MLflow's to judge, which has settings for them
             raise ConfigError(f"tracking.uri={uri}: no server answers ({reason})") from error
+
+
+def _require_database(uri: str) -> None:
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        engine.connect().close()
+        engine.dispose()
+    except Exception as error:  # a driver that is missing, or whatever that driver raises
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"tracking.uri={uri}: cannot be opened ({reason})") from error

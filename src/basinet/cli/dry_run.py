@@ -1,0 +1,196 @@
+"""`basinet dry_run=true`: what a command would do, how long it would take and how much room; nothing is done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from basinet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from basinet.cli.plan import Plan
+    from basinet.costs import Pace
+    from basinet.study import Study
+    from basinet.tracking.store import TrackingStore
+
+_SECONDS = 2.0  # for the tables, figures and runs of a condition (measured)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A condition, and what of it is still to be done."""
+
+    study: Study
+    state: str
+    there: int  # restarts that earlier launches have left
+    is_done: bool  # or left as it is, because it failed
+
+    @property
+    def missing(self) -> int:
+        """How many restarts are to be computed."""
+        return 0 if self.is_done else self.study.restarts - self.there
+
+
+def show(planned: Plan) -> int:
+    """Print what a command line would do; the exit code, which is 1 if there is not the room for it.
+
+    Raises:
+        ConfigError: as the launch itself would.
+    """
+    from basinet import costs
+    from basinet.sweep import condition_name
+    from basinet.words import amount, duration
+
+    ahead = _ahead(planned)
+    paces = _paces(planned, ahead)
+    rows, seconds = [], []
+    for one in ahead:
+        name, memory, room = condition_name(one.study.columns, planned.varied), "-", "-"
+        descent, polishing = 0.0, 0.0
+        if not one.is_done:
+            pace = paces[costs.kind(one.study)]
+            descent = costs.descent_seconds(one.study, one.missing, pace)
+            polishing = costs.polishing_seconds(one.study, one.missing, pace)
+            memory, room = amount(costs.memory(one.study)), amount(_room(planned, one))
+        seconds.append(0.0 if one.is_done else descent + polishing + _SECONDS)
+        times = [duration(value) if value > 0 else "-" for value in (descent, polishing)]
+        rows.append([name, one.state, f"{one.missing:,}", memory, room, *times])
+    _print_table(["condition", "state", "restarts to do", "memory", "disk", "descent ≤", "polishing ≤"], rows)
+    _print_totals(planned, ahead, seconds)
+    return 0 if _is_room(planned, ahead) else 1
+
+
+def check_room(planned: Plan) -> None:
+    """Raise `ConfigError` if what a launch will write does not fit the disk."""
+    from basinet.words import amount
+
+    everything = [Ahead(study, "", 0, is_done=False) for study in planned.studies]
+    if _is_room(planned, everything) or _is_room(planned, ahead := _ahead(planned)):  # most of it may be there
+        return
+    needed, free = sum(_certain_room(planned, one) for one in ahead), _free(planned)
+    raise ConfigError(
+        f"this takes {amount(needed)} of disk, {_folder(planned)} has {amount(free)} free: fewer restarts, "
+        "tracking.curves_max=0, or another tracking.uri (basinet-doctor shows what takes the disk)"
+    )
+
+
+def _ahead(planned: Plan) -> list[Ahead]:
+    """What earlier launches have left of each condition, as `basinet.sweep.run_condition` will find it."""
+    from basinet.tracking.store import TrackingStore, checked_uri
+
+    store = TrackingStore.look_into(checked_uri(planned.tracking.uri))
+    if store is None:
+        return [Ahead(study, "new", 0, is_done=False) for study in planned.studies]
+    experiment = store.find_experiment(planned.experiment)
+    return [_ahead_of(study, planned, store, experiment) for study in planned.studies]
+
+
+def _ahead_of(study: Study, planned: Plan, store: TrackingStore, experiment: str | None) -> Ahead:
+    from basinet.blocks import FolderStore
+    from basinet.sweep import is_whole
+    from basinet.tracking.load import find_condition
+
+    run = None if experiment is None else find_condition(store, experiment, study.key)
+    if planned.tracking.rerun == "all":
+        return Ahead(study, "new" if run is None else "once more", 0, is_done=False)
+    failed = run is not None and run.info.status == "FAILED"
+    if failed and planned.tracking.rerun == "none":
+        return Ahead(study, "failed before, left", 0, is_done=True)
+    if run is not None and is_whole(store, run, study):
+        return Ahead(study, "finished", study.restarts, is_done=True)
+    there = min(FolderStore(store.work_folder / "blocks" / study.key).finished(), study.restarts)
+    state = "failed before" if failed else "partly done" if there else "new"
+    return Ahead(study, f"{state}, {there:,} restarts there" if there else state, there, is_done=False)
+
+
+def _paces(planned: Plan, ahead: Sequence[Ahead]) -> dict[tuple[object, ...], Pace]:
+    """How long each kind of condition takes, measured on one of them."""
+    from basinet import costs
+
+    kinds = {costs.kind(one.study): one.study for one in ahead if one.missing > 0}
+    if kinds and sys.stderr.isatty():
+        print(f"measuring {len(kinds)} kinds of conditions …", file=sys.stderr)
+    nothing = {costs.kind(one.study): costs.Pace(0.0, 0.0, 0.0, 0.0) for one in ahead}
+    return nothing | {kind: costs.pace(_with_threads(study, planned)) for kind, study in kinds.items()}
+
+
+def _with_threads(study: Study, planned: Plan) -> Study:
+    """The study with the threads that it will have."""
+    from basinet.study import Study
+
+    return Study.from_config({**study.settings, "threads": study.settings["threads"] or planned.threads})
+
+
+def _room(planned: Plan, one: Ahead) -> int:
+    """Bytes that a condition will write on this machine's disk, at most."""
+    return _room_of(planned, one, one.study.restarts)
+
+
+def _certain_room(planned: Plan, one: Ahead) -> int:
+    """… at least: of `restarts=auto` only the first restarts are certain."""
+    from basinet.pipeline import FIRST_BLOCK
+
+    return _room_of(planned, one, min(FIRST_BLOCK, one.study.restarts) if one.study.is_auto else one.study.restarts)
+
+
+def _room_of(planned: Plan, one: Ahead, restarts: int) -> int:
+    from basinet import costs
+
+    if one.is_done:
+        return 0
+    blocks = costs.blocks_size(one.study, max(restarts - one.there, 0))
+    here = (planned.tracking.uri or "sqlite:").startswith("sqlite:")  # a server keeps tables elsewhere
+    return blocks + (costs.tables_size(one.study, restarts, planned.tracking.curves_max) if here else 0)
+
+
+def _is_room(planned: Plan, ahead: Sequence[Ahead]) -> bool:
+    return sum(_certain_room(planned, one) for one in ahead) <= _free(planned)
+
+
+def _folder(planned: Plan) -> Path:
+    """Where the store will be; of a server, where unfinished work will be."""
+    from basinet.tracking.store import TrackingStore, checked_uri
+
+    return TrackingStore.place(checked_uri(planned.tracking.uri)) or Path.cwd()
+
+
+def _free(planned: Plan) -> int:
+    return shutil.disk_usage(_folder(planned)).free
+
+
+def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float]) -> None:
+    from basinet import costs
+    from basinet.words import amount, duration
+
+    cores = len(os.sched_getaffinity(0))
+    at_a_time = max(1, min(planned.workers, cores, sum(not one.is_done for one in ahead)))
+    most = max(sum(seconds) / at_a_time, *seconds)
+    memory = sum(sorted((costs.memory(one.study) for one in ahead if not one.is_done), reverse=True)[:at_a_time])
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    room = sum(_room(planned, one) for one in ahead)
+    done = sum(one.is_done for one in ahead)
+    restarts = sum(one.missing for one in ahead)
+    print(f"\nto do     {len(ahead) - done:,} of {len(ahead):,} conditions, {restarts:,} restarts")
+    if done < len(ahead):
+        together = f"{at_a_time} condition{'s' * (at_a_time != 1)} at a time"
+        print(f"time      at most {duration(most)}, {together}; mostly less, as restarts stop when they arrive")
+        if any(one.study.is_auto and not one.is_done for one in ahead):
+            print("          restarts=auto: counted for all restarts_max, mostly it ends long before")
+        print(f"memory    {amount(memory)}; this machine has {amount(there)}")
+        print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free")
+    print("dry run: nothing was done")
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,210 @@
+"""`basinet-ui`: MLflow's pages on the results, at a local address; a small server that ends with this command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from basinet.errors import ConfigError, require
+from basinet.tracking.view import CONDITIONS, TAG
+
+_HOST, _PORT = "127.0.0.1", 5000
+_SQLITE = "sqlite:///"
+_ARTIFACTS = "mlartifacts"  # beside the database
+_SMALL = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # or there are 12 more processes, for evaluating language models
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PYTHONWARNINGS": "ignore",
+}
+_PATIENCE = 180.0  # seconds until the server has to answer: it takes 10 on an idle machine
+_GRACE = 10.0  # seconds that it has for ending
+_VIEWS = (3, 17)  # the version of MLflow from which on the views are known to be understood
+_SHOWN = 10  # experiments
+
+
+def main() -> None:
+    """The console script."""
+    parser = argparse.ArgumentParser(prog="basinet-ui", description=__doc__)
+    parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
+    parser.add_argument("--port", type=int, help=f"default: {_PORT}, or any that is free if that is taken")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    arguments = parser.parse_args()
+    for name in (signal.SIGTERM, signal.SIGHUP):  # whoever stops us is a user with Ctrl-C
+        signal.signal(name, signal.default_int_handler)
+    try:
+        _show(arguments.tracking_uri, arguments.port, with_browser=not arguments.no_browser)
+    except (ConfigError, OSError) as error:
+        sys.exit(f"basinet-ui: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+def _show(tracking_uri: str | None, port: int | None, *, with_browser: bool) -> None:
+    from basinet.tracking.store import checked_uri
+
+    uri = checked_uri(tracking_uri)
+    if uri.startswith("http"):
+        require(port is None, f"--port does not go with {uri}, where there is a server already")
+        _tell(uri.rstrip("/"), with_browser=with_browser)
+        return
+    folder = Path.cwd()
+    if uri.startswith(_SQLITE):
+        path = Path(uri.removeprefix(_SQLITE))
+        require(path.is_file(), f"there is no store at {path}; name one with --tracking-uri, or run basinet first")
+        folder = path.parent
+    chosen = _free_port(port)
+    print("starting MLflow, which takes some seconds; Ctrl-C ends it", file=sys.stderr, flush=True)
+    with _server(uri, folder, chosen) as ended:
+        _tell(f"http://{_HOST}:{chosen}", with_browser=with_browser)
+        ended()
+
+
+def _free_port(asked: int | None) -> int:
+    """The port that is asked for, or one that is free.
+
+    Raises:
+        ConfigError: if the one that is asked for is taken, or none.
+    """
+    if asked is not None:
+        require(0 < asked < 65536, f"--port={asked}: must be between 1 and 65535")
+        require(_is_free(asked), f"--port={asked}: is taken; leave it out for one that is free")
+        return asked
+    if _is_free(_PORT):
+        return _PORT
+    with socket.socket() as any_free:
+        any_free.bind((_HOST, 0))
+        return int(any_free.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as ours, socket.socket() as theirs:
+        if theirs.connect_ex((_HOST, port)) == 0:
+            return False
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            ours.bind((_HOST, port))
+        except PermissionError as error:
+            raise ConfigError(f"--port={port}: {error.strerror}") from error
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _server(uri: str, folder: Path, port: int) -> Iterator[Any]:
+    """A server that answers, and what waits for its end; all of its processes are gone afterwards."""
+    store = ["--backend-store-uri", uri, "--artifacts-destination", str(folder / _ARTIFACTS)]
+    place = ["--host", _HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", *store, *place]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **_SMALL},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own, which can be ended as a whole
+        )
+        try:
+            _await(process, port, log)
+            yield lambda: _await_end(process, log)
+        finally:
+            _end(process)
+
+
+def _await(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ConfigError(f"MLflow could not start: {_last_words(log)}")
+        with suppress(OSError):
+            _get(f"http://{_HOST}:{port}/health")
+            return
+        time.sleep(0.1)
+    raise ConfigError(f"MLflow does not answer after {_PATIENCE:.0f} seconds: {_last_words(log)}")
+
+
+def _await_end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    process.wait()
+    raise ConfigError(f"MLflow has ended by itself: {_last_words(log)}")
+
+
+def _last_words(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    told = [line for line in lines if "error" in line.lower()]
+    return (told or lines or ["it says nothing"])[-1]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its children, which are a group: kindly, then not."""
+    for name in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, name)
+            deadline = time.monotonic() + _GRACE
+            while time.monotonic() < deadline:
+                process.poll()
+                os.killpg(process.pid, 0)  # until there is nobody left
+                time.sleep(0.05)
+
+
+def _tell(base: str, *, with_browser: bool) -> None:
+    """Print the address of the server, and of the experiments launched last; show the newest."""
+    print(base)
+    addresses = _addresses(base)
+    width = max(map(len, addresses), default=0)
+    for name, address in addresses.items():
+        print(f"{name:<{width}}  {address}")
+    sys.stdout.flush()
+    if with_browser and _has_screen():
+        webbrowser.open(next(iter(addresses.values()), base))
+
+
+def _addresses(base: str) -> dict[str, str]:
+    """Where the conditions of each experiment of ours are shown, by its name, the one launched last first."""
+    version = _get(f"{base}/version").decode()
+    answer = json.loads(_get(f"{base}/api/2.0/mlflow/experiments/search", {"max_results": 1000}))
+    found = []
+    for experiment in answer.get("experiments", []):
+        tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
+        if TAG + CONDITIONS in tags:
+            page = f"{base}/#/experiments/{experiment['experiment_id']}/runs?workflowType=machine_learning"
+            view = f"&viewStateShareKey={CONDITIONS}" if _number(version) >= _VIEWS else ""
+            found.append((json.loads(tags[TAG + CONDITIONS]).get("createdAt", 0), experiment["name"], page + view))
+    return {name: address for _, name, address in sorted(found, reverse=True)[:_SHOWN]}
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
+def _get(address: str, body: dict[str, Any] | None = None) -> bytes:
+    """What a server answers, without any proxy."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=20) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+def _has_screen() -> bool:
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""What a condition takes: memory and disk are counted, time is measured on a few restarts and steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from basinet.descend import descend
+from basinet.pipeline import largest_block, solve
+from basinet.polish import newton_seconds
+from basinet.study import Study
+
+_SIGNATURE = 8  # numbers
+_SCALARS = 200  # bytes of a restart in its block and in the tables: losses, norms, verdicts, …, not compressed
+_RECORD = 12  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
+_CURVE = 9
+_WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
+_PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
+_HESSIANS = 4  # of a restart while it is polished: itself, aligned, its eigenvectors, what LAPACK works in
+_TABLES = 3e-5  # seconds to write a restart into its block and tables (measured)
+_LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
+_MOST = 4096  # restarts to measure with
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that one restart takes on this machine, where many are computed together."""
+
+    leg: float  # from one record to the next, beside the steps between them
+    step: float  # of the descent
+    newton: float  # step of polishing
+    rest: float  # everything else: its spectrum, what tells it from others
+
+
+def memory(study: Study) -> int:
+    """Bytes of a process that computes a condition, where they are most."""
+    size = study.network.size
+    block = min(largest_block(study), study.restarts)
+    polishing = study.polishing.steps > 0 and size <= study.polishing.dense_max
+    directions = 0 if size <= study.polishing.dense_max else study.polishing.lanczos_steps
+    at_work = block * 8 * ((6 + directions) * size + (_HESSIANS * size * size if polishing else 0))
+    kept = study.restarts * _per_restart(study)
+    return int(_PROGRAM + max(at_work, kept) + kept)
+
+
+def blocks_size(study: Study, restarts: int) -> int:
+    """Bytes of the blocks of so many restarts."""
+    return restarts * _per_restart(study)
+
+
+def tables_size(study: Study, restarts: int, curves_max: int) -> int:
+    """Bytes of what is written when a condition of so many restarts has finished."""
+    curves = min(curves_max, restarts) * len(study.record_steps) * _CURVE
+    return restarts * (_parameters(study) + 8 * _eigenvalues(study) + _SCALARS) + curves + _WRITTEN
+
+
+def _per_restart(study: Study) -> int:
+    """Bytes of a restart in its block."""
+    descended = study.network.size * study.dtype.itemsize
+    spectrum = 8 * (_eigenvalues(study) + _SIGNATURE)
+    return _parameters(study) + descended + spectrum + len(study.record_steps) * _RECORD + _SCALARS
+
+
+def _parameters(study: Study) -> int:
+    """Bytes of where a restart begins and ends."""
+    return study.network.size * (study.dtype.itemsize + 8)
+
+
+def _eigenvalues(study: Study) -> int:
+    return study.network.size if study.network.size <= study.polishing.dense_max else 2
+
+
+def pace(study: Study) -> Pace:
+    """Measure how long a few restarts take for a few steps, with the study's own engine."""
+    restarts = min(study.engine.threads, study.restarts)
+    most = min(study.restarts, _MOST, largest_block(study))
+    while restarts < most and _leg_seconds(study, restarts, 1) < _LONG_ENOUGH / 2:
+        restarts = min(4 * restarts, most)
+    one, steps = _leg_seconds(study, restarts, 1), 1
+    many = one
+    while many < _LONG_ENOUGH and steps < 1000:
+        steps *= 4
+        many = _leg_seconds(study, restarts, steps)
+    step = max(many - one, 0.0) / (steps - 1) if steps > 1 else one
+    return Pace(max(one - step, 0.0) / restarts, step / restarts, _newton(study), _rest(study))
+
+
+def _leg_seconds(study: Study, restarts: int, steps: int) -> float:
+    """For that many restarts, from one record to the next; of a second try, as the first one may have to prepare."""
+    budget = replace(study.descent.budget, steps=steps, records=1, tolerance=0.0)
+    descent = replace(study.descent, budget=budget)  # type: ignore[type-var]
+    starts = study.starts(range(restarts))
+
+    def go() -> None:
+        states = descend(study.objective, descent, study.engine, starts)
+        next(states)
+        begin.append(time.perf_counter())
+        for state in states:
+            _wait_for(state.theta)
+
+    begin: list[float] = []
+    go()
+    go()
+    return time.perf_counter() - begin[-1]
+
+
+def _wait_for(theta: Tensor) -> None:
+    """Until a device that works by itself is done."""
+    theta[:1].cpu()
+
+
+def _newton(study: Study) -> float:
+    """Seconds of a Newton step of one restart; of more restarts until they take long enough."""
+    if study.network.size > study.polishing.dense_max or study.polishing.steps == 0:
+        return 0.0
+    objective, engine = study.exact_objective, study.exact_engine
+    newton_seconds(objective, study.starts(range(1)).double().cpu(), engine)  # the first time takes longer
+
+    def measure(restarts: int) -> float:
+        return restarts * newton_seconds(objective, study.starts(range(restarts)).double().cpu(), engine)
+
+    return _of_one(study, measure)
+
+
+def _rest(study: Study) -> float:
+    """Seconds for one restart of all that is neither descent nor polishing, but writing it down."""
+    budget = replace(study.descent.budget, steps=0)
+    unpolished = replace(study.polishing, steps=0)
+    short = replace(study, descent=replace(study.descent, budget=budget), polishing=unpolished)  # type: ignore[type-var]
+    solve(short, range(1))  # the first time takes longer
+
+    def measure(restarts: int) -> float:
+        begin = time.perf_counter()
+        solve(short, range(restarts))
+        return time.perf_counter() - begin
+
+    return _of_one(study, measure) + _TABLES
+
+
+def _of_one(study: Study, measure: Callable[[int], float]) -> float:
+    """Seconds for one of several restarts: of so many that they take long enough."""
+    most = min(study.restarts, _MOST, largest_block(study))
+    restarts = min(8, most)
+    while (seconds := measure(restarts)) < _LONG_ENOUGH and restarts < most:
+        restarts = min(4 * restarts, most)
+    return seconds / restarts
+
+
+def descent_seconds(study: Study, missing: int, found: Pace) -> float:
+    """Of the descent of restarts that are missing, if none of them arrives before its budget of steps is used up."""
+    steps = study.descent.budget.steps
+    legs = len(study.record_steps) + steps // 1000
+    return missing * (found.step * steps + found.leg * legs)
+
+
+def polishing_seconds(study: Study, missing: int, found: Pace) -> float:
+    """Of polishing and examining restarts that are missing, if all need all the steps that they may take."""
+    twice = 1 if study.objective.coercive else 2  # what was given up is followed once more, to see where it leads
+    return missing * (found.newton * twice * study.polishing.steps + found.rest)
+
+
+def kind(study: Study) -> tuple[object, ...]:
+    """The same for conditions that take the same time, so that one of them has to be measured."""
+    settings = study.settings
+    descent = {key: value for key, value in settings["descent"].items() if key in ("name", "batch_size")}
+    how = (study.dtype, study.device, study.execution.engine)
+    return (study.objective_key, str(descent), *how, str(settings["polish"]))

@@ -1,0 +1,15 @@
+"""Runs that are said to be running and whose process is gone: nobody else can say any more that they have ended."""
+
+from __future__ import annotations
+
+from basinet.tracking import load
+from basinet.tracking.process import Presence, presence
+from basinet.tracking.record import OpenRun
+from basinet.tracking.store import TrackingStore
+
+
+def close_abandoned(store: TrackingStore, experiment_id: str) -> None:
+    """Mark them as killed, in one experiment: the machine went down, or the process was shot."""
+    for run in load.search(store, [experiment_id], "attributes.status = 'RUNNING'"):
+        if presence(run.data.tags) is Presence.GONE:
+            OpenRun(store, run).close("KILLED")

@@ -1,0 +1,93 @@
+"""Whether what lies in a store can be used: files that are missing, damaged, or of another version."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from basinet.errors import ConfigError, require
+from basinet.tables import SCHEMA_KEY, SCHEMA_VERSION
+from basinet.tracking.store import TrackingStore
+
+TABLES = tuple(f"tables/{name}.parquet" for name in ("restarts", "minima", "evidence", "curves", "quantiles"))
+ARTIFACTS = (*TABLES, "parameters.npz", "config.yaml")
+"""What a condition that has finished has; the rest is drawn or written for people."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Within, whatever is wrong with a file is a `ConfigError` that names it."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, pa.ArrowException, zipfile.BadZipFile, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: cannot be read ({reason[:200]})") from error
+
+
+def read_schema(path: Path) -> Any:
+    """The schema of a table.
+
+    Raises:
+        ConfigError: if it cannot be read or is of another version of this package.
+    """
+    with reading(path):
+        schema = pq.read_schema(path)
+    version = _version(schema)
+    require(
+        version == str(SCHEMA_VERSION), f"{path}: has schema {version}, this version of basinet reads {SCHEMA_VERSION}"
+    )
+    return schema
+
+
+def damage(store: TrackingStore, run: Any) -> str | None:
+    """Why the artifacts of a condition that has finished cannot be used, in a few words; None if they can.
+
+    Of artifacts on a server only the first is looked at. Data within a file is not: that would take as long as loading.
+
+    Raises:
+        ConfigError: if a later version of this package has made them.
+    """
+    names = ARTIFACTS[:1] if store.folder is None else ARTIFACTS
+    for name in names:
+        path = store.artifact(run, name)
+        if path is None:
+            return f"has no {name}"
+        try:
+            _look_at(path)
+        except ConfigError as error:
+            _require_not_newer(path)
+            return f"{name}{str(error).removeprefix(str(path))}"
+    return None
+
+
+def _look_at(path: Path) -> None:
+    if path.suffix == ".parquet":
+        read_schema(path)
+    with reading(path):
+        if path.suffix == ".npz":
+            zipfile.ZipFile(path).close()
+        if path.suffix == ".yaml":
+            yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _require_not_newer(path: Path) -> None:
+    try:
+        version = _version(pq.read_schema(path))
+    except (OSError, pa.ArrowException):
+        return
+    later = version.isdigit() and int(version) > SCHEMA_VERSION
+    require(not later, f"{path}: is of a later version of basinet (schema {version}, this one has {SCHEMA_VERSION})")
+
+
+def _version(schema: Any) -> str:
+    version: bytes = (schema.metadata or {}).get(SCHEMA_KEY, b"none")
+    return version.decode()

@@ -1,0 +1,99 @@
+"""A sweep that is shot at random moments and started again, as often as it takes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TWO_PROCESSES = "hydra/launcher=joblib hydra.launcher.n_jobs=2 hydra.launcher.batch_size=1"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a sweep is shot: a while after it has begun so many more blocks."""
+
+    blocks: int  # 0: it may still be planning, or making the store
+    seconds: float
+
+
+@dataclass
+class Count:
+    """What the shots have cost."""
+
+    kills: int = 0
+    starts: int = 0
+    sweeps: int = 0
+    blocks: int = 0
+
+
+def shoot(launched: Any, moment: Moment) -> bool:
+    """Whether a sweep could be killed before it ended."""
+    launched.wait_until_it_works()
+    launched.wait_for_blocks(moment.blocks)
+    time.sleep(moment.seconds)
+    if launched.process.poll() is not None:
+        return False
+    launched.signal_group(signal.SIGKILL)
+    launched.end()
+    return True
+
+
+def bring_to_its_end(launch: Callable[[], Any], moments: list[Moment], count: Count) -> None:
+    """Start a sweep again and again, each time to be killed at the next of the `moments`; without any left, no more."""
+    while True:
+        launched = launch()
+        count.starts += 1
+        if moments and shoot(launched, moments.pop(0)):
+            count.kills += 1
+            continue
+        code, err = launched.end()
+        assert code == 0, err
+        count.sweeps += 1
+        count.blocks += len(launched.blocks())
+        return
+
+
+@pytest.fixture
+def survive(sweep: Any, undisturbed: Any, left: Any, launch: Any, tmp_path: Path) -> Callable[[int, int, str], None]:
+    """Sweeps from the beginning, each killed until one start gets to the end, until there were so many kills."""
+
+    def call(kills: int, workers: int, launcher: str) -> None:
+        count, chance = Count(), random.Random(60)
+        while count.kills < kills:
+            place = tmp_path / str(count.sweeps)
+            place.mkdir()
+            moments = [Moment(chance.randint(0, 5), chance.uniform(0, 0.5)) for _ in range(kills - count.kills)]
+            bring_to_its_end(lambda place=place: launch(place, f"{sweep.line} {launcher}"), moments, count)
+            left(place).assert_complete(sweep.conditions)
+            left(place).assert_same_as(undisturbed)
+        least = count.sweeps * sweep.blocks
+        print(
+            f"\n{count.kills} kills, {count.starts} starts, {count.sweeps} sweeps, {workers} at a time: "
+            f"{count.blocks} blocks computed, {least} undisturbed, {count.blocks - least} lost"
+        )
+        assert least <= count.blocks <= least + workers * count.kills
+
+    return call
+
+
+def test_a_sweep_that_is_killed_loses_at_most_the_block_it_was_at(survive: Callable[..., None]) -> None:
+    survive(2, 1, "")
+
+
+def test_a_sweep_in_two_processes_that_is_killed_loses_at_most_a_block_in_each(survive: Callable[..., None]) -> None:
+    survive(1, 2, TWO_PROCESSES)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize(("workers", "launcher"), [(1, ""), (2, TWO_PROCESSES)])
+def test_a_sweep_that_is_killed_thirty_times_loses_nothing_that_was_finished(
+    workers: int, launcher: str, survive: Callable[..., None]
+) -> None:
+    survive(30, workers, launcher)
