@@ -295,5 +295,6 @@ def _kruskal(group: pd.DataFrame, factor: str) -> tuple[float, ...]:
     samples = [sample.to_numpy() for _, sample in group.groupby(factor, observed=True, dropna=False)["place"]]
     if len(samples) < 2 or group["place"].nunique() < 2:
         return len(samples), np.nan, np.nan, np.nan
-    H, p = stats.kruskal(*samples)
-    return len(samples), float(H), float(H) / (len(group) - 1), float(p)
+    H = max(float(stats.kruskal(*samples).statistic), 0.0)  # equal samples give -2e-12
+    p = float(stats.chi2.sf(H, len(samples) - 1))
+    return len(samples), H, H / (len(group) - 1), p

@@ -162,3 +162,17 @@ def _written(value: Any) -> str:
     if plain and value.lower() not in ("null", "true", "false", "nan", "inf"):
         return value
     return "'" + re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), value) + "'"
+
+
+def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The resolved settings of a study with their dotted keys, as they stand in tables."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in GROUPS or not isinstance(value, Mapping):
+            flat[key] = value
+            continue
+        for name, entry in value.items():
+            flat[key if name == "name" else f"{key}.{name}"] = entry
+    for constant in ("restarts", "restarts_max", "threads", "network", "objective", "engine"):
+        flat.pop(constant, None)
+    return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}

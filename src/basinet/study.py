@@ -227,7 +227,7 @@ class Study:
     @cached_property
     def columns(self) -> dict[str, Any]:
         """The settings with their dotted keys, as they stand in tables: `init`, `init.std`, `network.depth`, …"""
-        return columns_of(self.settings)
+        return defaults.columns_of(self.settings)
 
     @cached_property
     def key(self) -> str:
@@ -267,20 +267,6 @@ class Study:
 
     def _placed(self, samples: Tensor) -> Tensor:
         return samples.to(self.device, self.dtype)
-
-
-def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The resolved settings of a study with their dotted keys, as they stand in tables."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if key not in defaults.GROUPS or not isinstance(value, Mapping):
-            flat[key] = value
-            continue
-        for name, entry in value.items():
-            flat[key if name == "name" else f"{key}.{name}"] = entry
-    for constant in ("restarts", "restarts_max", "threads", "network", "objective", "engine"):
-        flat.pop(constant, None)
-    return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}
 
 
 def _plain(value: Any) -> Any:

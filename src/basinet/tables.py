@@ -18,14 +18,7 @@ from basinet.blocks import Block
 from basinet.certify import Evidence, Kind, Tolerances, count_modes
 from basinet.minima import Equivalence, Minima, distinct
 from basinet.protocols import Status
-
-SCHEMA_VERSION = 1
-"""Of every stored table; raised when a column changes its name or meaning."""
-
-SCHEMA_KEY = b"basinet_schema"
-"""Where a Parquet file's metadata says its version."""
-
-QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
+from basinet.schema import QUANTILES
 
 SPECTRUM = ["dense", "lanczos", "none"]
 KIND = [kind.name.lower() for kind in Kind]

@@ -71,7 +71,7 @@ def test_without_a_compiler_auto_goes_on_with_torch_and_says_so_and_native_is_an
     with caplog.at_level(logging.WARNING):
         assert choose_engine("auto", 2, risk(), DESCENT) == TorchEngine(2)
     (message,) = caplog.messages
-    assert message.startswith("using the torch engine, which is slower on a CPU: ")
+    assert message.startswith("engine: torch; ")
     assert message.endswith(said)
     with pytest.raises(ConfigError, match=r"^engine=native: ") as error:
         choose_engine("native", 2, risk(), DESCENT)

@@ -138,12 +138,6 @@ def test_of_a_condition_that_ran_more_than_once_the_newest_finished_run_counts(w
     assert len(basinet.load_runs("made")) == 2
 
 
-def test_a_condition_is_the_same_however_its_numbers_are_typed(write: Write) -> None:
-    write({**NORMAL, "init.std": 1}, [1.0])
-    write({**NORMAL, "init.std": 1.0}, [2.0])
-    assert basinet.load_restarts("made")["loss"].tolist() == [2.0]
-
-
 def test_what_a_failed_or_killed_run_left_behind_is_not_loaded(write: Write) -> None:
     """A file may be half written: here it is."""
     broken = write(NORMAL, [1.0], status="KILLED")

@@ -44,7 +44,7 @@ def choose_engine(name: str, threads: int, objective: Objective, descent: Descen
             reason = str(error)
     if name == "native":
         raise ConfigError(f"engine=native: {reason}")
-    _log.warning("using the torch engine, which is slower on a CPU: %s", reason)
+    _log.warning("engine: torch; %s", reason)
     return TorchEngine(threads)
 
 

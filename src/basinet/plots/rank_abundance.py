@@ -30,7 +30,8 @@ def rank_abundance(minima: pd.DataFrame, title: str) -> Figure:
     for kind, colour in style.KIND_COLOURS.items():
         mine = table[(table["kind"] == kind).to_numpy()]
         if len(mine):
-            axes.vlines(mine["rank"], mine["share_low"], mine["share_high"], color=colour, lw=1.2 if large else 0.5, alpha=1 if large else 0.25)
+            width, strength = (1.2, 1) if large else (0.5, 0.25)  # many intervals would hide their dots
+            axes.vlines(mine["rank"], mine["share_low"], mine["share_high"], color=colour, lw=width, alpha=strength)
             axes.plot(mine["rank"], mine["share"], "o", ms=4 if large else 1.5, color=colour, rasterized=not large)
             counted = f"{len(mine):,} found, {style.count(int(mine['count'].sum()))}"
             handles.append(style.dot(colour, f"{style.kind_name(kind)}\n({counted})"))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from basinet.errors import ConfigError, require
-from basinet.tables import SCHEMA_KEY, SCHEMA_VERSION
+from basinet.schema import SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.store import TrackingStore
 
 TABLES = tuple(f"tables/{name}.parquet" for name in ("restarts", "minima", "evidence", "curves", "quantiles"))

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from basinet.defaults import columns_of
 from basinet.errors import ConfigError, require, unknown
-from basinet.study import columns_of
 from basinet.tracking.integrity import read_schema, reading
 from basinet.tracking.record import COLUMNS, CONDITION, KIND, PARENT, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
@@ -305,6 +305,8 @@ def find_run(store: TrackingStore, run_id: str) -> Any:
 
 def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
     run = find_run(store, run_id)
+    if run.data.tags.get(KIND) == "minimum":  # below the condition that is meant
+        run = find_run(store, run.data.tags[PARENT])
     if run.data.tags.get(KIND) == "condition":
         return [run]
     return children(store, run.info.experiment_id, run.info.run_id)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import yaml
 
 import basinet
-from basinet.tables import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
+from basinet.schema import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
 

@@ -366,7 +366,7 @@ def test_every_instruction_set_gives_the_same_bits_and_no_build_has_a_warning(
 def in_a_new_process(text: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", text, *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=600
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=3600
     )
 
 
@@ -478,7 +478,7 @@ print("noticed" if os.wait()[1] != 0 else "not noticed")
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=all -g"
 
 
-@pytest.mark.parametrize(("optimisation", "cases"), [("-O0", 2), pytest.param("-O3", 5, marks=pytest.mark.stress)])
+@pytest.mark.parametrize(("optimisation", "cases"), [("-O0", 2), pytest.param("-O1", 5, marks=pytest.mark.stress)])
 def test_the_sanitizers_have_nothing_to_say(fresh: Path, optimisation: str, cases: int) -> None:
     """Odd numbers of restarts, minibatches and Hessians, with addresses and undefined behaviour watched."""
     program = find_compiler().command[0]

@@ -303,7 +303,7 @@ def test_a_restart_is_the_same_to_the_bit_in_any_lane_block_batch_and_number_of_
 
 
 @pytest.mark.stress
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_restarts_of_any_network_do_not_see_each_other(normal: Draws, data: st.DataObject) -> None:
     widths = tuple(data.draw(st.lists(st.integers(1, 10), min_size=2, max_size=6)))
@@ -508,7 +508,7 @@ def test_gradients_products_and_hessians_are_those_of_automatic_differentiation(
 
 @ignores_torch_func
 @pytest.mark.stress
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_derivatives_are_those_of_automatic_differentiation_for_any_network(
     normal: Draws, autograd_risk: Any, data: st.DataObject

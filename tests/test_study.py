@@ -1,0 +1,63 @@
+"""When two studies are the same condition: their restarts are the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from basinet import Study
+
+PLAIN: dict[str, Any] = {"problem": "xor", "restarts": 5}
+
+
+def key(**changes: Any) -> str:
+    return Study.from_config({**PLAIN, **changes}).key
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"restarts": 7},
+        {"restarts": "auto"},
+        {"restarts_max": 9},
+        {"threads": 1},
+        {"init": {"name": "normal", "std": 1}},
+        {"init": {"name": "normal", "std": "1.0"}},
+    ],
+)
+def test_what_changes_no_number_changes_no_key(changes: dict[str, Any]) -> None:
+    assert key(**changes) == key()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"dtype": "float32"},
+        {"engine": "torch"},
+        {"init": {"name": "normal", "std": 2}},
+        {"network": {"depth": 3}},
+        {"descent": {"steps": 7}},
+        {"objective": {"l2_weights": 1e-9}},
+        {"polish": {"radius": 0.2}},
+        {"problem": {"name": "xor", "low": 0.1}},
+        {"problem": {"name": "xor", "holdout": 0.25}},
+    ],
+)
+def test_what_changes_a_number_changes_the_key(changes: dict[str, Any]) -> None:
+    assert key(**changes) != key()
+
+
+def test_of_a_table_the_content_counts_and_not_the_path(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [1.0, 0.0, 1.0]})
+    for name in ("one.csv", "same.csv", "other.csv"):
+        table.to_csv(tmp_path / name, index=False)
+    table.assign(y=[1.0, 0.0, 0.5]).to_csv(tmp_path / "other.csv", index=False)
+    keys = [
+        key(problem={"name": "table", "path": str(tmp_path / name), "targets": ["y"]})
+        for name in ("one.csv", "same.csv", "other.csv")
+    ]
+    assert keys[0] == keys[1] != keys[2]
