@@ -106,7 +106,7 @@ def test_the_command_line_goes_on_without_a_compiler_and_says_so_once(
     failing("false")
     answer = sweeps("-m init=normal,uniform restarts=5 descent.steps=5 tracking.figures=none")
     assert answer.code == 0
-    assert answer.err.count("torch engine") == 1
+    assert answer.err.count("engine: torch; ") == 1
     assert f"no C++ compiler (CXX=false): {REMEDY}" in answer.err
     assert set(basinet.load_restarts("basinet")["engine"]) == {"torch"}
 
