@@ -17,14 +17,14 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,postgresql,submitit]'
 	touch $@
 
 sweep: $(STAMP)
 	$(BIN)/basinet experiment=depth
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not stress" -n auto -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not stress" -n auto --dist loadgroup -q $(PYTEST_ARGS)
 
 stress: $(STAMP)
 	$(BIN)/python -m pytest -m stress -s $(PYTEST_ARGS)

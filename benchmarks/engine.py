@@ -189,8 +189,8 @@ def main() -> None:
         limits = Limits.measure(dtype)
         precision = str(dtype).removeprefix("torch.")
         notes.append(
-            f"{precision}: torch multiplies matrices of 2048 × 2048 at {limits.matmul:.0f} GFLOP/s; multiply-adds alone "
-            f"run at {limits.multiply_add:.0f}, and {limits.logistic:.2f}·10⁹ logistic functions a second."
+            f"{precision}: torch multiplies matrices of 2048 × 2048 at {limits.matmul:.0f} GFLOP/s; multiply-adds "
+            f"alone run at {limits.multiply_add:.0f}, and {limits.logistic:.2f}·10⁹ logistic functions a second."
         )
         for name in arguments.only or peers.WORKLOADS:
             results[name, precision] = measure(name, dtype, arguments.rounds)

@@ -22,6 +22,7 @@ _PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
 _HESSIANS = 4  # of a restart while it is polished: itself, aligned, its eigenvectors, what LAPACK works in
 _TABLES = 3e-5  # seconds to write a restart into its block and tables (measured)
 _LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
+_TOO_LONG = 2.0  # seconds: a step that takes as long as this is not tried more often
 _MOST = 4096  # restarts to measure with
 
 
@@ -81,7 +82,7 @@ def pace(study: Study) -> Pace:
         restarts = min(4 * restarts, most)
     one, steps = _leg_seconds(study, restarts, 1), 1
     many = one
-    while many < _LONG_ENOUGH and steps < 1000:
+    while steps < 1000 and many < (_TOO_LONG if steps == 1 else _LONG_ENOUGH):
         steps *= 4
         many = _leg_seconds(study, restarts, steps)
     step = max(many - one, 0.0) / (steps - 1) if steps > 1 else one

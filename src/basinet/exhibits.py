@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,6 +18,7 @@ from basinet.spread import Summary
 from basinet.tracking.minimum import MinimumRun, write_minima
 from basinet.tracking.origin import Origin
 from basinet.tracking.record import OpenRun, write_note
+from basinet.tracking.store import default_uri
 
 _PAGE = "figures/restarts.html"
 _MINIMA_SHOWN = 20
@@ -40,7 +38,7 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
     if drawn:
         page = restarts_page(findings.restarts, spread, written.id)
         with written.store.writing(written.run) as folder:
-            plots.save(_figures(findings, str(spread["condition"].iloc[0])), folder / "figures")
+            plots.save(_figures(findings, str(spread["condition"].iloc[0])), (folder / _PAGE).parent)
             if page is not None:
                 (folder / _PAGE).write_text(page, encoding="utf-8")
     links = {"every restart, to be pointed at": _PAGE} if drawn else {}
@@ -139,11 +137,11 @@ def exhibit_sweep(
 
 def exhibit_report(parent: OpenRun, summary: Summary) -> None:
     """Put the report on a sweep that has ended among the artifacts of its run: one page that can be sent on."""
-    with tempfile.TemporaryDirectory() as temporary:
-        page = reporting.report(parent.id, Path(temporary) / "report", parent.store.uri)
-        with parent.store.writing(parent.run) as folder:
-            shutil.copy(page, folder / page.name)
-    _write_sweep_note(parent, summary, {"the report": page.name, **_FIGURE_LINKS})
+    uri = parent.store.uri
+    page = reporting.page(parent.id, None if uri == default_uri() else uri)
+    with parent.store.writing(parent.run) as folder:
+        (folder / reporting.PAGE).write_text(page, encoding="utf-8")
+    _write_sweep_note(parent, summary, {"the report": reporting.PAGE, **_FIGURE_LINKS})
 
 
 _FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figures/heat.png"}

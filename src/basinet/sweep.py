@@ -65,7 +65,9 @@ class TrackingSettings:
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> TrackingSettings:
         """Checked settings of the group `tracking`, and `rerun`."""
-        return fill(TrackingSettings, {**config["tracking"], "rerun": config["rerun"]}, "tracking")
+        group = config["tracking"]
+        whole = {**group, "rerun": config["rerun"]} if isinstance(group, Mapping) else group
+        return fill(TrackingSettings, whole, "tracking")
 
     def draws(self, where: str, conditions: int) -> bool:
         """Whether figures are drawn for each `condition`, or for the `sweep`."""

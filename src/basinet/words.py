@@ -163,7 +163,8 @@ def factor_sentence(factor: str, table: pd.DataFrame, within: Sequence[str]) -> 
 def pairs_sentence(pairs: pd.DataFrame, by: Sequence[str]) -> str:
     """How many pairs of conditions differ for certain, and which of them most, from `basinet.compare.differences`."""
     certain = pairs[pairs["better"] != "neither"]
-    told = f"Of {len(pairs):,} pair{'s' * int(len(pairs) != 1)} of conditions, {len(certain):,} differ{'s' * (len(certain) == 1)} for certain"
+    pairs_of = f"{len(pairs):,} pair{'s' * (len(pairs) != 1)} of conditions"
+    told = f"Of {pairs_of}, {len(certain):,} differ{'s' * (len(certain) == 1)} for certain"
     if certain.empty:
         return f"{told}."
     row = certain.sort_values("delta", key=abs, ascending=False, kind="stable").iloc[0]

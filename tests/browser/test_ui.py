@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,7 +36,8 @@ SECONDS = 40  # until something is on a page: other tests run beside this one
 pytestmark = [
     pytest.mark.xdist_group("browser"),  # so that there is one sweep, one server and one browser
     pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None, reason="no browser here: needs Debian's packages chromium and chromium-driver"
+        CHROMIUM is None or DRIVER is None,
+        reason="no browser here: needs Debian's packages chromium and chromium-driver",
     ),
 ]
 
@@ -86,19 +86,14 @@ class Pages:
         found = self.wait(lambda: self.all("iframe"), "an iframe")
         self.browser.switch_to.frame(found[0])
 
-    def lines(self, title: str) -> list[dict[str, list[float]]]:
-        """The lines of the chart with this title, when it is drawn; MLflow draws each twice, once with its points."""
+    def lines(self, count: int) -> list[dict[str, list[float]]]:
+        """The lines of the one chart with lines, when they are so many; MLflow draws each twice, once with points."""
         read = (
-            "const card = [...document.querySelectorAll('.js-plotly-plot')].filter(plot => {"
-            "  for (let node = plot; node; node = node.parentElement)"
-            "    if (node.querySelectorAll('.js-plotly-plot').length > 1) return false;"
-            "    else if ([...node.querySelectorAll('*')].some(part => part.textContent === arguments[0])) return true;"
-            "  return false;"
-            "})[0];"
-            "return ((card || {}).data || []).filter(line => line.mode === 'lines+markers')"
-            "  .map(line => ({x: [...line.x], y: [...line.y]}));"
+            "return [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot.data || [])"
+            ".filter(line => line.mode === 'lines+markers').map(line => ({x: [...line.x], y: [...line.y]}))"
         )
-        found: list[dict[str, list[float]]] = self.wait(lambda: self.browser.execute_script(read, title), title)
+        self.wait(lambda: len(self.browser.execute_script(read)) == count, f"{count} lines")
+        found: list[dict[str, list[float]]] = self.browser.execute_script(read)
         return found
 
 
@@ -106,7 +101,9 @@ class Pages:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     """A sweep by the console script, its server, and a browser that has seen neither before."""
     folder = tmp_path_factory.mktemp("shown")
-    launched = subprocess.run([BIN / "basinet", *SWEEP.split()], cwd=folder, capture_output=True, text=True, check=False)
+    launched = subprocess.run(
+        [BIN / "basinet", *SWEEP.split()], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert launched.returncode == 0, launched.stderr
     server = subprocess.Popen([BIN / "basinet-ui", "--no-browser"], cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
@@ -116,7 +113,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
             _close_assistant(browser, printed[0])
             yield Pages(browser, printed[0], printed, f"sqlite:///{folder}/mlflow.db")
     finally:
-        server.send_signal(signal.SIGINT)
+        server.terminate()
         server.communicate(timeout=30)
 
 
@@ -220,10 +217,11 @@ def test_a_link_of_the_note_leads_to_the_page_of_the_restarts(pages: Pages) -> N
 
 def test_an_image_among_the_artifacts_is_shown(pages: Pages) -> None:
     run_id = pages.runs["run_id"].iloc[0]
+    own = "[...document.images].filter(image => image.src.startsWith('blob:'))"
+    read = f"return Math.max(0, ...{own}.map(image => image.naturalWidth))"
     for name in ("loss_fan", "waterfall", "fans_by_minimum", "rank_abundance"):
         pages.open_run(run_id, f"/artifacts/figures/{name}.png")
-        width = "return Math.max(0, ...[...document.images].filter(i => i.src.startsWith('blob:')).map(i => i.naturalWidth))"
-        assert pages.wait(lambda: pages.browser.execute_script(width), name) > 400
+        assert pages.wait(lambda: pages.browser.execute_script(read), name) > 400
 
 
 def test_the_table_of_minima_is_shown_as_a_table(pages: Pages) -> None:
@@ -269,7 +267,7 @@ def test_the_chart_of_a_metric_draws_what_was_recorded(pages: Pages) -> None:
     search = pages.wait(lambda: pages.all("input[placeholder='Search metric charts']"), "a search")[0]
     search.send_keys("loss/median")
     pages.wait(lambda: len(pages.all(".js-plotly-plot")) == 1, "one chart")
-    (line,) = pages.lines("loss/median")
+    (line,) = pages.lines(1)
     assert line["x"] == quantiles["step"].tolist()
     np.testing.assert_allclose(line["y"], quantiles["loss_median"], rtol=1e-6)
 
@@ -277,9 +275,7 @@ def test_the_chart_of_a_metric_draws_what_was_recorded(pages: Pages) -> None:
 def test_the_loss_curves_of_minima_are_compared_in_one_chart(pages: Pages) -> None:
     minima = basinet.load_minima("depth", tracking_uri=pages.uri)
     pages.open("runs?compareRunsMode=CHART&viewStateShareKey=basinet-minima")
-    pages.wait(lambda: len(pages.lines("loss")) == len(minima), "a line for each minimum")
-    lines = pages.lines("loss")
-    ends = sorted(line["y"][-1] for line in lines)
+    ends = sorted(line["y"][-1] for line in pages.lines(len(minima)))
     np.testing.assert_allclose(ends, np.sort(minima["loss"]), rtol=1e-6)
 
 

@@ -74,10 +74,10 @@ class Left:
         return Left(place if isinstance(place, str) else f"sqlite:///{place}/mlflow.db")
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """All tables but for what is new in every run, its id; conditions in the order of their settings."""
+        """All tables but for what is new in every run: its id, and the order in which conditions have ended."""
         tables = {}
         for name, loader in _LOADERS.items():
-            frame = loader("basinet", tracking_uri=self.uri).drop(columns="run_id")
+            frame = loader("basinet", tracking_uri=self.uri).drop(columns="run_id").sort_index(axis="columns")
             keys = [column for column in _VARIED if column in frame.columns]
             tables[name] = frame.sort_values(keys, kind="stable", ignore_index=True).apply(_comparable)
         return tables

@@ -17,7 +17,8 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from basinet.pipeline import run
 from basinet.study import Study
 from basinet.tracking import store
-from basinet.tracking.store import StoreAway, TrackingStore
+from basinet.tracking.process import Presence
+from basinet.tracking.store import StoreAway
 
 LINE = "-m init=normal,uniform,orthogonal restarts=30 descent.steps=50 engine=torch tracking.figures=none"
 CONDITIONS = 3
@@ -148,6 +149,7 @@ def test_what_a_server_did_not_take_is_kept_and_logged_next_time(
     assert answer.err.count("failed: StoreAway: the tracking store does not answer") == 2  # and the first has finished
     assert answer.err.splitlines()[-1].startswith("basinet: the tracking store does not answer")
     server.start()
+    monkeypatch.setattr("basinet.tracking.abandoned.presence", lambda tags: Presence.GONE)  # here it is this process
     monkeypatch.setattr("basinet.pipeline.solve", computing_again)
     line = LINE.replace("init=normal,uniform,orthogonal", "init=normal,uniform")  # the third could not begin
     assert sweeps(f"{line} tracking.uri={server.uri}").code == 0

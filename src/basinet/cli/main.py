@@ -141,9 +141,12 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
 def _launch(job: Callable[[DictConfig], None]) -> int:
     """Hand over to Hydra, which runs `job` for every condition, perhaps in other processes; the exit code."""
     import hydra
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     from basinet.defaults import conf_directory
 
+    # It would compose every condition before the first one starts, as `plan` has done.
+    BasicSweeper.validate_batch_is_legal = lambda sweeper, batch: None
     try:
         hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="config")(job)()
     except SystemExit as end:
@@ -202,14 +205,13 @@ def _print_end(place: Place, summary: Summary | None) -> None:
 
 
 def _browse(uri: str) -> str:
-    beside = Path(sys.executable).parent / "mlflow"
-    program = "mlflow" if shutil.which("mlflow") or not beside.exists() else _shown(beside)
-    if not uri.startswith("sqlite:///"):
-        return uri if uri.startswith("http") else f"{program} ui --backend-store-uri {uri}"
-    path = Path(uri.removeprefix("sqlite:///"))
-    if path == Path.cwd() / "mlflow.db":
-        return f"{program} ui"
-    return f"cd {shlex.quote(str(path.parent))} && {program} ui --backend-store-uri {shlex.quote(f'sqlite:///{path.name}')}"
+    from basinet.tracking.store import default_uri
+
+    if uri.startswith("http"):
+        return uri
+    beside = Path(sys.executable).parent / "basinet-ui"
+    program = "basinet-ui" if shutil.which("basinet-ui") or not beside.exists() else _shown(beside)
+    return program if uri == default_uri() else shlex.join([program, "--tracking-uri", uri])
 
 
 def _shown(path: Path) -> str:

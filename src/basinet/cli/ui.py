@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ _PATIENCE = 180.0  # seconds until the server has to answer: it takes 10 on an i
 _GRACE = 10.0  # seconds that it has for ending
 _VIEWS = (3, 17)  # the version of MLflow from which on the views are known to be understood
 _SHOWN = 10  # experiments
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
@@ -42,11 +44,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, help=f"default: {_PORT}, or any that is free if that is taken")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     arguments = parser.parse_args()
-    for name in (signal.SIGTERM, signal.SIGHUP):  # whoever stops us is a user with Ctrl-C
-        signal.signal(name, signal.default_int_handler)
+    for name in _ENDS:  # whoever stops us is a user with Ctrl-C, unless we are to outlive the terminal (nohup)
+        if name is not signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:
+            signal.signal(name, signal.default_int_handler)
     try:
         _show(arguments.tracking_uri, arguments.port, with_browser=not arguments.no_browser)
-    except (ConfigError, OSError) as error:
+    except (ConfigError, OSError) as error:  # what the user, the disk and the network are to blame for
         sys.exit(f"basinet-ui: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         sys.exit(0)
@@ -58,7 +61,11 @@ def _show(tracking_uri: str | None, port: int | None, *, with_browser: bool) -> 
     uri = checked_uri(tracking_uri)
     if uri.startswith("http"):
         require(port is None, f"--port does not go with {uri}, where there is a server already")
-        _tell(uri.rstrip("/"), with_browser=with_browser)
+        try:
+            _tell(uri.rstrip("/"), with_browser=with_browser)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise ConfigError(f"{uri}: no server answers there as MLflow does ({reason})") from error
         return
     folder = Path.cwd()
     if uri.startswith(_SQLITE):
@@ -151,7 +158,9 @@ def _last_words(log: IO[bytes]) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children, which are a group: kindly, then not."""
+    """End a process and its children, which are a group: kindly, then not; nothing interrupts it."""
+    for name in _ENDS:
+        signal.signal(name, signal.SIG_IGN)
     for name in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, name)
@@ -164,8 +173,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _tell(base: str, *, with_browser: bool) -> None:
     """Print the address of the server, and of the experiments launched last; show the newest."""
-    print(base)
     addresses = _addresses(base)
+    print(base)
     width = max(map(len, addresses), default=0)
     for name, address in addresses.items():
         print(f"{name:<{width}}  {address}")

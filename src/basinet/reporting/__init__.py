@@ -4,6 +4,6 @@
 `writing` the folder.
 """
 
-from basinet.reporting.writing import report
+from basinet.reporting.writing import PAGE, page, report
 
-__all__ = ["report"]
+__all__ = ["PAGE", "page", "report"]

@@ -19,11 +19,20 @@ from basinet.reporting.points import points
 _HEADLINES = 12  # conditions whose headline is not folded away
 _PAIRS = 30  # pairs of conditions that are shown, the most different ones
 _ROWS = 30  # bottoms that are shown
-_DRAWN_MAX = 20  # conditions with figures of their own
 
 
-def report(material: Material, tracking_uri: str | None = None) -> Report:
-    """The report on an experiment, a sweep or a run; `tracking_uri` is what its commands have to name, if anything."""
+DRAWN_MAX = 20
+"""Conditions of a report that have figures of their own; where there are more, none has."""
+
+
+def report(material: Material, tracking_uri: str | None = None, drawn_max: int = DRAWN_MAX) -> Report:
+    """The report on an experiment, a sweep or a run.
+
+    Args:
+        material: what it is made from.
+        tracking_uri: what its commands have to name, if anything.
+        drawn_max: the most conditions that have figures of their own; where there are more, none has.
+    """
     origin = material.origin
     sections = [_question(material), _headline(material), making.configuration(material)]
     if origin.finished:
@@ -34,7 +43,7 @@ def report(material: Material, tracking_uri: str | None = None) -> Report:
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:
-            sections += [_differences(material), _each(material)]
+            sections += [_differences(material), _each(material, drawn_max)]
     sections += [making.how_it_was_run(material, tracking_uri), _words()]
     return Report(f"{origin.experiment}: where random restarts end", [part for part in sections if part.blocks])
 
@@ -187,11 +196,11 @@ def _pairs(pairs: pd.DataFrame, by: Sequence[str]) -> Table:
     return Table(caption, list(words.difference_cells(shown.iloc[0], by)), rows)
 
 
-def _each(material: Material) -> Section:
-    drawn = len(material.spread) <= _DRAWN_MAX
+def _each(material: Material, drawn_max: int) -> Section:
+    drawn = len(material.spread) <= drawn_max
     blocks: list[Block] = []
     if not drawn:
-        told = f"Beyond {_DRAWN_MAX} conditions none has figures here; basinet-report draws those of a run by its id."
+        told = "None has figures here: MLflow has them with its run, and basinet-report draws those of a run by its id."
         blocks.append(Text(told))
     for (_, row), run_id in zip(material.spread.iterrows(), material.runs(), strict=True):
         name = words.condition_label(row, material.by)

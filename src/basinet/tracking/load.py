@@ -139,7 +139,7 @@ def load_parameters(
     """
     parts, runs = [], []
     for run, path in _artifacts("parameters.npz", name, tracking_uri):
-        with reading(path), np.load(path, allow_pickle=False) as arrays:
+        with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             initial, final = arrays["initial"], arrays["final"]
         parts.append(pd.DataFrame({"restart": np.arange(len(final)), "initial": list(initial), "final": list(final)}))
         runs.append(run)

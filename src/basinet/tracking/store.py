@@ -18,7 +18,6 @@ from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 
-from basinet.blocks import WRITING
 from basinet.errors import ConfigError, require
 
 if TYPE_CHECKING:
@@ -165,6 +164,19 @@ def _was_asked_for_minutes(error: Exception) -> bool:
     return isinstance(error, MlflowException) and isinstance(error.__context__, RequestException)
 
 
+@contextmanager
+def _opening(uri: str) -> Iterator[None]:
+    """Within, whatever keeps a store from being opened is a `ConfigError`."""
+    try:
+        yield
+    except StoreAway:
+        raise
+    except Exception as error:  # a driver that is missing, a database of another version, a refusing server, …
+        later = _later(Path(uri.removeprefix(_SQLITE)))
+        reason = later or str(error).partition("\n")[0].replace("<database_uri>", uri)
+        raise ConfigError(f"tracking.uri={uri}: cannot be opened ({reason})") from error
+
+
 @dataclass(frozen=True)
 class TrackingStore:
     """An open store. Artifacts of an embedded store lie beside its database, under `mlartifacts/`.
@@ -194,18 +206,17 @@ class TrackingStore:
         Raises:
             ConfigError: if there is nothing at `uri` that MLflow can use.
         """
-        path = Path(uri.removeprefix(_SQLITE))
-        try:
+        with _opening(uri):
             if uri.startswith(_SQLITE):
-                _patiently(lambda: _make(path))
-            client = _Patient(_patiently(lambda: mlflow_client(uri)))
-            client.search_experiments(max_results=1)
-        except StoreAway:
-            raise
-        except Exception as error:  # a driver that is missing, a database of another version, a refusing server, …
-            reason = _later(path) or str(error).partition("\n")[0].replace("<database_uri>", uri)
-            raise ConfigError(f"tracking.uri={uri}: cannot be opened ({reason})") from error
+                _patiently(lambda: _make(Path(uri.removeprefix(_SQLITE))))
+            store = TrackingStore._with_client(uri)
         _used.add(uri)
+        return store
+
+    @staticmethod
+    def _with_client(uri: str) -> TrackingStore:
+        client = _Patient(_patiently(lambda: mlflow_client(uri)))
+        client.search_experiments(max_results=1)
         return TrackingStore(uri, cast("MlflowClient", client))
 
     @staticmethod
@@ -220,8 +231,10 @@ class TrackingStore:
         """Open a store without making or changing anything; None if an embedded one is not there yet."""
         if not uri.startswith(_SQLITE):
             return TrackingStore.open(uri)
-        there = _VERSIONS in _tables(Path(uri.removeprefix(_SQLITE)))
-        return TrackingStore(uri, mlflow_client(uri)) if there else None
+        if _VERSIONS not in _tables(Path(uri.removeprefix(_SQLITE))):
+            return None
+        with _opening(uri):
+            return TrackingStore._with_client(uri)
 
     @staticmethod
     def place(uri: str) -> Path | None:
@@ -287,6 +300,8 @@ class TrackingStore:
     @contextmanager
     def writing(self, run: Any) -> Iterator[Path]:
         """A folder to write artifacts of a run into; they are the run's when the block ends without an error."""
+        from basinet.blocks import WRITING  # which takes the time of torch: not everybody who asks for a store writes
+
         folder = self.artifact_folder(run)
         if folder is not None:
             self.work_folder.mkdir(parents=True, exist_ok=True)
