@@ -199,9 +199,7 @@ def _ending(run: OpenRun, status: str = "FINISHED") -> Iterator[None]:
     run.close(status)
 
 
-def _write(
-    written: OpenRun, findings: Findings, name: str, tracking: TrackingSettings, conditions: int
-) -> Summary:
+def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSettings, conditions: int) -> Summary:
     start = time.perf_counter()
     frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
     tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
