@@ -497,6 +497,7 @@ def test_the_shell_can_complete_groups_members_and_settings(
         ("main", "-sc query=bash"),
         ("main", "init=xaver"),
         ("listing", ""),
+        ("ui", "--help"),
     ],
 )
 def test_quick_answers_do_not_wait_for_the_numerical_libraries(module: str, line: str, tmp_path: Path) -> None:

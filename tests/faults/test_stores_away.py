@@ -63,9 +63,7 @@ def lock() -> Iterator[Callable[[Path, float], None]]:
     started: list[subprocess.Popen[str]] = []
 
     def call(path: Path, seconds: float) -> None:
-        locker = subprocess.Popen(
-            [sys.executable, "-c", LOCKER, path, str(seconds)], stdout=subprocess.PIPE, text=True
-        )
+        locker = subprocess.Popen([sys.executable, "-c", LOCKER, path, str(seconds)], stdout=subprocess.PIPE, text=True)
         started.append(locker)
         assert locker.stdout is not None
         assert locker.stdout.readline() == "locked\n"

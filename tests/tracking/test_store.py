@@ -17,7 +17,7 @@ import pytest
 
 from basinet.errors import ConfigError
 from basinet.tracking import load
-from basinet.tracking.store import TrackingStore, checked_uri, default_uri
+from basinet.tracking.store import TrackingStore, checked_uri, default_uri, mlflow_client
 
 WORKER = """
 import sys
@@ -85,6 +85,23 @@ def test_a_fresh_store_can_be_used_by_four_processes_at_once(tmp_path: Path) -> 
 @pytest.mark.stress
 def test_a_fresh_store_can_be_used_by_four_processes_at_once_fifty_times(tmp_path: Path) -> None:
     use_fresh_stores_at_once(tmp_path, processes=4, rounds=50)
+
+
+def test_the_tables_of_a_database_appear_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever dies while MLflow makes them leaves a file that the next one can still make a store of."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+
+    def dying(uri: str) -> Any:
+        mlflow_client(uri).search_experiments()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("basinet.tracking.store.mlflow_client", dying)
+    with pytest.raises(KeyboardInterrupt):
+        TrackingStore.open(uri)
+    assert query(tmp_path / "mlflow.db", "SELECT name FROM sqlite_master") == []
+    monkeypatch.undo()
+    TrackingStore.open(uri)
+    assert len(query(tmp_path / "mlflow.db", "SELECT * FROM alembic_version")) == 1
 
 
 def test_a_store_that_was_made_by_mlflow_itself_gets_the_write_ahead_log(empty_store: Path, tmp_path: Path) -> None:
