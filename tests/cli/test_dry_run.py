@@ -199,7 +199,7 @@ def test_a_launch_that_the_disk_has_no_room_for_is_refused_and_creates_nothing(
     assert list(tmp_path.iterdir()) == []
     dry = command("-m init=normal,uniform restarts=100000 descent.steps=10 dry_run=true polish=none")
     assert dry.code == 1
-    assert "has 3.0 MB free" in dry.out
+    assert "has 3.0 MB free: not enough\n" in dry.out
 
 
 def test_where_all_is_done_no_room_is_needed(

@@ -32,7 +32,7 @@ def test_a_condition_costs_half_a_second_beside_its_computing(conditions: int, l
     restarts = basinet.load_restarts("basinet", tracking_uri=uri)
     loading = time.monotonic() - loading
     print(
-        f"\n{conditions} conditions: {wall:.1f} s, {computing:.1f} s of them computing; of processors {processor:.1f} s, "
+        f"\n{conditions} conditions: {wall:.1f} s, {computing:.1f} s computing; of processors {processor:.1f} s, "
         f"{processor / conditions:.2f} s a condition; all restarts loaded in {loading:.1f} s"
     )
     assert len(restarts) == 8 * conditions

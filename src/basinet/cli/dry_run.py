@@ -181,9 +181,14 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
         print(f"time      at most {duration(most)}, {together}; mostly less, as restarts stop when they arrive")
         if any(one.study.is_auto and not one.is_done for one in ahead):
             print("          restarts=auto: counted for all restarts_max, mostly it ends long before")
-        print(f"memory    {amount(memory)}; this machine has {amount(there)}")
-        print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free")
+        print(f"memory    {amount(memory)}; this machine has {amount(there)}{_verdict(memory <= there)}")
+        is_room = _verdict(_is_room(planned, ahead))
+        print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free{is_room}")
     print("dry run: nothing was done")
+
+
+def _verdict(is_enough: bool) -> str:
+    return "" if is_enough else ": not enough"
 
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
