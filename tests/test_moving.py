@@ -22,6 +22,7 @@ import pytest
 
 import basinet
 from basinet import pipeline
+from basinet.cli import doctor
 from basinet.tracking import load
 
 LOADERS = [
@@ -148,7 +149,9 @@ def listeners(address: str) -> set[str]:
     return found
 
 
-def test_a_server_that_is_started_there_serves_runs_and_artifacts_to_this_machine_alone(moved: Path) -> None:
+def test_a_server_that_is_started_there_serves_runs_and_artifacts_to_this_machine_alone(
+    moved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(sqlite3.connect(moved / "mlflow.db")) as connection:
         kind = "SELECT run_uuid FROM tags WHERE key = 'basinet.kind' AND value = 'condition'"
         runs = [run for (run,) in connection.execute(kind)]
@@ -165,4 +168,8 @@ def test_a_server_that_is_started_there_serves_runs_and_artifacts_to_this_machin
         if Path("/proc/net/tcp").exists():
             assert listeners(address) == {"0100007F"}  # 127.0.0.1
         loaded = basinet.load_restarts("basinet", tracking_uri=address)
+        monkeypatch.setattr(sys, "argv", ["basinet-doctor", "--tracking-uri", address])
+        with pytest.raises(SystemExit) as end:
+            doctor.main()
+        assert end.value.code == 0
     pd.testing.assert_frame_equal(loaded, basinet.load_restarts("basinet"))

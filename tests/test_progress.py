@@ -4,17 +4,31 @@ import io
 import re
 import sys
 import time
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from basinet.progress import SweepProgress, print_spread
+from basinet.progress import SweepProgress, print_failures, print_spread
 from basinet.spread import Summary, spread
 
 
 def summary(name: str, losses: list[float]) -> Summary:
     frame = pd.DataFrame({"condition": name, "loss": losses, "status": "arrived", "kind": "minimum", "minimum": 0})
     return Summary(spread(frame, ["condition"]), ["condition"], None)
+
+
+def begin(name: str, restarts: int) -> dict[str, Any]:
+    return {"event": "begin", "condition": name, "restarts": restarts}
+
+
+def share(name: str, value: float) -> dict[str, Any]:
+    return {"event": "share", "condition": name, "share": value}
+
+
+def end(name: str, losses: list[float], *, before: bool = False) -> dict[str, Any]:
+    row = summary(name, losses).spread.iloc[0].to_dict()
+    return {"event": "end", "condition": name, "row": row, "figures": None, "before": before}
 
 
 class Terminal(io.StringIO):
@@ -25,10 +39,10 @@ class Terminal(io.StringIO):
 def test_where_there_is_no_terminal_every_condition_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with SweepProgress(12) as progress:
         for name, losses in (("init=normal", [0.5, 2.0, 1.0]), ("init=uniform " + "x" * 200, [0.25])):
-            progress.begin(name, len(losses))
-            for share in (0.1, 0.5, 1.0):
-                progress.report(share)
-            progress.end(summary(name, losses))
+            progress.show(begin(name, len(losses)))
+            for done in (0.1, 0.5, 1.0):
+                progress.show(share(name, done))
+            progress.show(end(name, losses))
     written = capsys.readouterr()
     assert written.out == ""
     assert written.err.splitlines() == [
@@ -38,35 +52,46 @@ def test_where_there_is_no_terminal_every_condition_is_one_line(capsys: pytest.C
 
 
 def test_what_came_out_of_the_last_condition_is_kept() -> None:
-    last = summary("b", [1.0])
+    last = end("b", [1.0], before=True)
     with SweepProgress(2) as progress:
         assert progress.last is None
-        for done in (summary("a", [2.0]), last):
-            progress.begin("x", 1)
-            progress.end(done)
+        for ended in (end("a", [2.0]), last):
+            progress.show(ended)
     assert progress.last is last
 
 
 @pytest.mark.parametrize("name", ["problem.path=a[/b].csv", "x[red]y", "[", "a[1, 2]"])
 def test_names_that_look_like_markup_are_shown_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with SweepProgress(1) as progress:
-        progress.begin(name, 1)
-        progress.end(summary(name, [1.0]))
+        progress.show(begin(name, 1))
+        progress.show(end(name, [1.0]))
     print_spread(summary(name, [1.0]).spread, ["condition"], "a title")
     written = capsys.readouterr()
     assert f"{name}: best" in written.err
     assert f"\n{name} " in written.out
 
 
-def test_a_condition_that_failed_leaves_no_line_and_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", Terminal())
+def test_a_condition_that_has_ended_leaves_no_bar_and_one_that_failed_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
+    failed = {"event": "failed", "condition": "one that fails", "error": "Traceback\nValueError: odd"}
     with SweepProgress(2) as progress:
-        progress.begin("one that fails", 1)
-        progress.begin("one that ends", 1)
-        progress.end(summary("one that ends", [1.0]))
+        for event in (begin("one that fails", 1), begin("one that ends", 1), failed, end("one that ends", [1.0])):
+            progress.show(event)
         tasks = [task.description for task in progress._bars.tasks]
     assert tasks == ["sweep"]
+    assert progress.failures == [failed]
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert "one that fails: failed: ValueError: odd" in shown
+
+
+def test_the_same_failure_of_many_conditions_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    failures = [{"condition": name, "error": "OSError: full\n"} for name in ("a", "b")]
+    print_failures([*failures, {"condition": "c", "error": "ValueError: odd"}])
+    assert capsys.readouterr().err == "\nfailed: a, b\nOSError: full\n\nfailed: c\nValueError: odd\n"
 
 
 def test_on_a_terminal_bars_show_the_share_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +99,8 @@ def test_on_a_terminal_bars_show_the_share_that_is_done(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     with SweepProgress(4) as progress:
-        progress.begin("init=normal", 200)
-        progress.report(0.25)
+        progress.show(begin("init=normal", 200))
+        progress.show(share("init=normal", 0.25))
         time.sleep(0.3)  # it draws ten times a second
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
     assert re.search(r"init=normal .* 25% +50/200", shown)

@@ -81,11 +81,11 @@ def _uses(store: TrackingStore, health: Health) -> Iterator[str]:
     width = max(len(title) for title in ("experiment", *(use.experiment for use in health.uses)))
     yield f"  {'experiment':<{width}}  conditions  artifacts"
     for use in health.uses:
-        yield f"  {use.experiment:<{width}}  {use.conditions:>10}  {amount(use.size):>9}"
-    artifacts, blocks = sum(use.size for use in health.uses), sum(work.size for work in health.work)
-    total = artifacts + blocks + health.database
-    parts = f"artifacts {amount(artifacts)}, database {amount(health.database)}, blocks {amount(blocks)}"
-    yield f"disk: {amount(total)} ({parts}); {amount(health.free)} free"
+        artifacts = "elsewhere" if store.folder is None else amount(use.size)
+        yield f"  {use.experiment:<{width}}  {use.conditions:>10}  {artifacts:>9}"
+    tables, blocks = sum(use.size for use in health.uses), sum(work.size for work in health.work)
+    parts = f"artifacts {amount(tables)}, database {amount(health.database)}, blocks {amount(blocks)}"
+    yield f"disk: {amount(tables + health.database + blocks)} ({parts}); {amount(health.free)} free"
 
 
 def _runs(what: str, runs: Sequence[Unended]) -> Iterator[str]:
