@@ -24,7 +24,7 @@ sweep: $(STAMP)
 	$(BIN)/basinet experiment=depth
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not stress" -n auto --dist loadgroup -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not stress" -n auto -q $(PYTEST_ARGS)
 
 stress: $(STAMP)
 	$(BIN)/python -m pytest -m stress -s $(PYTEST_ARGS)

@@ -33,13 +33,9 @@ BIN = Path(sys.executable).parent
 SWEEP = "-m experiment=depth init=normal,orthogonal network.depth=1,2 restarts=40 descent.steps=2000"
 SECONDS = 40  # until something is on a page: other tests run beside this one
 
-pytestmark = [
-    pytest.mark.xdist_group("browser"),  # so that there is one sweep, one server and one browser
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None,
-        reason="no browser here: needs Debian's packages chromium and chromium-driver",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="no browser: Debian's packages chromium and chromium-driver have one"
+)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +14,16 @@ from typing import Any
 
 import pytest
 
+from basinet.tracking.store import TrackingStore
+
 TWO_PROCESSES = "hydra/launcher=joblib hydra.launcher.n_jobs=2 hydra.launcher.batch_size=1"
+MAKER = """
+import sys
+from basinet.tracking.store import TrackingStore
+import mlflow.tracking
+print("ready", flush=True)
+TrackingStore.open(sys.argv[1])
+"""
 
 
 @dataclass(frozen=True)
@@ -97,3 +108,20 @@ def test_a_sweep_that_is_killed_thirty_times_loses_nothing_that_was_finished(
     workers: int, launcher: str, survive: Callable[..., None]
 ) -> None:
     survive(30, workers, launcher)
+
+
+@pytest.mark.stress
+def test_a_process_that_is_killed_while_it_makes_a_store_leaves_one_that_can_be_used(tmp_path: Path) -> None:
+    """MLflow makes its tables in dozens of steps; of a database with half of them it says for ever that it is broken."""
+    chance, kills = random.Random(1), 0
+    for number in range(30):
+        uri = f"sqlite:///{tmp_path}/{number}.db"
+        maker = subprocess.Popen([sys.executable, "-c", MAKER, uri], stdout=subprocess.PIPE)
+        assert maker.stdout is not None
+        assert maker.stdout.readline() == b"ready\n"
+        time.sleep(chance.uniform(0, 2))
+        kills += maker.poll() is None
+        maker.kill()
+        maker.communicate()
+        assert TrackingStore.open(uri).client.search_experiments()
+    print(f"\n30 stores, {kills} killed while they were made: all can be used")

@@ -74,8 +74,22 @@ def _show(tracking_uri: str | None, port: int | None, *, with_browser: bool) -> 
         folder = path.parent
     chosen = _free_port(port)
     print("starting MLflow, which takes some seconds; Ctrl-C ends it", file=sys.stderr, flush=True)
-    with _server(uri, folder, chosen) as ended:
-        _tell(f"http://{_HOST}:{chosen}", with_browser=with_browser)
+    try:
+        _serve(uri, folder, chosen, with_browser=with_browser)
+    except _TakenError:  # meanwhile
+        if port is not None:
+            raise
+        _serve(uri, folder, _any_port(), with_browser=with_browser)
+
+
+class _TakenError(ConfigError):
+    """Somebody else was quicker to take a port."""
+
+
+def _serve(uri: str, folder: Path, port: int, *, with_browser: bool) -> None:
+    """Run a server until somebody interrupts it."""
+    with _server(uri, folder, port) as ended:
+        _tell(f"http://{_HOST}:{port}", with_browser=with_browser)
         ended()
 
 
@@ -89,8 +103,10 @@ def _free_port(asked: int | None) -> int:
         require(0 < asked < 65536, f"--port={asked}: must be between 1 and 65535")
         require(_is_free(asked), f"--port={asked}: is taken; leave it out for one that is free")
         return asked
-    if _is_free(_PORT):
-        return _PORT
+    return _PORT if _is_free(_PORT) else _any_port()
+
+
+def _any_port() -> int:
     with socket.socket() as any_free:
         any_free.bind((_HOST, 0))
         return int(any_free.getsockname()[1])
@@ -134,13 +150,17 @@ def _server(uri: str, folder: Path, port: int) -> Iterator[Any]:
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+    """Return when the server answers: this one, and not another that was quicker to take the port."""
+    address = f"http://{_HOST}:{port}"
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ConfigError(f"MLflow could not start: {_last_words(log)}")
+            error = _TakenError if "address already in use" in _said(log).lower() else ConfigError
+            raise error(f"MLflow could not start: {_last_words(log)}")
         with suppress(OSError):
-            _get(f"http://{_HOST}:{port}/health")
-            return
+            if address in _said(log):  # which is said when it listens there
+                _get(f"{address}/health")
+                return
         time.sleep(0.1)
     raise ConfigError(f"MLflow does not answer after {_PATIENCE:.0f} seconds: {_last_words(log)}")
 
@@ -150,9 +170,13 @@ def _await_end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     raise ConfigError(f"MLflow has ended by itself: {_last_words(log)}")
 
 
+def _said(log: IO[bytes]) -> str:
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), size, 0).decode(errors="replace")  # leaves alone where the server writes
+
+
 def _last_words(log: IO[bytes]) -> str:
-    log.seek(0)
-    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in _said(log).splitlines() if line.strip()]
     told = [line for line in lines if "error" in line.lower()]
     return (told or lines or ["it says nothing"])[-1]
 
