@@ -112,7 +112,7 @@ def test_a_sweep_that_is_killed_thirty_times_loses_nothing_that_was_finished(
 
 @pytest.mark.stress
 def test_a_process_that_is_killed_while_it_makes_a_store_leaves_one_that_can_be_used(tmp_path: Path) -> None:
-    """MLflow makes its tables in dozens of steps; of a database with half of them it says for ever that it is broken."""
+    """MLflow makes its tables in dozens of steps, and cannot use a database that has half of them."""
     chance, kills = random.Random(1), 0
     for number in range(30):
         uri = f"sqlite:///{tmp_path}/{number}.db"
