@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -164,13 +164,12 @@ def test_a_server_of_something_else_ends_in_one_line(shown: Callable[..., Any]) 
 
 
 @contextmanager
-def _started(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The console script, and the two lines it prints when the server answers."""
-    command = [BIN / "basinet-ui", "--no-browser", *arguments]
+def _started(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The console script."""
+    command = [BIN / "basinet-ui", "--no-browser"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None
-        yield process, [process.stdout.readline().strip() for _ in range(2)]
+        yield process
     finally:
         process.kill()
         process.communicate()
@@ -202,51 +201,58 @@ def _listening(port: int) -> set[str]:
 
 
 @pytest.fixture
-def filled(empty_store: Path, tmp_path: Path) -> tuple[Path, Any]:
-    """A folder with a store in it, of one experiment and one run with an artifact; and the run."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    store = TrackingStore.open(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    experiment = store.experiment("made")
-    save_views(store, experiment, ["init"])
-    run = open_condition(store, experiment, "a name", "key", {"init": "normal"}, None)
-    with store.writing(run.run) as folder:
-        (folder / "minima.csv").write_text("minimum,loss\n0,0.5\n")
-    run.close("FINISHED")
-    return tmp_path, run.run
+def fill(empty_store: Path, tmp_path: Path) -> Callable[[str], tuple[Path, Any]]:
+    """Makes a folder with a store in it, of one experiment and one run with an artifact; and the run."""
+
+    def call(name: str) -> tuple[Path, Any]:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(empty_store, folder / "mlflow.db")
+        store = TrackingStore.open(f"sqlite:///{folder / 'mlflow.db'}")
+        experiment = store.experiment(name)
+        save_views(store, experiment, ["init"])
+        run = open_condition(store, experiment, "a name", "key", {"init": "normal"}, None)
+        with store.writing(run.run) as place:
+            (place / "minima.csv").write_text(f"{name}\n")
+        run.close("FINISHED")
+        return folder, run.run
+
+    return call
 
 
-@contextmanager
-def _occupied(port: int) -> Iterator[None]:
-    """Somebody listens on a port, if only somebody else."""
-    with closing(socket.socket()) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            listening.bind(("127.0.0.1", port))
-            listening.listen()
-        yield
+def _check_what_it_serves(process: subprocess.Popen[str], name: str, run: Any) -> int:
+    """Whether it shows the store it was started on, and nobody but this machine; the port."""
+    assert process.stdout is not None
+    address, experiment = (process.stdout.readline().strip() for _ in range(2))
+    assert experiment.startswith(f"{name}  {address}/#/experiments/{run.info.experiment_id}/runs?")
+    with urllib.request.urlopen(
+        f"{address}/get-artifact?path=minima.csv&run_uuid={run.info.run_id}", timeout=20
+    ) as answer:
+        assert answer.read().decode() == f"{name}\n"
+    port = int(address.removeprefix("http://127.0.0.1:"))
+    assert _listening(port) == {"0100007F"}
+    return port
+
+
+def _check_that_it_ends(process: subprocess.Popen[str], how: signal.Signals, port: int) -> None:
+    started = _children(process.pid)
+    assert 0 < len(started) <= 3  # MLflow's own default is fifteen
+    process.send_signal(how)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "")
+    assert err.splitlines() == ["starting MLflow, which takes some seconds; Ctrl-C ends it"]
+    assert not any(_is_there(pid) for pid in started)
+    assert _listening(port) == set()
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux who listens where")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_a_store_with_its_artifacts_here_only_and_leaves_nothing_behind(
-    how: signal.Signals, filled: tuple[Path, Any]
+def test_two_that_start_at_once_serve_each_its_own_store_here_only_and_leave_nothing_behind(
+    fill: Callable[[str], tuple[Path, Any]],
 ) -> None:
-    folder, run = filled
-    with _occupied(5000), _started(folder) as (process, (address, experiment)):
-        port = int(address.removeprefix("http://127.0.0.1:"))
-        assert port != 5000
-        assert _listening(port) == {"0100007F"}
-        name, page = experiment.split()
-        assert name == "made"
-        assert page.startswith(f"{address}/#/experiments/{run.info.experiment_id}/runs?")
-        csv = f"{address}/get-artifact?path=minima.csv&run_uuid={run.info.run_id}"
-        with urllib.request.urlopen(csv, timeout=20) as answer:
-            assert answer.read() == b"minimum,loss\n0,0.5\n"
-        started = _children(process.pid)
-        assert 0 < len(started) <= 3  # MLflow's own default is fifteen
-        process.send_signal(how)
-        out, err = process.communicate(timeout=30)
-        assert (process.returncode, out) == (0, "")
-        assert err.splitlines() == ["starting MLflow, which takes some seconds; Ctrl-C ends it"]
-        assert not any(_is_there(pid) for pid in started)
-        assert _listening(port) == set()
+    """Both find the same port free when they begin."""
+    (one, first), (two, second) = fill("one"), fill("two")
+    with _started(one) as a, _started(two) as b:
+        ports = _check_what_it_serves(a, "one", first), _check_what_it_serves(b, "two", second)
+        assert len(set(ports)) == 2
+        _check_that_it_ends(a, signal.SIGINT, ports[0])
+        _check_that_it_ends(b, signal.SIGTERM, ports[1])
