@@ -40,7 +40,7 @@ def blocks(study: Study) -> list[Block]:
 
 @pytest.fixture(scope="module")
 def found(study: Study, blocks: list[Block]) -> Any:
-    return gather(study, blocks, curves_max=30, seconds={})
+    return gather(study, blocks, curves_max=30)
 
 
 def test_the_example_has_restarts_of_every_status(found: Any) -> None:
@@ -148,7 +148,7 @@ def test_quantiles_are_over_all_restarts_that_are_left(found: Any, blocks: list[
 
 
 def test_how_the_restarts_were_cut_into_blocks_does_not_show(found: Any, study: Study) -> None:
-    other = gather(study, [solve(study, range(40))], curves_max=30, seconds={})
+    other = gather(study, [solve(study, range(40))], curves_max=30)
     for name in ("restarts", "minima", "curves", "quantiles"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(other, name), check_exact=True)
     for name in ("initial", "final"):

@@ -6,9 +6,8 @@ Free of Hydra and MLflow, usable from a notebook.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.polish import newton_seconds, polish
 from basinet.protocols import State
 from basinet.solution import fold
+from basinet.stopwatch import Stopwatch
 from basinet.study import Study
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Findings:
     curves: pd.DataFrame  # one row per restart and record, of the first restarts
     quantiles: pd.DataFrame  # one row per record, of all restarts
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
-    seconds: dict[str, float]  # wall time of each stage
+    seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables
 
     @property
     def evidence(self) -> pd.DataFrame:
@@ -60,9 +60,9 @@ class Findings:
         return frame
 
 
-def solve(study: Study, restarts: range, report: Report = lambda share: None) -> Block:
+def solve(study: Study, restarts: range, report: Report = lambda share: None, watch: Stopwatch | None = None) -> Block:
     """Everything that can be done for some restarts without knowing the others."""
-    starts = study.starts(restarts)
+    watch = watch or Stopwatch()
     loss_initial: list[Tensor] = []
 
     def watched() -> Iterator[State]:
@@ -72,21 +72,25 @@ def solve(study: Study, restarts: range, report: Report = lambda share: None) ->
             report(state.step / max(study.descent.budget.steps, 1))
             yield state
 
-    solution = fold(watched(), study.record_steps).cpu()
+    with watch.stage("descend"):
+        starts = study.starts(restarts)
+        solution = fold(watched(), study.record_steps).cpu()
     exact, holdout, classes = study.exact_objective, study.holdout, study.problem.classes
-    polished = polish(exact, solution.theta.double(), study.polishing, study.exact_engine)
-    return Block(
-        restarts=restarts,
-        starts=starts.cpu(),
-        loss_initial=loss_initial[0],
-        solution=solution,
-        polished=polished,
-        evidence=examine(exact, solution, polished, study.polishing, study.exact_engine),
-        signature=exact.signature(polished.theta),
-        loss_holdout=None if holdout is None else holdout.loss(polished.theta),
-        accuracy=accuracy(exact, polished.theta) if classes else None,
-        accuracy_holdout=accuracy(holdout, polished.theta) if classes and holdout else None,
-    )
+    with watch.stage("polish"):
+        polished = polish(exact, solution.theta.double(), study.polishing, study.exact_engine)
+    with watch.stage("certify"):
+        return Block(
+            restarts=restarts,
+            starts=starts.cpu(),
+            loss_initial=loss_initial[0],
+            solution=solution,
+            polished=polished,
+            evidence=examine(exact, solution, polished, study.polishing, study.exact_engine),
+            signature=exact.signature(polished.theta),
+            loss_holdout=None if holdout is None else holdout.loss(polished.theta),
+            accuracy=accuracy(exact, polished.theta) if classes else None,
+            accuracy_holdout=accuracy(holdout, polished.theta) if classes and holdout else None,
+        )
 
 
 def accuracy(risk: EmpiricalRisk, theta: Tensor) -> Tensor:
@@ -107,23 +111,24 @@ def enough(study: Study, blocks: list[Block]) -> bool:
     return counting.enough(int((found.kind == Kind.MINIMUM).sum()), int((kind == Kind.MINIMUM).sum()))
 
 
-def gather(study: Study, blocks: list[Block], curves_max: int, seconds: dict[str, float]) -> Findings:
-    """What needs all restarts: the tables."""
-    start = time.perf_counter()
-    evidence = tables.evidence_arrays(blocks)
-    kind = classify(evidence, Tolerances())
-    found = tables.merged(blocks, kind, study.exact_objective.symmetry)
-    findings = Findings(
-        study=study,
-        restarts=tables.restarts_table(blocks, study.seed, study.engine.name, kind, evidence, found),
-        minima=tables.minima_table(blocks, evidence, found),
-        evidence_arrays=evidence,
-        curves=tables.curves_table(blocks, curves_max),
-        quantiles=tables.quantiles_table(blocks),
-        parameters=tables.parameters(blocks),
-        seconds=seconds,
-    )
-    return replace(findings, seconds={**seconds, "tables": time.perf_counter() - start})
+def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch | None = None) -> Findings:
+    """What needs all restarts: the distinct bottoms, and the tables."""
+    watch = watch or Stopwatch()
+    with watch.stage("merge"):
+        evidence = tables.evidence_arrays(blocks)
+        kind = classify(evidence, Tolerances())
+        found = tables.merged(blocks, kind, study.exact_objective.symmetry)
+    with watch.stage("tables"):
+        return Findings(
+            study=study,
+            restarts=tables.restarts_table(blocks, study.seed, study.engine.name, kind, evidence, found),
+            minima=tables.minima_table(blocks, evidence, found),
+            evidence_arrays=evidence,
+            curves=tables.curves_table(blocks, curves_max),
+            quantiles=tables.quantiles_table(blocks),
+            parameters=tables.parameters(blocks),
+            seconds=watch.seconds,
+        )
 
 
 def run(
@@ -143,12 +148,15 @@ def run(
     """
     store = MemoryStore() if store is None else store
     _tell_cost(study)
-    start = time.perf_counter()
+    watch = Stopwatch()
     while (restarts := next_range(study, store)) is not None:
         before, share = restarts.start / study.restarts, len(restarts) / study.restarts
-        store.add(solve(study, restarts, lambda part, b=before, s=share: report(b + s * part)))  # type: ignore[misc]
-    blocks = [block.within(study.restarts) for block in store.blocks() if block.restarts.start < study.restarts]
-    return gather(study, blocks, curves_max, {"descend": time.perf_counter() - start})
+        block = solve(study, restarts, lambda part, b=before, s=share: report(b + s * part), watch)  # type: ignore[misc]
+        with watch.stage("blocks"):
+            store.add(block)
+    with watch.stage("blocks"):
+        blocks = [block.within(study.restarts) for block in store.blocks() if block.restarts.start < study.restarts]
+    return gather(study, blocks, curves_max, watch)
 
 
 def next_range(study: Study, store: Store) -> range | None:

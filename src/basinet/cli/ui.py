@@ -166,7 +166,8 @@ def _await(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
 
 
 def _await_end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-    process.wait()
+    while process.poll() is None:  # not wait(): a signal that comes just before it blocks would be seen by nobody
+        time.sleep(0.1)
     raise ConfigError(f"MLflow has ended by itself: {_last_words(log)}")
 
 

@@ -352,23 +352,31 @@ def test_derivatives_of_a_restart_are_the_same_to_the_bit_in_any_company(
 def test_a_leg_may_be_cut_anywhere_without_a_change(
     risk_of: Risks, normal: Draws, activation: str, name: str, dtype: str
 ) -> None:
+    """Whoever arrives in a leg makes room for another one, which is then at other steps than the rest of its block."""
     risk = risk_of(activation, DTYPES[dtype])
-    theta = starts(normal, risk, 21)
+    theta = starts(normal, risk, 50)
     engine = NativeEngine(2)
+    half = float(norms_at_checks(risk, descent_of(name), theta).amin(0).median())
 
-    @settings(max_examples=10)
+    @settings(max_examples=15)
     @given(
-        cuts=st.sets(st.integers(1, STEPS - 1), max_size=6), schedule=st.sampled_from(["constant", "cosine", "step"])
+        cuts=st.sets(st.integers(1, STEPS - 1), max_size=6),
+        schedule=st.sampled_from(["constant", "cosine", "step"]),
+        tolerance=st.sampled_from([0.0, half, 2 * half]),
     )
-    def holds(cuts: set[int], schedule: str) -> None:
-        descent = descent_of(name, 0.0, schedule)
+    def holds(cuts: set[int], schedule: str, tolerance: float) -> None:
+        descent = descent_of(name, tolerance, schedule)
         whole = engine.leg(risk, descent, running(theta, descent), STEPS)
         state = running(theta, descent)
         for until in (*sorted(cuts), STEPS):
             state = engine.leg(risk, descent, state, until)
             assert state.step == until
+        same = state.steps % CHECK_EVERY == 0  # the others arrived at a cut, where there is no test without it
+        assert same.any()
+        if tolerance:
+            assert (whole.status == int(Status.ARRIVED)).any()
         for one, other in zip(whole.tensors(), state.tensors(), strict=True):
-            assert torch.equal(bits(one), bits(other))
+            assert torch.equal(bits(one)[same], bits(other)[same])
 
     holds()
 
@@ -426,10 +434,10 @@ def test_a_leg_that_is_told_to_stop_takes_no_further_block(risk_of: Risks, norma
     risk, descent = risk_of("tanh", torch.float64), descent_of("momentum")
     state = running(starts(normal, risk, 40), descent)
     theta, memory = state.theta.clone(), state.memory[0].clone()
-    coefficients = torch.full((20, 5), 0.1, dtype=torch.float64)
+    rates, constants = torch.full((1, 2), 0.1, dtype=torch.float64), torch.full((3,), 0.9, dtype=torch.float64)
     arrays = (theta, memory, state.status, state.steps, state.loss, state.gradient_norm)
     leg = library.Leg(*(library.pointer(array) for array in arrays), 0, 20, CHECK_EVERY, 0.0)
-    leg.coefficients = coefficients.data_ptr()
+    leg.rates, leg.constants = rates.data_ptr(), constants.data_ptr()
     inputs, targets = risk.inputs.T.contiguous(), risk.targets.T.contiguous()
     compiled = library.descent_library(library.Shape.of(risk, torch.float64), "Momentum")
     for first in (library._STOP, library._STOP + 1, library._STOP + 1000, 0):

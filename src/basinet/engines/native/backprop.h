@@ -315,11 +315,12 @@ inline V norm_of(const V* gradient) {
 
 // --------------------------------------------------------------------------------- blocks in memory, and who takes them
 
+inline void gather(const Real* row, int lane, V* columns) {
+  for (int i = 0; i < PARAMETERS; ++i) columns[i][lane] = row[i];
+}
 inline void gather(const Real* rows, std::int64_t first, std::int64_t restarts, V* columns) {
-  for (int j = 0; j < LANES; ++j) {  // lanes without a restart repeat the last one
-    const Real* row = rows + (first + j < restarts ? first + j : restarts - 1) * PARAMETERS;
-    for (int i = 0; i < PARAMETERS; ++i) columns[i][j] = row[i];
-  }
+  for (int j = 0; j < LANES; ++j)  // lanes without a restart repeat the last one
+    gather(rows + (first + j < restarts ? first + j : restarts - 1) * PARAMETERS, j, columns);
 }
 
 inline void scatter(const V* columns, int lane, Real* row) {

@@ -4,40 +4,40 @@
 
 namespace {
 
-// One update of the parameters; c are the numbers that the descent's settings give for this step.
+// One update of the parameters: r are the numbers that change with the step, c those that do not.
 
-struct GradientDescent {  // c: eta
+struct GradientDescent {  // r: eta
   static constexpr int MEMORIES = 0;
-  static void step(V* theta, const V* g, V*, const double* c) {
-    for (int i = 0; i < PARAMETERS; ++i) theta[i] = fma(all(-c[0]), g[i], theta[i]);
+  static void step(V* theta, const V* g, V*, const V* r, const double*) {
+    for (int i = 0; i < PARAMETERS; ++i) theta[i] = fma(-r[0], g[i], theta[i]);
   }
 };
-struct Momentum {  // c: eta, mu
+struct Momentum {  // r: eta; c: mu
   static constexpr int MEMORIES = 1;
-  static void step(V* theta, const V* g, V* v, const double* c) {
+  static void step(V* theta, const V* g, V* v, const V* r, const double* c) {
     for (int i = 0; i < PARAMETERS; ++i) {
-      v[i] = fma(all(c[1]), v[i], g[i]);
-      theta[i] = fma(all(-c[0]), v[i], theta[i]);
+      v[i] = fma(all(c[0]), v[i], g[i]);
+      theta[i] = fma(-r[0], v[i], theta[i]);
     }
   }
 };
-struct Nesterov {  // c: eta, mu
+struct Nesterov {  // r: eta; c: mu
   static constexpr int MEMORIES = 1;
-  static void step(V* theta, const V* g, V* v, const double* c) {
+  static void step(V* theta, const V* g, V* v, const V* r, const double* c) {
     for (int i = 0; i < PARAMETERS; ++i) {
-      v[i] = fma(all(c[1]), v[i], g[i]);
-      theta[i] = fma(all(-c[0]), fma(all(c[1]), v[i], g[i]), theta[i]);
+      v[i] = fma(all(c[0]), v[i], g[i]);
+      theta[i] = fma(-r[0], fma(all(c[0]), v[i], g[i]), theta[i]);
     }
   }
 };
-struct Adam {  // c: eta / (1 - beta1^t), beta1, beta2, 1 / sqrt(1 - beta2^t), epsilon
+struct Adam {  // r: eta / (1 - beta1^t), 1 / sqrt(1 - beta2^t); c: beta1, beta2, epsilon
   static constexpr int MEMORIES = 2;
-  static void step(V* theta, const V* g, V* memory, const double* c) {
+  static void step(V* theta, const V* g, V* memory, const V* r, const double* c) {
     V *mean = memory, *square = memory + PARAMETERS;
     for (int i = 0; i < PARAMETERS; ++i) {
-      mean[i] = fma(all(1 - c[1]), g[i], all(c[1]) * mean[i]);
-      square[i] = fma(all(1 - c[2]) * g[i], g[i], all(c[2]) * square[i]);
-      theta[i] = fma(all(-c[0]), mean[i] / fma(square_root(square[i]), all(c[3]), all(c[4])), theta[i]);
+      mean[i] = fma(all(1 - c[0]), g[i], all(c[0]) * mean[i]);
+      square[i] = fma(all(1 - c[1]) * g[i], g[i], all(c[1]) * square[i]);
+      theta[i] = fma(-r[0], mean[i] / fma(square_root(square[i]), r[1], all(c[2])), theta[i]);
     }
   }
 };
@@ -51,7 +51,9 @@ struct Leg {
   Real *loss, *gradient_norm;       // [restart]
   std::int64_t first, until, check_every;
   double tolerance;
-  const double* coefficients;       // [step, 5], from step `first`
+  const double* rates;              // [step, 2], from step `first`, `rate_stride` apart: 0 if they never change
+  std::int64_t rate_stride;
+  const double* constants;          // [3]
   const std::int32_t* batches;      // [step, batch_size] samples, or nullptr: all of them
   const std::int64_t* batch_sizes;  // [step]
   std::int64_t batch_size;
@@ -59,44 +61,137 @@ struct Leg {
 
 enum Status : std::int8_t { RUNNING = 0, ARRIVED = 1, DIVERGED = 3 };
 
-void follow(const Function& f, const Leg& leg, std::int64_t block, V* theta, V* memory, V* gradient, Passes& p) {
+// The restarts that a thread has taken and not begun: it takes a block at a time.
+struct Supply {
+  const Function& f;
+  const Leg& leg;
+  std::int64_t at = 0, end = 0;
+  bool dry = false;
+
+  std::int64_t take() {  // the next restart that is running; -1 if there are no more
+    for (; !dry; ++at) {
+      if (at == end) {
+        at = __atomic_fetch_add(f.next, 1, __ATOMIC_RELAXED) * LANES;
+        end = at + LANES < f.restarts ? at + LANES : f.restarts;
+        dry = at >= f.restarts;
+      }
+      if (!dry && leg.status[at] == RUNNING) return at++;
+    }
+    return -1;
+  }
+};
+
+// What a thread works on: the vectors of its lanes, and who is in them. A restart that has come to its end makes room for
+// the next one. That one comes in when its stopping test falls on the same steps as those of the others, so that all lanes
+// are a multiple of `check_every` steps apart, empty ones too. Minibatches are shared by all lanes: there the next ones
+// wait until all have come to their end.
+struct Work {
+  V *theta, *gradient, *memory;
+  std::int64_t restart[LANES], step[LANES];  // restart -1: nobody
+  int busy;
+};
+
+std::int64_t steps_to_entry(const Leg& leg, const Work& w) {
+  return (leg.check_every - (w.step[0] - leg.first) % leg.check_every) % leg.check_every;
+}
+
+bool fill(const Function& f, const Leg& leg, Supply& supply, Work& w) {  // whether somebody new is there
+  const int before = w.busy;
+  if (before > 0 && (leg.batches || steps_to_entry(leg, w) > 0)) return false;
+  for (int j = 0; j < LANES; ++j) {
+    if (before == 0) w.step[j] = leg.first;
+    if (w.restart[j] >= 0 || (w.restart[j] = supply.take()) < 0) continue;
+    const std::int64_t row = w.restart[j] * PARAMETERS;
+    gather(leg.theta + row, j, w.theta);
+    for (int m = 0; m < DESCENT::MEMORIES; ++m)
+      gather(leg.memory + m * f.restarts * PARAMETERS + row, j, w.memory + m * PARAMETERS);
+    w.step[j] = leg.first;
+    ++w.busy;
+  }
+  return w.busy > before;
+}
+
+void leave(const Function& f, const Leg& leg, int j, Work& w) {
+  const std::int64_t row = w.restart[j] * PARAMETERS;
+  scatter(w.theta, j, leg.theta + row);
+  for (int m = 0; m < DESCENT::MEMORIES; ++m)
+    scatter(w.memory + m * PARAMETERS, j, leg.memory + m * f.restarts * PARAMETERS + row);
+  w.restart[j] = -1;
+  --w.busy;
+}
+
+// Until some restart is tested or comes to its end, or the next one can come in.
+std::int64_t steps_ahead(const Leg& leg, const Supply& supply, const Work& w) {
+  std::int64_t least = leg.check_every - w.step[0] % leg.check_every;
+  for (int j = 0; j < LANES; ++j)
+    if (w.restart[j] >= 0 && leg.until - w.step[j] < least) least = leg.until - w.step[j];
+  const std::int64_t entry = steps_to_entry(leg, w);
+  return w.busy < LANES && !supply.dry && 0 < entry && entry < least ? entry : least;
+}
+
+struct Rates {  // the numbers of the steps that the lanes are at
+  V r[2];
+  Rates(const Leg& leg, const Work& w, std::int64_t k, bool together) {  // k steps after those of w
+    for (int i = 0; i < 2; ++i) {
+      if (together) r[i] = all(rate(leg, w.step[0] + k, i));
+      else
+        for (int j = 0; j < LANES; ++j) r[i][j] = static_cast<Real>(rate(leg, w.step[j] + k, i));
+    }
+  }
+  static double rate(const Leg& leg, std::int64_t step, int i) {  // lanes without a restart may have gone too far
+    return leg.rates[((step < leg.until ? step : leg.until - 1) - leg.first) * leg.rate_stride + i];
+  }
+};
+
+bool is_at_end(const Leg& leg, const Work& w) {
+  for (int j = 0; j < LANES; ++j)
+    if (w.restart[j] >= 0 && w.step[j] == leg.until) return true;
+  return false;
+}
+
+// Record losses and gradient norms of all restarts, or of those at their last step; let go who has come to its end.
+void test(const Function& f, const Leg& leg, bool all_of_them, V loss, V norm, Work& w) {
+  for (int j = 0; j < LANES; ++j) {
+    const std::int64_t r = w.restart[j];
+    if (r < 0 || (!all_of_them && w.step[j] != leg.until)) continue;
+    leg.loss[r] = loss[j], leg.gradient_norm[r] = norm[j], leg.steps[r] = w.step[j];
+    if (!std::isfinite(loss[j]) || !std::isfinite(norm[j])) leg.status[r] = DIVERGED;
+    else if (norm[j] <= static_cast<Real>(leg.tolerance)) leg.status[r] = ARRIVED;
+    else if (w.step[j] < leg.until) continue;
+    leave(f, leg, j, w);
+  }
+}
+
+void follow(const Function& f, const Leg& leg, Work& w, Passes& p) {
   const Selection everything = select(nullptr, f.samples);
   const Penalty penalty = penalty_of(f);
-  const std::int64_t size = f.restarts * PARAMETERS;
-  gather(leg.theta, block, f.restarts, theta);
-  for (int m = 0; m < DESCENT::MEMORIES; ++m) gather(leg.memory + m * size, block, f.restarts, memory + m * PARAMETERS);
-  bool running[LANES];
-  int left = 0;
-  for (int j = 0; j < LANES; ++j) left += running[j] = block + j < f.restarts && leg.status[block + j] == RUNNING;
+  Supply supply{f, leg};
+  bool known = false;  // the gradient, from a test
+  for (;;) {
+    if (fill(f, leg, supply, w)) known = false;
+    if (w.busy == 0) return;
+    bool together = true;
+    for (int j = 1; j < LANES; ++j) together &= w.step[j] == w.step[0];
 
-  for (std::int64_t step = leg.first; left > 0; ++step) {
-    if (step == leg.until || (step > leg.first && step % leg.check_every == 0)) {
-      const V loss = differentiate<true>(f.data, everything, penalty, theta, p, gradient), norm = norm_of(gradient);
-      for (int j = 0; j < LANES; ++j) {
-        if (!running[j]) continue;
-        const std::int64_t r = block + j;
-        leg.loss[r] = loss[j], leg.gradient_norm[r] = norm[j], leg.steps[r] = step;
-        if (!std::isfinite(loss[j]) || !std::isfinite(norm[j])) leg.status[r] = DIVERGED;
-        else if (norm[j] <= static_cast<Real>(leg.tolerance)) leg.status[r] = ARRIVED;
-        else if (step < leg.until) continue;
-        scatter(theta, j, leg.theta + r * PARAMETERS);  // it stays here, whatever the lane does from now on
-        running[j] = false;
-        --left;
+    const std::int64_t count = steps_ahead(leg, supply, w);
+    for (std::int64_t k = 0; k < count; ++k, known = false) {
+      if (leg.batches) {
+        const std::int64_t at = w.step[0] + k - leg.first;
+        const Selection batch = select(leg.batches + at * leg.batch_size, leg.batch_sizes[at]);
+        differentiate<false>(f.data, batch, penalty, w.theta, p, w.gradient);
+      } else if (!known) {
+        differentiate<false>(f.data, everything, penalty, w.theta, p, w.gradient);
       }
-      if (left == 0) break;
-    } else if (!leg.batches) {
-      differentiate<false>(f.data, everything, penalty, theta, p, gradient);
+      const Rates rates(leg, w, k, together);
+      DESCENT::step(w.theta, w.gradient, w.memory, rates.r, leg.constants);
     }
-    const std::int64_t at = step - leg.first;
-    if (leg.batches) {
-      const Selection batch = select(leg.batches + at * leg.batch_size, leg.batch_sizes[at]);
-      differentiate<false>(f.data, batch, penalty, theta, p, gradient);
-    }
-    DESCENT::step(theta, gradient, memory, leg.coefficients + at * 5);
+    for (int j = 0; j < LANES; ++j) w.step[j] += count;
+    const bool due = w.step[0] % leg.check_every == 0;
+    if (!due && !is_at_end(leg, w)) continue;
+    const V loss = differentiate<true>(f.data, everything, penalty, w.theta, p, w.gradient);
+    test(f, leg, due, loss, norm_of(w.gradient), w);
+    known = true;
   }
-  for (int m = 0; m < DESCENT::MEMORIES; ++m)
-    for (int j = 0; j < LANES && block + j < f.restarts; ++j)
-      scatter(memory + m * PARAMETERS, j, leg.memory + m * size + (block + j) * PARAMETERS);
 }
 
 }  // namespace
@@ -107,10 +202,9 @@ extern "C" {
 void descend(const Function* f, const Leg* leg) {
   Aligned<V> vectors((2 + DESCENT::MEMORIES) * PARAMETERS);
   Aligned<Passes> passes(1);
-  V* theta = vectors.get();
-  for_blocks(f->next, f->restarts, [&](std::int64_t block) {
-    follow(*f, *leg, block, theta, theta + 2 * PARAMETERS, theta + PARAMETERS, *passes.get());
-  });
+  Work work{vectors.get(), vectors.get() + PARAMETERS, vectors.get() + 2 * PARAMETERS, {}, {}, 0};
+  for (int j = 0; j < LANES; ++j) work.restart[j] = -1, work.step[j] = leg->first;
+  follow(*f, *leg, work, *passes.get());
 }
 
 int lanes() { return LANES; }

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,16 +32,25 @@ Array = npt.NDArray[np.float64]
 _LARGEST = 50_000  # parameters: beyond, a block of lanes is far larger than any cache
 _DEEPEST = 100  # layers: kernels are unrolled over them
 
-# The struct of descend.cpp for each descent, and the numbers it takes: functions of (descent, t, η), with the numbers
-# t = 1, 2, … of the steps and their learning rates.
-_DESCENTS: dict[type[Descent], tuple[str, Callable[[Any, Array, Array], list[Any]]]] = {
-    GradientDescent: ("GradientDescent", lambda d, t, eta: [eta]),
-    Sgd: ("GradientDescent", lambda d, t, eta: [eta]),
-    Momentum: ("Momentum", lambda d, t, eta: [eta, d.momentum]),
-    Nesterov: ("Nesterov", lambda d, t, eta: [eta, d.momentum]),
-    Adam: (
+
+class _Update(NamedTuple):
+    """The struct of descend.cpp for a descent, and the numbers it takes."""
+
+    name: str
+    constants: Callable[[Any], list[float]] = lambda descent: []
+    rates: Callable[[Any, Array, Array], list[Array]] = lambda descent, t, eta: [eta]
+    """Functions of the numbers t = 1, 2, … of the steps and their learning rates."""
+
+
+_UPDATES: dict[type[Descent], _Update] = {
+    GradientDescent: _Update("GradientDescent"),
+    Sgd: _Update("GradientDescent"),
+    Momentum: _Update("Momentum", lambda d: [d.momentum]),
+    Nesterov: _Update("Nesterov", lambda d: [d.momentum]),
+    Adam: _Update(
         "Adam",
-        lambda d, t, eta: [eta / (1 - d.beta1**t), d.beta1, d.beta2, 1 / np.sqrt(1 - d.beta2**t), d.epsilon],
+        lambda d: [d.beta1, d.beta2, d.epsilon],
+        lambda d, t, eta: [eta / (1 - d.beta1**t), 1 / np.sqrt(1 - d.beta2**t)],
     ),
 }
 
@@ -59,7 +68,7 @@ class NativeEngine:
         device, depth = objective.inputs.device.type, objective.network.depth
         obstacles = {
             f"runs on the CPU, not on {device}": device != "cpu",
-            f"has no kernel for {type(descent).__name__}": type(descent) not in _DESCENTS,
+            f"has no kernel for {type(descent).__name__}": type(descent) not in _UPDATES,
             f"is for networks of up to {_LARGEST:,} parameters, not {objective.size:,}": objective.size > _LARGEST,
             f"is for networks of up to {_DEEPEST} layers, not {depth}": depth > _DEEPEST,
         }
@@ -97,13 +106,14 @@ class NativeEngine:
             **{name: getattr(state, name).clone() for name in ("status", "steps", "loss", "gradient_norm")},
         )
         memory = torch.stack(state.memory) if state.memory else None  # [memory, restart, parameter]
-        coefficients = _coefficients(descent, state.step, until)
+        rates, constants = _rates(descent, state.step, until), _constants(descent)
         batches, sizes = _batches(descent, state.step, until, risk.samples)
         leg = Leg(
             *(pointer(tensor) for tensor in (result.theta, memory, result.status, result.steps)),
             *(pointer(tensor) for tensor in (result.loss, result.gradient_norm)),
             *(state.step, until, CHECK_EVERY, descent.budget.tolerance),
-            *(pointer(tensor) for tensor in (coefficients, batches, sizes)),
+            *(pointer(rates), rates.shape[1] if len(rates) > 1 else 0, pointer(constants)),
+            *(pointer(tensor) for tensor in (batches, sizes)),
             0 if batches is None else batches.shape[1],
         )
         library = self._descent_library(risk, state.theta.dtype, descent)
@@ -135,7 +145,7 @@ class NativeEngine:
         library.run(name, risk, theta.shape[0], self.threads, *(pointer(tensor) for tensor in (theta, *more)))
 
     def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Descent) -> Library:
-        return descent_library(Shape.of(risk, dtype), _DESCENTS[type(descent)][0])
+        return descent_library(Shape.of(risk, dtype), _UPDATES[type(descent)].name)
 
 
 def _risk(objective: Objective) -> EmpiricalRisk:
@@ -144,17 +154,23 @@ def _risk(objective: Objective) -> EmpiricalRisk:
     return objective
 
 
-def _coefficients(descent: Descent, first: int, until: int) -> Tensor:
-    """The numbers of every step of a leg, `[step, 5]` float64."""
-    budget = descent.budget
-    steps = range(first, until)
-    constant = budget.schedule == "constant"
-    eta = np.full(len(steps), budget.rate(0)) if constant else np.array([budget.rate(step) for step in steps])
-    numbers = _DESCENTS[type(descent)][1](descent, np.arange(first + 1, until + 1, dtype=np.float64), eta)
-    table = np.zeros((len(steps), 5))
+def _rates(descent: Descent, first: int, until: int) -> Tensor:
+    """The numbers of every step of a leg, `[step, 2]` float64; one row of them if all steps have the same."""
+    budget, steps = descent.budget, until - first
+    if budget.schedule == "constant":
+        eta = np.full(steps, budget.rate(0))
+    else:
+        eta = np.array([budget.rate(step) for step in range(first, until)])
+    numbers = _UPDATES[type(descent)].rates(descent, np.arange(first + 1, until + 1, dtype=np.float64), eta)
+    table = np.zeros((steps, 2))
     for column, values in enumerate(numbers):
         table[:, column] = values
-    return torch.from_numpy(table)
+    return torch.from_numpy(table[:1] if (table == table[:1]).all() else table)
+
+
+def _constants(descent: Descent) -> Tensor:
+    numbers = _UPDATES[type(descent)].constants(descent)
+    return torch.tensor([*numbers, 0.0, 0.0, 0.0][:3], dtype=torch.float64)
 
 
 def _batches(descent: Descent, first: int, until: int, samples: int) -> tuple[Tensor | None, Tensor | None]:
