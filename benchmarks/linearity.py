@@ -11,6 +11,7 @@ import peers
 from basinet.budget import Budget
 from basinet.descents import GradientDescent
 from basinet.engines import NativeEngine
+from basinet.mlp.layouts import single_threaded_operations
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import Engine, State, Status
@@ -35,10 +36,11 @@ def nanoseconds(engine: Engine, risk: EmpiricalRisk, theta: torch.Tensor, steps:
     """For one step of one restart, with `legs` legs of `steps` steps each."""
     descent = GradientDescent(Budget(0.1, steps * legs, "constant", 0.0, 1))
     start = time.perf_counter()
-    for part in theta.split(AT_A_TIME):
-        state = state_of(part)
-        for leg in range(legs):
-            state = engine.leg(risk, descent, state, (leg + 1) * steps)
+    with single_threaded_operations():  # as in a study
+        for part in theta.split(AT_A_TIME):
+            state = state_of(part)
+            for leg in range(legs):
+                state = engine.leg(risk, descent, state, (leg + 1) * steps)
     return 1e9 * (time.perf_counter() - start) / (len(theta) * steps * legs)
 
 

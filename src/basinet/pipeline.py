@@ -20,12 +20,14 @@ from basinet import counting, tables
 from basinet.blocks import Block, MemoryStore, Store
 from basinet.certify import Kind, Tolerances, classify, examine
 from basinet.descend import descend
+from basinet.mlp.layouts import single_threaded_operations
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.polish import newton_seconds, polish
 from basinet.protocols import State
 from basinet.solution import fold
 from basinet.stopwatch import Stopwatch
 from basinet.study import Study
+from basinet.workers import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Findings:
 def solve(study: Study, restarts: range, report: Report = lambda share: None, watch: Stopwatch | None = None) -> Block:
     """Everything that can be done for some restarts without knowing the others."""
     watch = watch or Stopwatch()
+    keep_freed_memory()
     loss_initial: list[Tensor] = []
 
     def watched() -> Iterator[State]:
@@ -72,25 +75,26 @@ def solve(study: Study, restarts: range, report: Report = lambda share: None, wa
             report(state.step / max(study.descent.budget.steps, 1))
             yield state
 
-    with watch.stage("descend"):
-        starts = study.starts(restarts)
-        solution = fold(watched(), study.record_steps).cpu()
-    exact, holdout, classes = study.exact_objective, study.holdout, study.problem.classes
-    with watch.stage("polish"):
-        polished = polish(exact, solution.theta.double(), study.polishing, study.exact_engine)
-    with watch.stage("certify"):
-        return Block(
-            restarts=restarts,
-            starts=starts.cpu(),
-            loss_initial=loss_initial[0],
-            solution=solution,
-            polished=polished,
-            evidence=examine(exact, solution, polished, study.polishing, study.exact_engine),
-            signature=exact.signature(polished.theta),
-            loss_holdout=None if holdout is None else holdout.loss(polished.theta),
-            accuracy=accuracy(exact, polished.theta) if classes else None,
-            accuracy_holdout=accuracy(holdout, polished.theta) if classes and holdout else None,
-        )
+    with single_threaded_operations():
+        with watch.stage("descend"):
+            starts = study.starts(restarts)
+            solution = fold(watched(), study.record_steps).cpu()
+        exact, holdout, classes = study.exact_objective, study.holdout, study.problem.classes
+        with watch.stage("polish"):
+            polished = polish(exact, solution.theta.double(), study.polishing, study.exact_engine)
+        with watch.stage("certify"):
+            return Block(
+                restarts=restarts,
+                starts=starts.cpu(),
+                loss_initial=loss_initial[0],
+                solution=solution,
+                polished=polished,
+                evidence=examine(exact, solution, polished, study.polishing, study.exact_engine),
+                signature=exact.signature(polished.theta),
+                loss_holdout=None if holdout is None else holdout.loss(polished.theta),
+                accuracy=accuracy(exact, polished.theta) if classes else None,
+                accuracy_holdout=accuracy(holdout, polished.theta) if classes and holdout else None,
+            )
 
 
 def accuracy(risk: EmpiricalRisk, theta: Tensor) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from basinet.workers import workers
 
 _FEWEST = 64  # matrices for which another thread is worth waking
 
@@ -50,9 +50,4 @@ def _in_parts(function: Callable[[Tensor], Any], matrices: Tensor, threads: int)
     count = min(threads, -(-len(matrices) // _FEWEST))
     if count <= 1:
         return [function(matrices)]
-    return list(_pool(count).map(function, matrices.chunk(count)))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    return list(workers(count).map(function, matrices.chunk(count)))

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -59,7 +62,7 @@ def solve(risk: EmpiricalRisk, descent: Descent, theta: Tensor, threads: int = 1
 def chunks(patch: pytest.MonkeyPatch, elements: int) -> Iterator[None]:
     """Chunks as small as a cache of so many numbers makes them, handed to threads in both layouts."""
     with patch.context() as context:
-        context.setattr(layouts, "_ELEMENTS", {"lanes": elements, "products": elements})
+        context.setattr(layouts, "_BYTES", {"lanes": 8 * elements, "products": 8 * elements})
         context.setattr(layouts.Lanes, "parallel", True)
         yield
 
@@ -275,3 +278,30 @@ def test_float32_follows_float64_to_rounding_over_few_steps(layout: str) -> None
 def test_the_torch_engine_takes_everything(name: str) -> None:
     risk = risk_of((2, 3, 2), 5, "tanh", torch.float64)
     assert TorchEngine().refuses(risk, descent_of(name, 0.0)) is None
+
+
+_LEGS = """
+import resource
+import torch
+from basinet.budget import Budget
+from basinet.descend import descend
+from basinet.descents import GradientDescent
+from basinet.engines import TorchEngine
+from basinet.mlp.network import Network
+from basinet.objectives.empirical_risk import EmpiricalRisk
+
+x = torch.linspace(-1, 1, 128, dtype=torch.float64).unsqueeze(0)
+risk = EmpiricalRisk(Network((1, 8, 8, 8, 1)), x, x)
+theta = torch.zeros(512, risk.size, dtype=torch.float64)
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    list(descend(risk, GradientDescent(Budget(0.1, 50, "constant", 0.0, 2)), TorchEngine(), theta))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
+def test_activations_come_and_go_without_asking_the_system_for_memory() -> None:
+    """A page of memory that the system hands over is a fault; the activations of a step have thousands of them."""
+    answer = subprocess.run([sys.executable, "-c", _LEGS], capture_output=True, text=True, check=True)
+    assert int(answer.stdout) < 50 * 100

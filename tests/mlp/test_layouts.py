@@ -107,10 +107,10 @@ def test_networks_of_up_to_four_units_a_layer_lie_in_lanes_and_wider_ones_in_pro
 @given(st.integers(1, 100), st.integers(1, 2000))
 def test_a_chunk_fits_the_cache_but_never_falls_below_what_the_layout_needs(width: int, samples: int) -> None:
     network = Network((1, width, 1))
-    lanes, products = (layout.chunk_size(network, samples) for layout in LAYOUTS)
+    lanes, products = (layout.chunk_size(network, samples, 8) for layout in LAYOUTS)
     assert lanes % 64 == 0
-    assert lanes == 64 or lanes * width * samples <= layouts._ELEMENTS["lanes"]
-    assert products == 2 or products * width * samples <= layouts._ELEMENTS["products"]
+    assert lanes == 64 or lanes * width * samples * 8 <= layouts._BYTES["lanes"]
+    assert products == 2 or products * width * samples * 8 <= layouts._BYTES["products"]
     assert lanes >= 64
     assert products >= 2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from torch.nn.functional import pad
 
 from basinet.mlp.layouts import single_threaded_operations
 from basinet.protocols import CHECK_EVERY, Chunk, CurvedObjective, Descent, Memory, Objective, State, Status
+from basinet.workers import keep_freed_memory, workers
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class TorchEngine:
         def run(part: State) -> State:
             return _leg_of_chunk(objective, descent, part, until)
 
+        keep_freed_memory()
         parts = state.split(objective.chunk_size)
         threads = min(self.threads if objective.parallel_chunks else 1, len(parts))
         with single_threaded_operations():
             if threads <= 1:
                 return State.join([run(part) for part in parts])
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return State.join(list(pool.map(run, parts)))
+            return State.join(list(workers(threads).map(run, parts)))
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)

@@ -82,7 +82,7 @@ def hvp(f: MeanLoss, theta: Tensor, v: Tensor) -> Tensor:
     Returns:
         H v `[restart, parameter]`. On the CPU a row does not depend, to the bit, on the others.
     """
-    size = f.layout.chunk_size(f.network, f.samples)
+    size = f.layout.chunk_size(f.network, f.samples, theta.element_size())
     parts = zip(theta.split(size), v.split(size), strict=True)
     with single_threaded_operations():
         return torch.cat([_hvp_of_chunk(f, part, direction) for part, direction in parts])

@@ -30,7 +30,10 @@ from basinet.mlp.network import Layer, Network
 _LANES = 64
 _ALIGNMENT = 128  # bytes: two vectors of 512 bits
 _WIDEST_LANES = 4
-_ELEMENTS = {"lanes": 1 << 16, "products": 1 << 17}  # of the largest activation of a chunk: what the L2 cache likes
+_BYTES = {
+    "lanes": 1 << 19,
+    "products": 1 << 20,
+}  # of the largest activation of a chunk: what the L2 cache likes (measured)
 
 
 @contextmanager
@@ -58,8 +61,8 @@ class Layout(Protocol):
         """Whether single operations are long enough for chunks in several Python threads to gain anything."""
         ...
 
-    def chunk_size(self, network: Network, samples: int) -> int:
-        """Number of restarts whose activations fit the cache."""
+    def chunk_size(self, network: Network, samples: int, number_bytes: int) -> int:
+        """Number of restarts whose activations fit the cache, with numbers of 4 or 8 bytes."""
         ...
 
     def hold(self, theta: Tensor) -> Tensor:
@@ -88,8 +91,8 @@ class Lanes:
 
     parallel = False  # operations of some 10 µs: threads would only wait for the interpreter's lock
 
-    def chunk_size(self, network: Network, samples: int) -> int:
-        lanes = _ELEMENTS["lanes"] // (max(network.widths) * samples)
+    def chunk_size(self, network: Network, samples: int, number_bytes: int) -> int:
+        lanes = _BYTES["lanes"] // (max(network.widths) * samples * number_bytes)
         return max(_LANES, lanes // _LANES * _LANES)
 
     def hold(self, theta: Tensor) -> Tensor:
@@ -129,8 +132,8 @@ class Products:
 
     parallel = True
 
-    def chunk_size(self, network: Network, samples: int) -> int:
-        return max(2, _ELEMENTS["products"] // (max(network.widths) * samples))
+    def chunk_size(self, network: Network, samples: int, number_bytes: int) -> int:
+        return max(2, _BYTES["products"] // (max(network.widths) * samples * number_bytes))
 
     def hold(self, theta: Tensor) -> Tensor:
         held = _padded(theta, _ALIGNMENT // theta.element_size())

@@ -61,7 +61,7 @@ class EmpiricalRisk:
     @property
     def chunk_size(self) -> int:
         """Number of restarts whose activations fit the cache."""
-        return self.layout.chunk_size(self.network, self.samples)
+        return self.layout.chunk_size(self.network, self.samples, self.inputs.element_size())
 
     @property
     def parallel_chunks(self) -> bool:

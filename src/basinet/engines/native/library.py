@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import os
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from basinet.engines.native.compiler import NativeError, build
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.workers import workers
 
 _STOP = 1 << 48  # no block has such a number, nor is it out of range when it is counted in restarts
 _DEEPEST_HESSIAN = 12  # layers
@@ -127,7 +127,7 @@ class Library:
         if threads <= 1:
             function(ctypes.byref(f), *arguments)
             return
-        waiting = [_pool(threads).submit(function, ctypes.byref(f), *arguments) for _ in range(threads)]
+        waiting = [workers(threads).submit(function, ctypes.byref(f), *arguments) for _ in range(threads)]
         try:
             wait(waiting, return_when=FIRST_EXCEPTION)
         finally:  # Ctrl-C: no thread may go on with memory that is about to be given back
@@ -144,14 +144,6 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
         raise ValueError(f"a kernel cannot read this: device {tensor.device}, contiguous {tensor.is_contiguous()}")
     return ctypes.c_void_p(tensor.data_ptr())
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="basinet-native")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of these threads
 
 
 @cache

@@ -1,0 +1,33 @@
+"""What the process keeps for the next chunk of restarts: threads, and memory."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+
+
+@cache
+def workers(threads: int) -> ThreadPoolExecutor:
+    """So many threads, kept for the next call; each torch operation in them runs on one thread.
+
+    >>> list(workers(2).map(abs, [-1, 2]))
+    [1, 2]
+    """
+    return ThreadPoolExecutor(threads, "basinet", initializer=torch.set_num_threads, initargs=(1,))
+
+
+os.register_at_fork(after_in_child=workers.cache_clear)  # a forked process has none of these threads
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have the C library keep memory that is freed, up to 64 MB, instead of giving it back to the system.
+
+    Activations of a chunk come and go with every operation. Where each time the system has to hand over, and clear, fresh
+    pages, a step takes up to four times as long. glibc keeps blocks up to the size of the largest that was ever freed, 32 MB
+    at most (mallopt(3), M_MMAP_THRESHOLD); elsewhere this does nothing.
+    """
+    torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8, device="cpu")
