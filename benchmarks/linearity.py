@@ -19,8 +19,8 @@ from report import replace_section
 
 RESTARTS = (2048, 8192, 65_536, 262_144, 1_000_000)
 LEGS = (10, 30, 100, 300, 1000, 3000)  # steps
-TOGETHER = 8192  # restarts, while legs are varied
 AT_A_TIME = 1 << 16  # restarts: as blocks of them are in a study
+TOGETHER = AT_A_TIME  # restarts, while legs are varied
 ROUNDS = 7
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -111,6 +112,8 @@ def test_runs_say_where_they_come_from(launched: Launched) -> None:
     for run_ in (*launched.runs("condition"), *launched.runs("sweep")):
         assert run_.data.tags["basinet.version"] == basinet.__version__
         assert run_.data.tags["hardware.cores"] == str(os.cpu_count())
+        assert run_.data.tags["version.python"] == platform.python_version()
+        assert run_.data.tags["version.numpy"] == np.__version__
     (parent,) = launched.runs("sweep")
     command = shlex.split(parent.data.tags["basinet.command"])
     assert command[:2] == ["basinet", "-m"]

@@ -10,6 +10,8 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ _SWEEPS_MAX = 200  # of the newest ones: with more, the tag would be cut
 _NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250
+_LIBRARIES = ("torch", "numpy", "scipy", "pandas", "mlflow", "hydra-core")  # whose versions a run notes
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,16 @@ def _provenance() -> dict[str, str]:
         "hardware.processor": _processor(),
         "mlflow.user": _user(),
         "mlflow.source.name": "basinet",
+        **_versions(),
         **process_tags(),
     }
     commit = _git_commit()
     return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"version.python": platform.python_version()} | {f"version.{name}": version(name) for name in _LIBRARIES}
 
 
 def _user() -> str:
