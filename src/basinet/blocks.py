@@ -29,7 +29,7 @@ WRITING = "writing-"
 """How the names of files begin that are not complete yet."""
 
 _FORMAT_KEY = b"basinet_block"
-_FORMAT = 1
+_FORMAT = 2
 """Of the files of blocks; raised when `Block` changes: what is of another one is computed again."""
 
 
@@ -164,7 +164,7 @@ _PARTS: Mapping[type, Mapping[str, type]] = {
     Solution: {"trajectory": Trajectory},
 }
 _STEP = "solution.trajectory.step"  # one number per record, not per restart: it stands in the metadata
-_BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm", "parameter_norm"))
+_BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm"))
 
 
 def _table(block: Block) -> pa.Table:

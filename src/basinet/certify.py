@@ -112,6 +112,7 @@ def _spectrum(objective: CurvedObjective, theta: Tensor, settings: Polishing, en
 def _last_decade(solution: Solution) -> tuple[Tensor, Tensor]:
     """Growth of ‖θ‖ and fall of f between the last tenth of a restart's steps and its end, `[restart]` each."""
     trajectory = solution.trajectory
+    assert trajectory.parameter_norm is not None  # a block, which has lost them, has its verdicts
     step = trajectory.step.to(torch.float64)
     earlier = torch.searchsorted(step, solution.steps.to(torch.float64) / 10, right=True).sub_(1).clamp_(min=0)
     earlier = earlier.unsqueeze(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ class Trajectory:
     step: Tensor  # [record] int64
     loss: Tensor  # [record, restart] float32
     gradient_norm: Tensor  # [record, restart] float32
-    parameter_norm: Tensor  # [record, restart] float32
+    parameter_norm: Tensor | None  # [record, restart] float32; None once the verdicts, which need them, are made
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Solution:
         """The same on the CPU."""
         theta, loss, norm = self.theta.cpu(), self.loss.cpu(), self.gradient_norm.cpu()
         return Solution(theta, loss, norm, self.steps.cpu(), self.status.cpu(), self.trajectory)
+
+    def without_parameter_norms(self) -> Solution:
+        """The same after the verdicts: a third of the memory of trajectories is free again."""
+        return replace(self, trajectory=replace(self.trajectory, parameter_norm=None))
 
 
 def fold(states: Iterable[State], records: Iterable[int]) -> Solution:

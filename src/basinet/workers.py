@@ -26,8 +26,8 @@ os.register_at_fork(after_in_child=workers.cache_clear)  # a forked process has 
 def keep_freed_memory() -> None:
     """Have the C library keep memory that is freed, up to 64 MB, instead of giving it back to the system.
 
-    Activations of a chunk come and go with every operation. Where the system has to hand over, and clear, fresh pages for
-    them each time, a step takes up to four times as long. glibc keeps blocks up to the size of the largest that was ever
-    freed, 32 MB at most (mallopt(3), M_MMAP_THRESHOLD); elsewhere this does nothing.
+    Activations of a chunk come and go with every operation. Where the system has to hand over, and clear, fresh pages
+    for them each time, a step takes up to four times as long. glibc keeps blocks up to the size of the largest that was
+    ever freed, 32 MB at most (mallopt(3), M_MMAP_THRESHOLD); elsewhere this does nothing.
     """
     torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8, device="cpu")
