@@ -12,6 +12,7 @@ from report import replace_section
 STAGES = ("descend", "polish", "certify", "blocks", "merge", "tables", "logging", "figures")
 CASES = {
     "10,000 × 10,000, not polished": ["restarts=10000", "descent.steps=10000", "polish=none"],
+    "the same with the torch engine": ["restarts=10000", "descent.steps=10000", "polish=none", "engine=torch"],
     "1,000,000 × 200, not polished": ["restarts=1000000", "descent.steps=200", "polish=none"],
     "1,000,000 × 10,000, polished": ["restarts=1000000", "descent.steps=10000"],
 }
