@@ -1,6 +1,7 @@
-# make sweep   set everything up and run the main job: initialisations × depths × 1,000 restarts
+# make sweep   set everything up and run the main job: initialisations × depths × 5,000 restarts
 # make test    set everything up and run the tests
-# The first use makes .venv with the pinned packages of constraints.txt; nothing outside this folder is touched.
+# The first use makes .venv with the pinned packages of constraints.txt; nothing outside this folder is touched but
+# ~/.cache/basinet, where compiled kernels are kept.
 
 PYTHON ?= python3
 VENV := .venv

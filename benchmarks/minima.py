@@ -36,7 +36,7 @@ STUDIES = {
 }
 RESTARTS = 10_000
 ENGINES = {"basinet (torch)": "torch", "basinet (native)": "native"}
-SCIPY_RESTARTS = 100  # timed; the rate per restart is what counts
+SCIPY_RESTARTS = 1000  # timed; the rate per restart is what counts
 
 
 class OneNetwork:

@@ -13,7 +13,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from basinet.blocks import MemoryStore
+from basinet.blocks import Block, MemoryStore
 from basinet.descend import descend
 from basinet.inits import INITS
 from basinet.mlp.network import Network
@@ -288,6 +288,37 @@ def test_the_restarts_of_a_study_are_those_of_a_shorter_one_and_more() -> None:
     for column in ("status", "steps", "loss", "gradient_norm", "loss_initial"):
         assert long.restarts[column][:120].tolist() == short.restarts[column].tolist()
     np.testing.assert_array_equal(long.parameters["final"][:120], short.parameters["final"])
+
+
+@pytest.mark.parametrize(
+    ("minute", "sizes"),
+    [
+        (60, [256, 44 + 600]),  # the first block says that the rest is done in a minute
+        (1e-9, [256, 256, 256, 132]),  # it takes too long: not more at a time
+    ],
+)
+def test_blocks_take_about_a_minute(minute: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("basinet.pipeline._BLOCK_SECONDS", minute)
+    store = MemoryStore()
+    run(Study.from_config({"problem": "xor", "descent": {"steps": 10}, "polish": "none", "restarts": 900}), store=store)
+    assert [len(block.restarts) for block in store.blocks()] == sizes
+
+
+def test_how_many_restarts_auto_does_depends_on_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked after 1000, 2000, 4000, … whether there are enough, however they are divided into blocks."""
+    config = {"problem": "xor", "descent": {"steps": 10}, "polish": "none", "restarts": "auto", "restarts_max": 5000}
+    asked: list[int] = []
+
+    def enough(study: Study, blocks: list[Block]) -> bool:
+        asked.append(blocks[-1].restarts.stop)
+        return asked[-1] >= 4000
+
+    monkeypatch.setattr("basinet.pipeline.enough", enough)
+    for minute in (60, 1e-9):
+        asked.clear()
+        monkeypatch.setattr("basinet.pipeline._BLOCK_SECONDS", minute)
+        assert len(run(Study.from_config(config)).restarts) == 4000
+        assert asked == [1000, 2000, 4000]
 
 
 def test_a_study_is_divided_into_blocks_without_a_change_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,3 +146,24 @@ def test_auto_goes_on_until_the_rule_of_boender_and_rinnooy_kan_is_met() -> None
 def test_auto_stops_at_its_limit() -> None:
     settings = {"restarts": "auto", "restarts_max": 30, "descent": {"steps": 10}}
     assert len(basinet.run(basinet.Study.from_config(settings)).restarts) == 30
+
+
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, pd.DataFrame]:
+    """A condition whose restarts diverge, its store and its table."""
+    folder = tmp_path_factory.mktemp("diverged")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    explosive = "problem=teacher network.activation=identity network.depth=3 init.std=3 descent.learning_rate=3"
+    run([*explosive.split(), "restarts=12", "tracking.figures=none", f"tracking.uri={uri}", f"hydra.run.dir={folder}"])
+    table = basinet.load_restarts("basinet", tracking_uri=uri)
+    return uri, table[table["kind"] == "diverged"]
+
+
+def test_a_diverged_restart_can_be_replayed_up_to_where_it_was_lost(diverged: tuple[str, pd.DataFrame]) -> None:
+    uri, table = diverged
+    assert len(table) >= 6
+    for _, row in table.iterrows():
+        again = basinet.replay(row["run_id"], int(row["restart"]), tracking_uri=uri)
+        assert again.identical
+        assert int(again.curve["step"].iloc[-1]) == row["steps"]
+        assert again.eigenvalues is None or np.isfinite(again.eigenvalues).all()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from basinet import Study
 
@@ -24,6 +25,9 @@ def key(**changes: Any) -> str:
         {"restarts": "auto"},
         {"restarts_max": 9},
         {"threads": 1},
+        pytest.param(
+            {"device": "auto"}, marks=pytest.mark.skipif(torch.cuda.is_available(), reason="is another device")
+        ),
         {"init": {"name": "normal", "std": 1}},
         {"init": {"name": "normal", "std": "1.0"}},
     ],
@@ -61,3 +65,22 @@ def test_of_a_table_the_content_counts_and_not_the_path(tmp_path: Path) -> None:
         for name in ("one.csv", "same.csv", "other.csv")
     ]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_device_counts_as_what_it_turns_out_to_be() -> None:
+    assert key(device="auto") == key(device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_networks_of_one_layer_are_the_same_whatever_their_hidden_layers_would_be() -> None:
+    def objective_key(**network: Any) -> str:
+        return Study.from_config({"problem": "xor", "network": network}).objective_key
+
+    assert objective_key(depth=1, width=2) == objective_key(depth=1, width=3, activation="tanh")
+    assert objective_key(depth=2, width=2) != objective_key(depth=2, width=3)
+    assert objective_key(depth=2) != objective_key(depth=2, activation="tanh")
+
+
+def test_single_precision_is_certified_on_data_that_it_has_not_rounded() -> None:
+    one, other = (Study.from_config({"problem": "sine", "dtype": dtype}) for dtype in ("float32", "float64"))
+    assert torch.equal(one.exact_objective.targets, other.exact_objective.targets)
+    assert one.objective.targets.dtype == torch.float32

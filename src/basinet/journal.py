@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,7 +38,8 @@ class Journal:
         """The share of the work that is done; not more often than can be seen."""
         if time.monotonic() - self._reported > _PAUSE:
             self._reported = time.monotonic()
-            self.write("share", share=share)
+            with suppress(OSError):  # on a full disk nobody sees how far it is, but it goes on
+                self.write("share", share=share)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -60,7 +61,8 @@ class _Handler(logging.Handler):
         self._journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._journal.write("said", message=record.getMessage(), warning=record.levelno >= logging.WARNING)
+        with suppress(OSError):
+            self._journal.write("said", message=record.getMessage(), warning=record.levelno >= logging.WARNING)
 
 
 class Follower:

@@ -6,6 +6,7 @@ Free of Hydra and MLflow, usable from a notebook.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,8 @@ _DEAR = 300  # parameters from which on polishing is no afterthought: what it co
 _SAMPLE = 4  # restarts that this is measured on
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
+_BLOCK_SECONDS = 60.0  # that a block may take: as much is lost if the process is killed
+_FIRST_RESTARTS = 256  # in a block while it is not known how long they take
 FIRST_BLOCK = 1000
 """How many restarts `restarts=auto` begins with."""
 
@@ -152,10 +155,12 @@ def run(
     """
     store = MemoryStore() if store is None else store
     _tell_cost(study)
-    watch = Stopwatch()
-    while (restarts := next_range(study, store)) is not None:
+    watch, pace = Stopwatch(), None
+    while (restarts := next_range(study, store, pace)) is not None:
+        start = time.perf_counter()
         before, share = restarts.start / study.restarts, len(restarts) / study.restarts
         block = solve(study, restarts, lambda part, b=before, s=share: report(b + s * part), watch)  # type: ignore[misc]
+        pace = (time.perf_counter() - start) / len(restarts)
         with watch.stage("blocks"):
             store.add(block)
     with watch.stage("blocks"):
@@ -163,14 +168,24 @@ def run(
     return gather(study, blocks, curves_max, watch)
 
 
-def next_range(study: Study, store: Store) -> range | None:
-    """The restarts to do next, as many as fit the memory; None if all are there. With `restarts=auto` they double."""
-    first = store.finished()
-    if first >= study.restarts or (study.is_auto and first > 0 and enough(study, store.blocks())):
+def next_range(study: Study, store: Store, pace: float | None = None) -> range | None:
+    """The restarts to do next; None if all are there.
+
+    As many as fit the memory, and as take about a minute at `pace` seconds a restart. With `restarts=auto` it is asked
+    after 1000, 2000, 4000, … of them whether there are enough: how many are done in the end depends on no clock.
+    """
+    first, largest = store.finished(), largest_block(study)
+    size = _FIRST_RESTARTS if pace is None else max(_FIRST_RESTARTS, int(_BLOCK_SECONDS / pace))
+    stop = study.restarts
+    if study.is_auto:
+        last, stop = 0, min(largest, FIRST_BLOCK)
+        while stop <= first:
+            last, stop = stop, stop + min(largest, max(FIRST_BLOCK, stop))
+        if 0 < first == last and enough(study, store.blocks()):
+            return None
+    if first >= study.restarts:
         return None
-    largest = largest_block(study)
-    size = min(largest, max(FIRST_BLOCK, first)) if study.is_auto else largest
-    return range(first, min(first + size, study.restarts))
+    return range(first, min(first + min(size, largest), stop, study.restarts))
 
 
 def largest_block(study: Study) -> int:

@@ -34,7 +34,7 @@ class Replay:
     theta: npt.NDArray[np.float64]  # [parameter], in the end: polished where the table's row is
     eigenvalues: npt.NDArray[np.float64] | None  # [parameter] of the Hessian there, ascending; None if it is too large
     row: pd.Series  # the restart's row in the table
-    identical: bool  # whether loss and gradient norm where the descent ended are those of the table, to the bit
+    identical: bool  # whether the loss where the descent ended is that of the table, to the bit
 
     def state_dict(self) -> dict[str, Tensor]:
         """The network in the end as `torch.nn.Sequential(Linear, activation, Linear, …)` would name its parameters."""
@@ -88,13 +88,20 @@ def replay(run_id: str, restart: int, *, tracking_uri: str | None = None) -> Rep
             kept.append(step.step)
     curve = pd.DataFrame(rows)
     theta = _end(study, step.theta, row)
-    exact = study.exact_objective
-    small = exact.size <= study.polishing.dense_max
-    hessian = study.exact_engine.hessian(exact, theta.unsqueeze(0)) if small else None
-    eigenvalues = None if hessian is None else torch.linalg.eigvalsh(hessian)[0].numpy()
-    same = step.loss == row["loss_descended"]
+    same = np.array_equal(step.loss, row["loss_descended"], equal_nan=True)
     path = np.stack(points)
-    return Replay(run_id, restart, study, curve, np.array(kept), path, theta.numpy(), eigenvalues, row, bool(same))
+    return Replay(
+        run_id, restart, study, curve, np.array(kept), path, theta.numpy(), _spectrum(study, theta), row, same
+    )
+
+
+def _spectrum(study: Study, theta: Tensor) -> npt.NDArray[np.float64] | None:
+    """The eigenvalues of the Hessian; None where it is too large, or, of a diverged restart, not finite."""
+    exact = study.exact_objective
+    if exact.size > study.polishing.dense_max:
+        return None
+    hessian = study.exact_engine.hessian(exact, theta.unsqueeze(0))
+    return torch.linalg.eigvalsh(hessian)[0].numpy() if bool(torch.isfinite(hessian).all()) else None
 
 
 def _kept_steps(steps: int) -> set[int]:

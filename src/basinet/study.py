@@ -29,7 +29,7 @@ from basinet.problems import PROBLEMS, ProblemFamily, split
 from basinet.protocols import Descent, Engine, Problem
 from basinet.settings import fill
 
-_NUMERICS = 1  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_NUMERICS = 2  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads", "engine")
 
 
@@ -184,8 +184,10 @@ class Study:
     @cached_property
     def objective(self) -> EmpiricalRisk:
         """f on the training samples, penalties included."""
+        return self._risk(self._placed(self.problem.inputs), self._placed(self.problem.targets))
+
+    def _risk(self, inputs: Tensor, targets: Tensor) -> EmpiricalRisk:
         chosen = self.objective_settings
-        inputs, targets = self._placed(self.problem.inputs), self._placed(self.problem.targets)
         return EmpiricalRisk(self.network, inputs, targets, chosen.loss, chosen.l2_weights, chosen.l2_biases)
 
     @cached_property
@@ -200,8 +202,8 @@ class Study:
 
     @cached_property
     def exact_objective(self) -> EmpiricalRisk:
-        """f in float64 on the CPU: what is certified is certified there."""
-        return self.objective.to(torch.device("cpu"), torch.float64)
+        """f in float64 on the CPU, on data that is not rounded: what is certified is certified there."""
+        return self._risk(self.problem.inputs, self.problem.targets)
 
     @cached_property
     def engine(self) -> Engine:
@@ -243,7 +245,8 @@ class Study:
             if isinstance(group, Mapping)
         }
         native = self.execution.engine != "torch" and NativeEngine().refuses(self.objective, self.descent) is None
-        plain = _plain({**settings, **groups, "engine": "native" if native else "torch", "numerics": _NUMERICS})
+        resolved = {"device": self.device.type, "engine": "native" if native else "torch", "numerics": _NUMERICS}
+        plain = _plain({**settings, **groups, **resolved})
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         problem = self.problem
         data = [problem.inputs, problem.targets, problem.holdout_inputs, problem.holdout_targets]
@@ -257,9 +260,10 @@ class Study:
     @cached_property
     def objective_key(self) -> str:
         """The same for studies that minimise the same function: problem, network, loss and penalties."""
-        return json.dumps(
-            [self.settings["problem"], self.settings["network"], self.settings["objective"]], sort_keys=True
-        )
+        network = self.network  # not its settings: of some, a network with one layer has no use
+        hidden = network.activation if network.depth > 1 else None
+        shape = [network.widths, hidden, network.output, network.bias]
+        return json.dumps([self.settings["problem"], shape, self.settings["objective"]], sort_keys=True)
 
     def starts(self, restarts: range) -> Tensor:
         """θ `[restart, parameter]` before the first step."""

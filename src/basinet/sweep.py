@@ -91,7 +91,7 @@ class Place:
     sweep_id: str | None
     varied: tuple[str, ...]
     conditions: int
-    threads: int  # for each condition
+    threads: int | None  # for each condition; None: as many as there are cores where it runs
     journal: str  # the file where conditions say what they are at
 
 
@@ -142,7 +142,9 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, report
             if earlier is not None and is_whole(store, earlier, study):
                 return Ended(_taken_over(store, earlier, name, place), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
-        return Ended(_computed(study, tracking, place, written, name, blocks, report), before=False)
+        summary = _computed(study, tracking, place, written, name, blocks, report)
+        load.supersede(store, written.run)
+        return Ended(summary, before=False)
 
 
 def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
@@ -225,7 +227,7 @@ def begin(
     experiment: str,
     studies: Sequence[Study],
     varied: Sequence[str],
-    threads: int,
+    threads: int | None,
     command: str | None,
 ) -> Place:
     """Open the store and, for a sweep (`command` is how it was launched), its parent run."""

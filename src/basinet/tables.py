@@ -82,6 +82,7 @@ def restarts_table(
         "zero_modes": count_modes(eigenvalues, Tolerances())[0],
         "explained_zero_modes": evidence["explained_zero_modes"],
     }
+    columns["loss_holdout"] = np.nan
     for name in ("loss_holdout", "accuracy", "accuracy_holdout"):
         if getattr(blocks[0], name) is not None:
             columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]

@@ -24,6 +24,8 @@ import yaml
 
 import basinet
 from basinet import plots
+from basinet.cli.main import _parsed
+from basinet.cli.plan import plan
 from basinet.pipeline import run
 from basinet.study import Study
 from basinet.tracking import load
@@ -245,6 +247,48 @@ def test_one_condition_is_a_run_without_a_parent(sweeps: Command, tmp_path: Path
     assert _runs(tmp_path, "basinet", "sweep") == []
     assert run_.info.run_name == "problem=xor init=normal network.depth=2"
     assert len(basinet.load_restarts(run_.info.run_id)) == 6
+
+
+def test_of_a_condition_that_ran_again_views_show_the_run_that_finished_last(sweeps: Command, tmp_path: Path) -> None:
+    finite = "objective.l2_weights=1e-3 objective.l2_biases=1e-3 descent.learning_rate=4 descent.steps=1500"
+    for restarts in (60, 70):
+        assert sweeps(f"-m init=normal,uniform {finite} restarts={restarts} tracking.figures=none").code == 0
+    for kind, counts in (("condition", {60: "no", 70: "yes"}), ("minimum", {60: "no", 70: "yes"})):
+        runs = {run_.info.run_id: run_ for run_ in _runs(tmp_path, "basinet", "condition")}
+        for run_ in _runs(tmp_path, "basinet", kind):
+            above = run_ if kind == "condition" else runs[run_.data.tags["mlflow.parentRunId"]]
+            assert run_.data.tags["basinet.current"] == counts[int(above.data.metrics["restarts"])]
+    assert _runs(tmp_path, "basinet", "minimum")
+    assert len(basinet.load_restarts("basinet")) == 140
+
+
+@pytest.mark.parametrize(
+    ("conditions", "cores", "launcher", "expected"),
+    [
+        (1, 8, "", (1, 8)),
+        (7, 8, "", (1, 8)),  # not enough to make up for starting processes: one after the other, each with all cores
+        (8, 8, "", (2, 4)),
+        (40, 8, "", (8, 1)),
+        (40, 1, "", (1, 1)),
+        (40, 8, "hydra/launcher=joblib hydra.launcher.n_jobs=4", (4, 2)),
+        (3, 8, "hydra/launcher=joblib", (3, 2)),
+        (40, 8, "hydra/launcher=submitit_local", (None, None)),  # what cores there are is seen where it runs
+    ],
+)
+def test_conditions_share_the_cores(
+    conditions: int,
+    cores: int,
+    launcher: str,
+    expected: tuple[int | None, int | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "submitit" in launcher:
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    seeds = ",".join(map(str, range(conditions)))
+    arguments = _parsed(["-m", f"seed={seeds}", *launcher.split()])
+    planned = plan(arguments, ["-m"])
+    assert (planned.workers, planned.threads) == expected
 
 
 def test_a_glob_runs_every_init_that_needs_no_file(sweeps: Command, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_view_is_a_tag_with_a_name_a_time_and_a_state_in_json(store: TrackingS
         assert saved["name"] in ("conditions", "minima")
         assert saved["createdAt"] > 1.7e12
         state = json.loads(saved["state"])
-        assert state["searchFilter"] == f"tags.`basinet.kind` = '{KEYS[key]}'"
+        assert state["searchFilter"] == f"tags.`basinet.kind` = '{KEYS[key]}' and tags.`basinet.current` = 'yes'"
         assert state["orderByKey"] != "attributes.start_time"  # by which MLflow folds children away
 
 

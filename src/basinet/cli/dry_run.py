@@ -168,7 +168,7 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
     from basinet.words import amount, duration
 
     cores = len(os.sched_getaffinity(0))
-    at_a_time = max(1, min(planned.workers, cores, sum(not one.is_done for one in ahead)))
+    at_a_time = max(1, min(planned.workers or cores, cores, sum(not one.is_done for one in ahead)))
     most = max(sum(seconds) / at_a_time, *seconds)
     memory = sum(sorted((costs.memory(one.study) for one in ahead if not one.is_done), reverse=True)[:at_a_time])
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -46,12 +46,12 @@ class Plan:
     dry_run: bool
     asked: list[str]  # the command line, as it was meant
     arguments: list[str]  # … and as Hydra should see it
-    workers: int  # how many conditions run at a time
+    workers: int | None  # how many conditions run at a time; None: the launcher decides, and where
 
     @property
-    def threads(self) -> int:
-        """How many threads each condition has."""
-        return max(1, len(os.sched_getaffinity(0)) // self.workers)
+    def threads(self) -> int | None:
+        """How many threads each condition has; None: as many as there are cores where it runs."""
+        return None if self.workers is None else max(1, len(os.sched_getaffinity(0)) // self.workers)
 
     @property
     def varied(self) -> list[str]:
@@ -85,11 +85,11 @@ def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
     return _checked(configs, swept, is_sweep, asked, [*asked, *launching], workers)
 
 
-def _workers(master: DictConfig, conditions: int) -> tuple[int, list[str]]:
+def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]]:
     """How many conditions will run at a time, and what to tell Hydra for that.
 
     Unless a launcher was chosen: as many processes as there are cores, where there are enough conditions to make up for
-    starting them.
+    starting them. Fewer conditions run one after the other, each with all cores.
     """
     cores = len(os.sched_getaffinity(0))
     launcher = str(master.hydra.launcher["_target_"])
@@ -97,7 +97,7 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int, list[str]]:
         asked = int(master.hydra.launcher.n_jobs)
         return min(conditions, asked if asked > 0 else cores), []
     if not launcher.endswith(".BasicLauncher"):
-        return conditions, []
+        return None, []
     workers = min(cores, conditions // _CONDITIONS_PER_WORKER)
     if workers < 2:
         return 1, []
@@ -324,7 +324,7 @@ def _checked(
     is_sweep: bool,
     asked: list[str],
     arguments: list[str],
-    workers: int,
+    workers: int | None,
 ) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
     from basinet.study import Study

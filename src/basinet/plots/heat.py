@@ -14,7 +14,11 @@ from basinet import views
 from basinet.plots import style
 
 _WRITTEN_MAX = 400  # cells with their number in them
-_NAMES = {"share_best": "share of restarts at the best minimum", "minima": "distinct minima found"}
+_NAMES = {
+    "share_best": "share of restarts at the best minimum",
+    "share_best_known": "share of restarts at the best known minimum",
+    "minima": "distinct minima found",
+}
 
 
 @style.styled

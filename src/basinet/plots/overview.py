@@ -63,7 +63,7 @@ def sweep_figures(
     return {
         "final_losses": final_losses(restarts, x, panels, f"Final losses by {settings}", colour),
         "distribution": distribution(restarts, x, others, f"Distribution of the final loss by {settings}"),
-        "heat": heat(spread, others, x, ["share_best", "minima"], f"Minima by {settings}"),
+        "heat": heat(spread, others, x, ["share_best_known", "minima"], f"Minima by {settings}"),
         "sharpness": sharpness(minima, f"Loss against sharpness by {x}", x if x in minima else "kind"),
     }
 

@@ -191,7 +191,7 @@ def held_out(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     Returns:
         `by`, then `measure q25 median q75`, one row per condition and measure; no rows where there is none.
     """
-    measures = [column for column in _HELD_OUT if column in restarts]
+    measures = [column for column in _HELD_OUT if column in restarts and restarts[column].notna().any()]
     kept = restarts[(restarts["status"] != "diverged").to_numpy()]
     parts = []
     for measure in measures:

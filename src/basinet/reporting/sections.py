@@ -200,7 +200,7 @@ def _each(material: Material, drawn_max: int) -> Section:
     drawn = len(material.spread) <= drawn_max
     blocks: list[Block] = []
     if not drawn:
-        told = "None has figures here: MLflow has them with its run, and basinet-report draws those of a run by its id."
+        told = "None has figures here: basinet-report draws those of a condition, given the id of its run."
         blocks.append(Text(told))
     for (_, row), run_id in zip(material.spread.iterrows(), material.runs(), strict=True):
         name = words.condition_label(row, material.by)

@@ -16,6 +16,7 @@ from basinet.reporting.document import Report
 from basinet.reporting.html import render
 from basinet.reporting.material import Material, load_material
 from basinet.reporting.sections import report as composed
+from basinet.tracking.record import write_parquet
 
 PAGE = "report.html"
 _WRITES = {"figures": {".png", ".svg"}, "tables": {".csv", ".parquet"}}
@@ -92,7 +93,7 @@ def _write_tables(material: Material, folder: Path) -> None:
     for name, table in tables.items():
         if table is None or table.empty:
             continue
-        table.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
+        write_parquet(table, folder / f"{name}.parquet")
         if len(table) <= _CSV_MAX:
             table.to_csv(folder / f"{name}.csv", index=False)
 

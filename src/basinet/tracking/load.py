@@ -14,7 +14,7 @@ import yaml
 from basinet.defaults import columns_of
 from basinet.errors import ConfigError, require, unknown
 from basinet.tracking.integrity import read_schema, reading
-from basinet.tracking.record import COLUMNS, CONDITION, KIND, PARENT, SWEEPS
+from basinet.tracking.record import COLUMNS, CONDITION, CURRENT, KIND, PARENT, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
 
 _PAGE = 1000
@@ -321,6 +321,16 @@ def find_condition(store: TrackingStore, experiment_id: str, key: str) -> Any | 
     """The run that stands for a condition of an experiment, as when loading: of those that finished, the newest."""
     runs = search(store, [experiment_id], f"tags.`{CONDITION}` = '{key}'")
     return max(runs, key=finished_then_newest, default=None)
+
+
+def supersede(store: TrackingStore, run: Any) -> None:
+    """Note in the earlier runs of a condition, and in those of their minima, that `run` has taken their place."""
+    experiments, key = [run.info.experiment_id], run.data.tags[CONDITION]
+    for earlier in search(store, experiments, f"tags.`{CONDITION}` = '{key}' and tags.`{CURRENT}` = 'yes'"):
+        if earlier.info.run_id != run.info.run_id:
+            minima = search(store, experiments, f"tags.`{PARENT}` = '{earlier.info.run_id}'")
+            for one in (*minima, earlier):
+                store.client.set_tag(one.info.run_id, CURRENT, "no")
 
 
 def experiments(store: TrackingStore) -> dict[str, Any]:

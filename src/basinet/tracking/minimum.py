@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from basinet.tracking.process import process_tags
-from basinet.tracking.record import KIND, PARENT, OpenRun
+from basinet.tracking.record import CURRENT, KIND, PARENT, OpenRun
 
 _NUMBER = "basinet.minimum"
 
@@ -37,7 +37,7 @@ def write_minima(condition: OpenRun, minima: Iterable[MinimumRun]) -> None:
     there = {run.data.tags.get(_NUMBER) for run in earlier}
     sweep_id = condition.run.data.tags.get(PARENT)
     before = client.get_run(sweep_id).info.start_time if sweep_id else info.start_time
-    shared = {KIND: "minimum", PARENT: condition.id, "mlflow.source.name": "basinet", **process_tags()}
+    shared = {KIND: "minimum", CURRENT: "yes", PARENT: condition.id, "mlflow.source.name": "basinet", **process_tags()}
     params = {"condition": info.run_name}
     for minimum in asked:
         if str(minimum.number) not in there:

@@ -30,6 +30,7 @@ KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns
 SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
 ALONE = "-"  # stands among them for a launch of the condition by itself
 PARENT = "mlflow.parentRunId"
+CURRENT = "basinet.current"  # "no": a later run of the same condition has finished
 _SWEEPS_MAX = 200  # of the newest ones: with more, the tag would be cut
 _NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
@@ -100,7 +101,7 @@ def open_condition(
     (Params are strings in the MLflow UI: they cannot be compared, sorted or drawn.) `key` is the content key of the
     study: runs with the same one are of the same condition.
     """
-    tags = {KIND: "condition", CONDITION: key, COLUMNS: json.dumps(dict(columns)), **_provenance()}
+    tags = {KIND: "condition", CONDITION: key, CURRENT: "yes", COLUMNS: json.dumps(dict(columns)), **_provenance()}
     if sweep_id is not None:
         tags |= {PARENT: sweep_id, SWEEPS: sweep_id}
     run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name[:_NAME_LENGTH]))

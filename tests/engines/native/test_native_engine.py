@@ -448,6 +448,22 @@ def test_a_leg_that_is_told_to_stop_takes_no_further_block(risk_of: Risks, norma
         assert torch.equal(theta, state.theta) == (first != 0)
 
 
+def test_ctrl_c_is_heard_in_the_middle_of_a_leg_with_one_thread_too(risk_of: Risks, normal: Draws) -> None:
+    risk, descent = risk_of("tanh", torch.float64), descent_of("momentum", schedule="constant", steps=10**6)
+    state = running(starts(normal, risk, 20_000), descent)  # hours of work; the steps of one block take a second
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            NativeEngine(1).leg(risk, descent, state, 10**6)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # and may be forked
 def test_a_forked_process_has_threads_of_its_own(risk_of: Risks, normal: Draws) -> None:
     risk, descent = risk_of("tanh", torch.float64), descent_of("momentum")

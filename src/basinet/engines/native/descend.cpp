@@ -170,8 +170,9 @@ void follow(const Function& f, const Leg& leg, Work& w, Passes& p) {
   for (;;) {
     if (fill(f, leg, supply, w)) known = false;
     if (w.busy == 0) return;
-    bool together = true;
-    for (int j = 1; j < LANES; ++j) together &= w.step[j] == w.step[0];
+    bool together = true;  // the same rates for all lanes
+    if (leg.rate_stride != 0)
+      for (int j = 1; j < LANES; ++j) together &= w.step[j] == w.step[0];
 
     const std::int64_t count = steps_ahead(leg, supply, w);
     for (std::int64_t k = 0; k < count; ++k, known = false) {

@@ -110,7 +110,9 @@ class Library:
         try:
             self._loaded = ctypes.CDLL(str(path))
         except OSError as error:
-            raise NativeError(f"{path} cannot be loaded: {error}") from None
+            path.unlink(missing_ok=True)  # the next process makes it again
+            hint = "if its folder forbids programs, name another one in XDG_CACHE_HOME"
+            raise NativeError(f"{path} cannot be loaded: {error}; {hint}") from None
         self.shape = shape
         self.lanes: int = self._loaded.lanes()
 
@@ -123,10 +125,11 @@ class Library:
             *(restarts, ctypes.addressof(taken)),
         )
         function = getattr(self._loaded, name)
-        threads = min(threads, -(-restarts // self.lanes))
-        if threads <= 1:
+        blocks = -(-restarts // self.lanes)
+        if blocks <= 1:
             function(ctypes.byref(f), *arguments)
             return
+        threads = max(1, min(threads, blocks))  # one, too, is another than this: Ctrl-C is heard here
         waiting = [workers(threads).submit(function, ctypes.byref(f), *arguments) for _ in range(threads)]
         try:
             wait(waiting, return_when=FIRST_EXCEPTION)
