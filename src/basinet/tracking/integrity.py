@@ -33,19 +33,18 @@ def reading(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path}: cannot be read ({reason[:200]})") from error
 
 
-def read_schema(path: Path) -> Any:
-    """The schema of a table.
+@contextmanager
+def open_table(path: Path) -> Iterator[pq.ParquetFile]:
+    """A table, opened once for its schema and its columns; what goes wrong within is a `ConfigError`, too.
 
     Raises:
         ConfigError: if it cannot be read or is of another version of this package.
     """
-    with reading(path):
-        schema = pq.read_schema(path)
-    version = _version(schema)
-    require(
-        version == str(SCHEMA_VERSION), f"{path}: has schema {version}, this version of basinet reads {SCHEMA_VERSION}"
-    )
-    return schema
+    with reading(path), pq.ParquetFile(path) as file:
+        version = _version(file.schema_arrow)
+        told = f"{path}: has schema {version}, this version of basinet reads {SCHEMA_VERSION}"
+        require(version == str(SCHEMA_VERSION), told)
+        yield file
 
 
 def damage(store: TrackingStore, run: Any) -> str | None:
@@ -71,7 +70,8 @@ def damage(store: TrackingStore, run: Any) -> str | None:
 
 def _look_at(path: Path) -> None:
     if path.suffix == ".parquet":
-        read_schema(path)
+        with open_table(path):
+            pass
     with reading(path):
         if path.suffix == ".npz":
             zipfile.ZipFile(path).close()

@@ -13,7 +13,7 @@ import yaml
 
 from basinet.defaults import columns_of
 from basinet.errors import ConfigError, require, unknown
-from basinet.tracking.integrity import read_schema, reading
+from basinet.tracking.integrity import open_table, reading
 from basinet.tracking.record import COLUMNS, CONDITION, CURRENT, KIND, PARENT, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
 
@@ -125,7 +125,10 @@ def _check_unchanged(found: dict[str, Any], made_with: dict[str, Any], path: Pat
 
 def table_columns(table: str, name: str, *, tracking_uri: str | None = None) -> list[str]:
     """The columns that a table has in every condition that has finished, settings aside; errors as for `load_runs`."""
-    found = [read_schema(path).names for _, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri)]
+    found = []
+    for _, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri):
+        with open_table(path) as file:
+            found.append(file.schema_arrow.names)
     return [column for column in found[0] if all(column in names for names in found)]
 
 
@@ -149,18 +152,18 @@ def load_parameters(
 def _load_table(table: str, name: str, tracking_uri: str | None, columns: Sequence[str] | None) -> pd.DataFrame:
     parts, runs, known, sweeps = [], [], {"run_id"}, _SweepMinima(tracking_uri)
     for run, path in _artifacts(f"tables/{table}.parquet", name, tracking_uri):
-        schema = read_schema(path)
-        with_sweep = "minimum" in schema.names and (columns is None or "sweep_minimum" in columns)
-        asked = None if columns is None else [*columns, "minimum"] if with_sweep else columns
-        wanted = None if asked is None else [name for name in schema.names if name in asked] or schema.names[:1]
-        with reading(path):
-            part = pd.read_parquet(path, columns=wanted)
+        with open_table(path) as file:
+            names = file.schema_arrow.names
+            with_sweep = "minimum" in names and (columns is None or "sweep_minimum" in columns)
+            asked = None if columns is None else [*columns, "minimum"] if with_sweep else columns
+            wanted = None if asked is None else [name for name in names if name in asked] or names[:1]
+            part = file.read(wanted).to_pandas()
         if with_sweep:
             ids = sweeps.ids(run, part["minimum"].to_numpy())
             part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
         parts.append(part)
         runs.append(run)
-        known.update(schema.names, part.columns, json.loads(run.data.tags[COLUMNS]))
+        known.update(names, part.columns, json.loads(run.data.tags[COLUMNS]))
     _check_columns(columns, known, f"load_{table}")
     return _select(_joined(parts, runs, columns), columns, f"load_{table}")
 
@@ -204,9 +207,9 @@ class _SweepMinima:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    read_schema(path)
-    with reading(path):
-        return pd.read_parquet(path)
+    with open_table(path) as file:
+        frame: pd.DataFrame = file.read().to_pandas()
+    return frame
 
 
 def _joined(parts: list[pd.DataFrame], runs: list[Any], columns: Sequence[str] | None) -> pd.DataFrame:
