@@ -183,9 +183,8 @@ def _last_words(log: IO[bytes]) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children, which are a group: kindly, then not; nothing interrupts it."""
-    for name in _ENDS:
-        signal.signal(name, signal.SIG_IGN)
+    """End a process and its children, which are a group: kindly, then not; nothing interrupts it meanwhile."""
+    before = {name: signal.signal(name, signal.SIG_IGN) for name in _ENDS}
     for name in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, name)
@@ -194,6 +193,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 process.poll()
                 os.killpg(process.pid, 0)  # until there is nobody left
                 time.sleep(0.05)
+    for name, handler in before.items():  # another server may be started, if the port was taken
+        signal.signal(name, handler)
 
 
 def _tell(base: str, *, with_browser: bool) -> None:

@@ -170,7 +170,7 @@ def _rates(descent: Descent, first: int, until: int) -> Tensor:
 
 def _constants(descent: Descent) -> Tensor:
     numbers = _UPDATES[type(descent)].constants(descent)
-    return torch.tensor([*numbers, 0.0, 0.0, 0.0][:3], dtype=torch.float64)
+    return torch.tensor([*numbers, 0.0, 0.0, 0.0][:3], dtype=torch.float64, device="cpu")
 
 
 def _batches(descent: Descent, first: int, until: int, samples: int) -> tuple[Tensor | None, Tensor | None]:
