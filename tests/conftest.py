@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -226,3 +227,19 @@ def swept(swept_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def swept_again(command: Callable[[str], Answer], swept: Path) -> Callable[..., Answer]:
     """The command of the sweep in `swept`, with more settings."""
     return lambda more="": command(f"{SWEPT} {more}")
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[range]:
+    """The restarts that are computed from now on."""
+    from basinet import pipeline
+
+    ranges: list[range] = []
+    solve = pipeline.solve
+
+    def noting(study: Any, restarts: range, *rest: Any) -> Any:
+        ranges.append(restarts)
+        return solve(study, restarts, *rest)
+
+    monkeypatch.setattr(pipeline, "solve", noting)
+    return ranges

@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import basinet
-from basinet import pipeline
 from basinet.cli import doctor, replay, report
 from basinet.errors import ConfigError
 from basinet.tracking import load
@@ -76,20 +75,6 @@ def numbers(name: str = "basinet") -> pd.DataFrame:
     """What was found, in an order of its own, without what is new in every run."""
     frame = basinet.load_restarts(name, columns=["init", "restart", "loss", "loss_initial", "gradient_norm", "steps"])
     return frame.sort_values(["init", "restart"], ignore_index=True)
-
-
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[range]:
-    """The restarts that are computed from now on."""
-    ranges: list[range] = []
-    solve = pipeline.solve
-
-    def noting(study: Any, restarts: range, *rest: Any) -> Any:
-        ranges.append(restarts)
-        return solve(study, restarts, *rest)
-
-    monkeypatch.setattr(pipeline, "solve", noting)
-    return ranges
 
 
 @pytest.mark.parametrize("how", CUTS)

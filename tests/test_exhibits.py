@@ -294,12 +294,18 @@ def test_where_every_restart_diverged_there_is_no_page() -> None:
     assert exhibits.restarts_page(lost, table, "run7") is None
 
 
-def test_the_run_of_a_sweep_has_its_report_its_figures_and_a_note_that_leads_to_them(sweeps: Command) -> None:
-    assert sweeps(f"{SWEEP} tracking.figures=sweep").code == 0
+def run_of_the_sweep() -> tuple[Any, Path]:
+    """The parent run of the sweep in the working directory, and where its artifacts lie."""
     store = TrackingStore.open(f"sqlite:///{Path.cwd()}/mlflow.db")
     parent = store.client.get_run(basinet.load_runs("shown")["sweep_id"][0])
     folder = store.artifact_folder(parent)
     assert folder is not None
+    return parent, folder
+
+
+def test_the_run_of_a_sweep_has_its_report_its_figures_and_a_note_that_leads_to_them(sweeps: Command) -> None:
+    assert sweeps(f"{SWEEP} tracking.figures=sweep").code == 0
+    parent, folder = run_of_the_sweep()
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     figures = {f"figures/{name}.png" for name in ("final_losses", "distribution", "heat", "sharpness")}
     assert files >= {"report.html", "tables/spread.csv", *figures}
@@ -315,10 +321,7 @@ def test_the_run_of_a_sweep_has_its_report_its_figures_and_a_note_that_leads_to_
 
 def test_without_figures_a_sweep_has_its_tables_and_a_note_and_no_report(sweeps: Command) -> None:
     assert sweeps(f"{SWEEP} tracking.figures=none").code == 0
-    store = TrackingStore.open(f"sqlite:///{Path.cwd()}/mlflow.db")
-    parent = store.client.get_run(basinet.load_runs("shown")["sweep_id"][0])
-    folder = store.artifact_folder(parent)
-    assert folder is not None
+    parent, folder = run_of_the_sweep()
     assert {path.name for path in folder.rglob("*") if path.is_file()} == {
         "spread.parquet",
         "spread.csv",

@@ -21,7 +21,6 @@ import pandas as pd
 import pytest
 
 import basinet
-from basinet import pipeline
 from basinet.cli import doctor
 from basinet.tracking import load
 
@@ -78,16 +77,10 @@ def test_a_restart_can_be_replayed(moved: Path) -> None:
     assert basinet.replay(run, 3).identical
 
 
-def test_a_sweep_goes_on_there(moved: Path, command: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_goes_on_there(
+    moved: Path, command: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, computed: list[range]
+) -> None:
     monkeypatch.chdir(moved)
-    computed: list[range] = []
-    solve = pipeline.solve
-
-    def noting(study: Any, restarts: range, *rest: Any) -> Any:
-        computed.append(restarts)
-        return solve(study, restarts, *rest)
-
-    monkeypatch.setattr(pipeline, "solve", noting)
     sweep = "-m init=normal,uniform network.depth=1 descent.steps=100 tracking.figures=none"
     before = basinet.load_restarts("basinet")
     answer = command(f"{sweep} restarts=30")

@@ -13,10 +13,11 @@ from filelock import Timeout
 
 from basinet.blocks import WRITING, FolderStore
 from basinet.errors import ConfigError, require
-from basinet.tracking import load
+from basinet.tracking import find
+from basinet.tracking.belonging import leave_sweep
 from basinet.tracking.integrity import damage
 from basinet.tracking.process import HOST, PID, Presence, presence
-from basinet.tracking.record import ALONE, CONDITION, KIND, PARENT, SWEEPS, OpenRun, leave_sweep
+from basinet.tracking.record import ALONE, CONDITION, KIND, PARENT, SWEEPS, OpenRun
 from basinet.tracking.removing import remove_run
 from basinet.tracking.store import TrackingStore
 
@@ -95,8 +96,8 @@ class Health:
 
 def examine(store: TrackingStore) -> Health:
     """Look at everything that this package has put into a store; nothing is changed."""
-    experiments = load.experiments(store)
-    runs = load.search(store, list(experiments), f"tags.`{KIND}` LIKE '%'")
+    experiments = find.experiments(store)
+    runs = find.search(store, list(experiments), f"tags.`{KIND}` LIKE '%'")
     unended = [Unended(run, _presence(store, run)) for run in runs if run.info.status == "RUNNING"]
     return Health(
         unended=unended,
@@ -156,7 +157,7 @@ def _work_of(blocks: FolderStore, runs: list[Any]) -> Work:
     restarts = blocks.finished()
     return Work(
         blocks,
-        max(runs, key=load.finished_then_newest, default=None),
+        max(runs, key=find.finished_then_newest, default=None),
         restarts,
         restarts <= max(finished, default=-1),
         _size(blocks.folder),
@@ -238,12 +239,12 @@ def removal(store: TrackingStore, run_id: str, *, force: bool = False) -> Remova
     Raises:
         ConfigError: if there is no such run of this package's, or somebody is at it; with `force` only if that is sure.
     """
-    run = load.find_run(store, run_id)
+    run = find.find_run(store, run_id)
     kind = run.data.tags.get(KIND)
     require(kind in ("sweep", "condition"), f"run {run_id} is not a sweep or a condition of basinet's")
     sweep, runs = None, [run]
     if kind == "sweep":
-        sweep, runs = run, load.children(store, run.info.experiment_id, run_id, deleted=True)
+        sweep, runs = run, find.children(store, run.info.experiment_id, run_id, deleted=True)
     kept = [] if sweep is None else _shared(store, runs, sweep)
     going = [one for one in runs if one not in kept]
     for one in [*going, *([sweep] if sweep is not None else [])]:
@@ -258,12 +259,12 @@ def removal(store: TrackingStore, run_id: str, *, force: bool = False) -> Remova
 def _below(store: TrackingStore, condition: Any) -> list[Any]:
     """The runs of the minima of a condition."""
     mine = f"tags.`{PARENT}` = '{condition.info.run_id}'"
-    return load.search(store, [condition.info.experiment_id], mine, deleted=True)
+    return find.search(store, [condition.info.experiment_id], mine, deleted=True)
 
 
 def _shared(store: TrackingStore, runs: Sequence[Any], sweep: Any) -> list[Any]:
     """Those that were also launched by themselves, or by another sweep that is still there."""
-    sweeps = load.search(store, [sweep.info.experiment_id], f"tags.`{KIND}` = 'sweep'")
+    sweeps = find.search(store, [sweep.info.experiment_id], f"tags.`{KIND}` = 'sweep'")
     others = {ALONE, *(other.info.run_id for other in sweeps)} - {sweep.info.run_id}
     return [run for run in runs if not others.isdisjoint(run.data.tags[SWEEPS].split())]
 
@@ -282,7 +283,7 @@ def _left_alone(store: TrackingStore, going: Sequence[Any]) -> list[FolderStore]
     gone = {run.info.run_id for run in going}
     found = []
     for key in dict.fromkeys(run.data.tags[CONDITION] for run in going):
-        others = load.search(store, list(load.experiments(store)), f"tags.`{CONDITION}` = '{key}'", deleted=True)
+        others = find.search(store, list(find.experiments(store)), f"tags.`{CONDITION}` = '{key}'", deleted=True)
         if all(other.info.run_id in gone for other in others):
             found.append(_blocks(store, key))
     return found

@@ -37,9 +37,9 @@ _SAMPLE = 4  # restarts that this is measured on
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
 _BLOCK_SECONDS = 60.0  # that a block may take: as much is lost if the process is killed
-_FIRST_RESTARTS = 256  # in a block while it is not known how long they take
-FIRST_BLOCK = 1000
-"""How many restarts `restarts=auto` begins with."""
+_TRIAL_RESTARTS = 256  # in a block while it is not known how long they take
+AUTO_FIRST = 1000
+"""How many restarts `restarts=auto` does before it is asked for the first time whether there are enough."""
 
 Report = Callable[[float], None]
 """Called now and then with the share of the work that is done, from 0 to 1."""
@@ -175,16 +175,16 @@ def next_range(study: Study, store: Store, pace: float | None = None) -> range |
     after 1000, 2000, 4000, … of them whether there are enough: how many are done in the end depends on no clock.
     """
     first, largest = store.finished(), largest_block(study)
-    size = _FIRST_RESTARTS if pace is None else max(_FIRST_RESTARTS, int(_BLOCK_SECONDS / pace))
-    stop = study.restarts
-    if study.is_auto:
-        last, stop = 0, min(largest, FIRST_BLOCK)
-        while stop <= first:
-            last, stop = stop, stop + min(largest, max(FIRST_BLOCK, stop))
-        if 0 < first == last and enough(study, store.blocks()):
-            return None
     if first >= study.restarts:
         return None
+    size = _TRIAL_RESTARTS if pace is None else max(_TRIAL_RESTARTS, int(_BLOCK_SECONDS / pace))
+    stop = study.restarts
+    if study.is_auto:
+        last, stop = 0, min(largest, AUTO_FIRST)
+        while stop <= first:
+            last, stop = stop, stop + min(largest, max(AUTO_FIRST, stop))
+        if 0 < first == last and enough(study, store.blocks()):
+            return None
     return range(first, min(first + min(size, largest), stop, study.restarts))
 
 

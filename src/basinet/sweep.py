@@ -20,12 +20,12 @@ from basinet.settings import fill
 from basinet.spread import KINDS, Summary, spread
 from basinet.study import Study
 from basinet.tables import evidence_arrow, merge_catalogues
-from basinet.tracking import load
+from basinet.tracking import find, load
 from basinet.tracking.abandoned import close_abandoned
+from basinet.tracking.belonging import join_sweep, supersede
 from basinet.tracking.integrity import damage
 from basinet.tracking.record import (
     OpenRun,
-    join_sweep,
     open_condition,
     open_sweep,
     quantile_history,
@@ -136,14 +136,14 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, report
         if tracking.rerun == "all":
             blocks.clear()
         else:
-            earlier = load.find_condition(store, place.experiment_id, study.key)
+            earlier = find.find_condition(store, place.experiment_id, study.key)
             if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
                 return Ended(None, before=True)
             if earlier is not None and is_whole(store, earlier, study):
                 return Ended(_taken_over(store, earlier, name, place), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
         summary = _computed(study, tracking, place, written, name, blocks, report)
-        load.supersede(store, written.run)
+        supersede(store, written.run)
         return Ended(summary, before=False)
 
 
@@ -270,7 +270,7 @@ def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], s
 
 def _close_left_open(store: TrackingStore, place: Place) -> None:
     """Conditions of this sweep whose process is gone: nobody else can say any more that they have ended."""
-    for child in load.children(store, place.experiment_id, str(place.sweep_id)):
+    for child in find.children(store, place.experiment_id, str(place.sweep_id)):
         if child.info.status == "RUNNING":
             OpenRun(store, child).close("KILLED")
 

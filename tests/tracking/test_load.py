@@ -13,7 +13,7 @@ import pytest
 
 import basinet
 from basinet.errors import ConfigError
-from basinet.tracking import load
+from basinet.tracking import find, load
 from basinet.tracking.record import OpenRun, open_sweep, write_parquet
 from basinet.tracking.store import TrackingStore
 
@@ -187,7 +187,7 @@ def test_a_table_of_another_schema_is_refused(version: int | None, write: Write)
 
 
 def test_more_runs_than_a_page_are_all_found(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "_PAGE", 2)
+    monkeypatch.setattr(find, "_PAGE", 2)
     for depth in range(1, 6):
         write({**NORMAL, "network.depth": depth}, [float(depth)])
     assert basinet.load_restarts("made")["loss"].tolist() == [1, 2, 3, 4, 5]

@@ -93,7 +93,7 @@ def _ahead(planned: Plan) -> list[Ahead]:
 def _ahead_of(study: Study, planned: Plan, store: TrackingStore, experiment: str | None) -> Ahead:
     from basinet.blocks import FolderStore
     from basinet.sweep import is_whole
-    from basinet.tracking.load import find_condition
+    from basinet.tracking.find import find_condition
 
     run = None if experiment is None else find_condition(store, experiment, study.key)
     if planned.tracking.rerun == "all":
@@ -133,9 +133,9 @@ def _room(planned: Plan, one: Ahead) -> int:
 
 def _certain_room(planned: Plan, one: Ahead) -> int:
     """… at least: of `restarts=auto` only the first restarts are certain."""
-    from basinet.pipeline import FIRST_BLOCK
+    from basinet.pipeline import AUTO_FIRST
 
-    return _room_of(planned, one, min(FIRST_BLOCK, one.study.restarts) if one.study.is_auto else one.study.restarts)
+    return _room_of(planned, one, min(AUTO_FIRST, one.study.restarts) if one.study.is_auto else one.study.restarts)
 
 
 def _room_of(planned: Plan, one: Ahead, restarts: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from basinet.tracking import load
+from basinet.tracking import find
 from basinet.tracking.process import Presence, presence
 from basinet.tracking.record import OpenRun
 from basinet.tracking.store import TrackingStore
@@ -10,6 +10,6 @@ from basinet.tracking.store import TrackingStore
 
 def close_abandoned(store: TrackingStore, experiment_id: str) -> None:
     """Mark them as killed, in one experiment: the machine went down, or the process was shot."""
-    for run in load.search(store, [experiment_id], "attributes.status = 'RUNNING'"):
+    for run in find.search(store, [experiment_id], "attributes.status = 'RUNNING'"):
         if presence(run.data.tags) is Presence.GONE:
             OpenRun(store, run).close("KILLED")

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from basinet.tracking import load
+from basinet.tracking import find
 from basinet.tracking.integrity import reading
 from basinet.tracking.record import COLUMNS, KIND, PARENT
 from basinet.tracking.store import TrackingStore
@@ -80,11 +80,11 @@ def load_origin(name: str, *, tracking_uri: str | None = None) -> Origin:
     Raises:
         ConfigError: if there is no such experiment or run.
     """
-    store, runs = load.find_conditions(name, tracking_uri)
+    store, runs = find.find_conditions(name, tracking_uri)
     experiment = store.client.get_experiment_by_name(name)
     sweeps = dict.fromkeys(run.data.tags[PARENT] for run in runs if PARENT in run.data.tags)
     if experiment is not None and not runs:
-        found = load.search(store, [experiment.experiment_id], f"tags.`{KIND}` = 'sweep'")
+        found = find.search(store, [experiment.experiment_id], f"tags.`{KIND}` = 'sweep'")
         sweeps = dict.fromkeys(run.info.run_id for run in found)
     elif experiment is None:
         run = store.client.get_run(name)

@@ -31,7 +31,6 @@ SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to
 ALONE = "-"  # stands among them for a launch of the condition by itself
 PARENT = "mlflow.parentRunId"
 CURRENT = "basinet.current"  # "no": a later run of the same condition has finished
-_SWEEPS_MAX = 200  # of the newest ones: with more, the tag would be cut
 _NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250
@@ -110,24 +109,6 @@ def open_condition(
     }
     run.log(params=columns, metrics=numbers)
     return run
-
-
-def join_sweep(store: TrackingStore, run: Any, sweep_id: str) -> None:
-    """Make a condition that has finished part of another sweep, too."""
-    sweeps = run.data.tags.get(SWEEPS, ALONE).split()
-    if sweep_id not in sweeps:
-        OpenRun(store, run).log(tags={PARENT: sweep_id, SWEEPS: " ".join([*sweeps, sweep_id][-_SWEEPS_MAX:])})
-
-
-def leave_sweep(store: TrackingStore, run: Any, sweep_id: str) -> None:
-    """The opposite of `join_sweep`, for a condition that belongs to something else, too."""
-    sweeps = [sweep for sweep in run.data.tags[SWEEPS].split() if sweep != sweep_id]
-    parents = [sweep for sweep in sweeps if sweep != ALONE]
-    if parents:
-        OpenRun(store, run).log(tags={PARENT: parents[-1], SWEEPS: " ".join(sweeps)})
-        return
-    for tag in (PARENT, SWEEPS):
-        store.client.delete_tag(run.info.run_id, tag)
 
 
 def _provenance() -> dict[str, str]:
