@@ -168,11 +168,14 @@ def command(
         with pytest.raises(SystemExit) as end:
             main()
         written = capsys.readouterr()
+        if isinstance(end.value.code, str):  # what the interpreter would print
+            return Answer(1, written.out, f"{written.err}{end.value.code}\n")
         assert isinstance(end.value.code, int)
         return Answer(end.value.code, written.out, written.err)
 
     monkeypatch.chdir(tmp_path)
     handler, logs, level = signal.getsignal(signal.SIGTERM), list(logging.root.handlers), logging.root.level
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it is now, when the test is over
     yield call
     signal.signal(signal.SIGTERM, handler)
     for log in set(logging.root.handlers) - set(logs):  # Hydra's

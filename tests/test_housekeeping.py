@@ -98,6 +98,12 @@ def left_open(**changes: str | None) -> str:
     return run
 
 
+def condition_of(run: str) -> str:
+    """The content key of a condition's run."""
+    ((key,),) = query("SELECT value FROM tags WHERE key = 'basinet.condition' AND run_uuid = ?", run)
+    return str(key)
+
+
 def content(folder: Path) -> dict[str, bytes]:
     """All files but the database."""
     return {
@@ -210,8 +216,7 @@ def test_what_is_being_computed_elsewhere_in_this_folder_is_left_even_by_force(
     doctor: Callable[[str], Answer], swept: Path
 ) -> None:
     run = left_open(process_host="elsewhere")
-    ((key,),) = query("SELECT value FROM tags WHERE key = 'basinet.condition' AND run_uuid = ?", run)
-    with FileLock(f".basinet/blocks/{key}.lock"):
+    with FileLock(f".basinet/blocks/{condition_of(run)}.lock"):
         assert doctor("--force").code == 0
         assert statuses()[run] == "RUNNING"
     assert doctor("").code == 1
@@ -330,7 +335,8 @@ def test_scraps_of_killed_processes_go_when_they_are_old_and_nobody_is_at_work(
     doctor: Callable[[str], Answer], swept: Path
 ) -> None:
     work = swept / ".basinet"
-    scraps = [work / "journal-0.jsonl", blocks()[0] / "writing-abc", work / "writing-def" / "table.parquet"]
+    blocks_of_the_run = work / "blocks" / condition_of(runs("condition")[0])
+    scraps = [work / "journal-0.jsonl", blocks_of_the_run / "writing-abc", work / "writing-def" / "table.parquet"]
     for path in scraps:
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")

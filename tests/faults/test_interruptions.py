@@ -37,11 +37,14 @@ def interrupt(launched: Any, number: signal.Signals, blocks: int, seconds: float
     launched.wait_until_it_works()
     launched.wait_for_blocks(blocks)
     time.sleep(seconds)
+    begun = len(launched.blocks())
     if number is signal.SIGINT:
         launched.signal_group(number)
     else:
         launched.process.send_signal(number)
-    return launched.end()
+    code, err = launched.end()
+    assert len(launched.blocks()) <= begun + 2, err  # in two processes, while the signal was on its way
+    return code, err
 
 
 @pytest.mark.parametrize(("number", "launcher"), [(signal.SIGTERM, ""), (signal.SIGINT, JOBLIB)])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 
-from basinet.errors import ConfigError
+from basinet.cli.script import script
 
 
 def main() -> None:
@@ -20,10 +19,8 @@ def main() -> None:
     for field in dataclasses.fields(Tolerances):
         parser.add_argument(f"--{field.name}", type=float, default=field.default, help=f"default {field.default:g}")
     arguments = parser.parse_args()
-    try:
+    with script("basinet-classify"):
         _classify(arguments, Tolerances(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(Tolerances)}))
-    except ConfigError as error:
-        sys.exit(f"basinet-classify: {error}")
 
 
 def _classify(arguments: argparse.Namespace, tolerances: object) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from basinet.cli.script import script
 from basinet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,12 +31,8 @@ def main() -> None:
     what.add_argument("--remove", metavar="ID", help="remove a sweep or a run for good, with its artifacts and blocks")
     parser.add_argument("--yes", action="store_true", help="with --remove: do not ask")
     arguments = parser.parse_args()
-    try:
+    with script("basinet-doctor"):
         sys.exit(_main(arguments))
-    except (ConfigError, OSError) as error:
-        sys.exit(f"basinet-doctor: {' '.join(str(error).splitlines())}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _main(arguments: argparse.Namespace) -> int:

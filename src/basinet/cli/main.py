@@ -7,7 +7,6 @@ import math
 import os
 import shlex
 import shutil
-import signal
 import sys
 import traceback
 from argparse import Namespace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
+from basinet.cli.script import keep_interrupts, script
 from basinet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,15 +29,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The console script."""
-    try:
-        code = _main(sys.argv[1:])
-    except (ConfigError, OSError, MemoryError) as error:  # what the user, the disk and the memory are to blame for
-        print(f"basinet: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        code = 1
-    except KeyboardInterrupt:
-        print("basinet: interrupted", file=sys.stderr)
-        code = 130
-    sys.exit(code)
+    with script("basinet"):
+        sys.exit(_main(sys.argv[1:]))
 
 
 def _main(raw: list[str]) -> int:
@@ -106,7 +99,6 @@ def _execute(planned: Plan) -> int:
     from basinet.progress import SweepProgress, print_failures
 
     command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler that stops us is a user with Ctrl-C
     place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
@@ -161,6 +153,7 @@ def _job(config: DictConfig, place: Place) -> None:
     from basinet.journal import Journal
     from basinet.study import Study
 
+    keep_interrupts()  # it may be another process than the one that was launched
     settings = settings_of(config)
     tracking = sweep.TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from basinet.errors import ConfigError
+from basinet.cli.script import script
 
 
 def main() -> None:
@@ -17,10 +16,8 @@ def main() -> None:
     parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
     parser.add_argument("--output", type=Path, help="folder to write to; default: replay-RUN-RESTART")
     arguments = parser.parse_args()
-    try:
+    with script("basinet-replay"):
         _replay(arguments)
-    except ConfigError as error:
-        sys.exit(f"basinet-replay: {error}")
 
 
 def _replay(arguments: argparse.Namespace) -> None:

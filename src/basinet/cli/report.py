@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 
-from basinet.errors import ConfigError
+from basinet.cli.script import script
 
 
 def main() -> None:
@@ -18,14 +16,8 @@ def main() -> None:
     parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler that stops us is a user with Ctrl-C
-    try:
+    with script("basinet-report", "; nothing was written"):
         _report(arguments)
-    except (ConfigError, OSError, MemoryError) as error:  # what the user, the disk and the memory are to blame for
-        sys.exit(f"basinet-report: {' '.join(str(error).splitlines())}")
-    except KeyboardInterrupt:
-        print("basinet-report: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
 
 
 def _report(arguments: argparse.Namespace) -> None:

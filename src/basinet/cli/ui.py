@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from basinet.cli.script import keep_interrupts
 from basinet.errors import ConfigError, require
 from basinet.tracking.view import CONDITIONS, TAG
 
@@ -47,6 +48,7 @@ def main() -> None:
     for name in _ENDS:  # whoever stops us is a user with Ctrl-C, unless we are to outlive the terminal (nohup)
         if name is not signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:
             signal.signal(name, signal.default_int_handler)
+    keep_interrupts()
     try:
         _show(arguments.tracking_uri, arguments.port, with_browser=not arguments.no_browser)
     except (ConfigError, OSError) as error:  # what the user, the disk and the network are to blame for
