@@ -420,6 +420,23 @@ def test_a_condition_that_was_there_before_the_sweep_stays_and_stands_for_itself
     assert blocks() == []
 
 
+def test_where_the_newest_run_of_a_condition_is_removed_views_show_the_one_before_it(
+    doctor: Callable[[str], Answer], swept_again: Again
+) -> None:
+    def current(answer: str) -> set[str]:
+        said = "SELECT run_uuid FROM tags WHERE key = 'basinet.current' AND value = ?"
+        return {run for (run,) in query(said, answer)}
+
+    first = current("yes")
+    assert {*runs("condition")} <= first
+    (sweep,) = runs("sweep")
+    assert swept_again("restarts=40").code == 0
+    assert current("no") == first
+    (later,) = set(runs("sweep")) - {sweep}
+    assert doctor(f"--remove {later} --yes").code == 0
+    assert (current("yes"), current("no")) == (first, set())
+
+
 def test_a_sweep_that_somebody_is_at_is_not_removed(
     doctor: Callable[[str], Answer], opener: tuple[subprocess.Popen[str], list[str]]
 ) -> None:

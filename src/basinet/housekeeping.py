@@ -14,7 +14,7 @@ from filelock import Timeout
 from basinet.blocks import WRITING, FolderStore
 from basinet.errors import ConfigError, require
 from basinet.tracking import find
-from basinet.tracking.belonging import leave_sweep
+from basinet.tracking.belonging import leave_sweep, stand_for_condition
 from basinet.tracking.integrity import damage
 from basinet.tracking.process import HOST, PID, Presence, presence
 from basinet.tracking.record import ALONE, CONDITION, KIND, PARENT, SWEEPS, OpenRun
@@ -307,6 +307,10 @@ def remove(store: TrackingStore, plan: Removal) -> bool:
             raise ConfigError(f"somebody is at the condition of {blocks.folder}; stop it") from error
     for run in [*plan.minima, *plan.conditions]:
         remove_run(store, run)
+    for experiment, key in {(run.info.experiment_id, run.data.tags[CONDITION]): None for run in plan.conditions}:
+        left = find.find_condition(store, experiment, key)
+        if left is not None and left.info.status == "FINISHED":
+            stand_for_condition(store, left)
     gone = store.folder is not None
     if plan.sweep is not None:
         for run in plan.kept:

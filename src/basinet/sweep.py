@@ -22,7 +22,7 @@ from basinet.study import Study
 from basinet.tables import evidence_arrow, merge_catalogues
 from basinet.tracking import find, load
 from basinet.tracking.abandoned import close_abandoned
-from basinet.tracking.belonging import join_sweep, supersede
+from basinet.tracking.belonging import join_sweep, stand_for_condition
 from basinet.tracking.integrity import damage
 from basinet.tracking.record import (
     OpenRun,
@@ -143,7 +143,7 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, report
                 return Ended(_taken_over(store, earlier, name, place), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
         summary = _computed(study, tracking, place, written, name, blocks, report)
-        supersede(store, written.run)
+        stand_for_condition(store, written.run)
         return Ended(summary, before=False)
 
 

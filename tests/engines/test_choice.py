@@ -89,14 +89,23 @@ def test_a_study_without_a_compiler_has_the_same_results_to_rounding(failing: Ca
     np.testing.assert_allclose(native.restarts["loss"], torch_.restarts["loss"], rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("/nonexistent", "no C++ compiler (CXX=/nonexistent)"),
+        ("echo 'error: odd' >&2; exit 1", "failing failed with exit code 1 (error: odd)"),
+    ],
+)
 def test_the_command_line_refuses_the_native_engine_without_a_compiler_and_creates_nothing(
-    failing: Callable[[str], None], command: Command, fresh: Path, tmp_path: Path
+    failing: Callable[[str], None], command: Command, fresh: Path, tmp_path: Path, program: str, said: str
 ) -> None:
-    failing("/nonexistent")
+    failing(program)
     answer = command("engine=native restarts=5 descent.steps=5")
     assert answer.code == 1
     assert answer.out == ""
-    assert answer.err == f"basinet: engine=native: no C++ compiler (CXX=/nonexistent): {REMEDY}\n"
+    assert answer.err.startswith("basinet: engine=native: ")
+    assert answer.err.endswith(f"{said}: {REMEDY}\n")
+    assert answer.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -66,10 +66,12 @@ def show(planned: Plan) -> int:
 
 
 def check_room(planned: Plan) -> None:
-    """Raise `ConfigError` if what a launch will write does not fit the disk."""
+    """Say on standard error what a launch may write; raise `ConfigError` if that does not fit the disk."""
     from basinet.words import amount
 
     everything = [Ahead(study, "", 0, is_done=False) for study in planned.studies]
+    most = sum(_room(planned, one) for one in everything)
+    print(f"disk: at most {amount(most)}; {amount(_free(planned))} free", file=sys.stderr)
     if _is_room(planned, everything) or _is_room(planned, ahead := _ahead(planned)):  # most of it may be there
         return
     needed, free = sum(_certain_room(planned, one) for one in ahead), _free(planned)

@@ -53,10 +53,18 @@ def _main(raw: list[str]) -> int:
         planned = plan(arguments, flags)
         if planned.dry_run:
             return show(planned)
+        _check_compiler(planned)
         check_room(planned)
         return _execute(planned)
     sys.argv[1:] = [*flags, *arguments.overrides]
     return _launch(lambda config: None)
+
+
+def _check_compiler(planned: Plan) -> None:
+    """Compile one of the kernels that `engine=native` asks for, which is kept: a broken compiler is noticed here."""
+    study = next((study for study in planned.studies if study.execution.engine == "native"), None)
+    if study is not None:
+        study.engine  # noqa: B018
 
 
 def _parsed(raw: list[str]) -> Namespace:

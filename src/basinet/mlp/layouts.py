@@ -30,9 +30,8 @@ from basinet.mlp.network import Layer, Network
 _LANES = 64
 _ALIGNMENT = 128  # bytes: two vectors of 512 bits
 _WIDEST_LANES = 4
-# Bytes of the largest activation of a chunk: what the L2 cache likes (measured).
-_LANES_BYTES = 1 << 19
-_PRODUCTS_BYTES = 1 << 20
+# Bytes of the largest activation of a chunk, by layout: what the L2 cache likes (measured).
+_BYTES = {"lanes": 1 << 19, "products": 1 << 20}
 
 
 @contextmanager
@@ -91,7 +90,7 @@ class Lanes:
     parallel = False  # operations of some 10 µs: threads would only wait for the interpreter's lock
 
     def chunk_size(self, network: Network, samples: int, number_bytes: int) -> int:
-        lanes = _LANES_BYTES // (max(network.widths) * samples * number_bytes)
+        lanes = _BYTES["lanes"] // (max(network.widths) * samples * number_bytes)
         return max(_LANES, lanes // _LANES * _LANES)
 
     def hold(self, theta: Tensor) -> Tensor:
@@ -132,7 +131,7 @@ class Products:
     parallel = True
 
     def chunk_size(self, network: Network, samples: int, number_bytes: int) -> int:
-        return max(2, _PRODUCTS_BYTES // (max(network.widths) * samples * number_bytes))
+        return max(2, _BYTES["products"] // (max(network.widths) * samples * number_bytes))
 
     def hold(self, theta: Tensor) -> Tensor:
         held = _padded(theta, _ALIGNMENT // theta.element_size())

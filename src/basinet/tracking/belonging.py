@@ -29,11 +29,12 @@ def leave_sweep(store: TrackingStore, run: Any, sweep_id: str) -> None:
         store.client.delete_tag(run.info.run_id, tag)
 
 
-def supersede(store: TrackingStore, run: Any) -> None:
-    """Note in the earlier runs of a condition, and in those of their minima, that `run` has taken their place."""
+def stand_for_condition(store: TrackingStore, run: Any) -> None:
+    """Note in the runs of a condition, and in those of their minima, that `run` is the one to look at."""
     experiments, key = [run.info.experiment_id], run.data.tags[CONDITION]
-    for earlier in search(store, experiments, f"tags.`{CONDITION}` = '{key}' and tags.`{CURRENT}` = 'yes'"):
-        if earlier.info.run_id != run.info.run_id:
-            minima = search(store, experiments, f"tags.`{PARENT}` = '{earlier.info.run_id}'")
-            for one in (*minima, earlier):
-                store.client.set_tag(one.info.run_id, CURRENT, "no")
+    for one in search(store, experiments, f"tags.`{CONDITION}` = '{key}'"):
+        is_current = "yes" if one.info.run_id == run.info.run_id else "no"
+        if one.data.tags.get(CURRENT) != is_current:
+            minima = search(store, experiments, f"tags.`{PARENT}` = '{one.info.run_id}'")
+            for noted in (*minima, one):
+                store.client.set_tag(noted.info.run_id, CURRENT, is_current)
