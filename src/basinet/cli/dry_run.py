@@ -66,13 +66,11 @@ def show(planned: Plan) -> int:
 
 
 def check_room(planned: Plan) -> None:
-    """Say on standard error what a launch may write; raise `ConfigError` if that does not fit the disk."""
+    """Raise `ConfigError` if what a launch will write does not fit the disk."""
     from basinet.words import amount
 
-    everything = [Ahead(study, "", 0, is_done=False) for study in planned.studies]
-    most = sum(_room(planned, one) for one in everything)
-    print(f"disk: at most {amount(most)}; {amount(_free(planned))} free", file=sys.stderr)
-    if _is_room(planned, everything) or _is_room(planned, ahead := _ahead(planned)):  # most of it may be there
+    # Most of it may be there already, which takes longer to find out.
+    if _is_room(planned, _everything(planned)) or _is_room(planned, ahead := _ahead(planned)):
         return
     needed, free = sum(_certain_room(planned, one) for one in ahead), _free(planned)
     raise ConfigError(
@@ -81,13 +79,26 @@ def check_room(planned: Plan) -> None:
     )
 
 
+def print_room(planned: Plan) -> None:
+    """Say on standard error how much of the disk a launch may take."""
+    from basinet.words import amount
+
+    most = sum(_room(planned, one) for one in _everything(planned))
+    print(f"disk: at most {amount(most)}; {amount(_free(planned))} free", file=sys.stderr)
+
+
+def _everything(planned: Plan) -> list[Ahead]:
+    """The conditions as if nothing of them were there."""
+    return [Ahead(study, "new", 0, is_done=False) for study in planned.studies]
+
+
 def _ahead(planned: Plan) -> list[Ahead]:
     """What earlier launches have left of each condition, as `basinet.sweep.run_condition` will find it."""
     from basinet.tracking.store import TrackingStore, checked_uri
 
     store = TrackingStore.look_into(checked_uri(planned.tracking.uri))
     if store is None:
-        return [Ahead(study, "new", 0, is_done=False) for study in planned.studies]
+        return _everything(planned)
     experiment = store.find_experiment(planned.experiment)
     return [_ahead_of(study, planned, store, experiment) for study in planned.studies]
 

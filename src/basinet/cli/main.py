@@ -103,11 +103,13 @@ def _check_completion(settings: list[str]) -> None:
 def _execute(planned: Plan) -> int:
     """Everything has been checked: from here on things are written."""
     from basinet import sweep
+    from basinet.cli.dry_run import print_room
     from basinet.journal import Follower
     from basinet.progress import SweepProgress, print_failures
 
     command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
     place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
+    print_room(planned)
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
