@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -153,25 +154,27 @@ class Answer:
 
 
 @pytest.fixture
-def command(
+def shell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[[str], Answer]]:
-    """`basinet` as a function of what stands behind it on the command line, run in the empty `tmp_path`.
+    """A line as it is shell in a shell, a console script and what stands behind it, run in the empty `tmp_path`.
 
     In this process, which is quicker than a new one by three seconds a call.
     """
-    from basinet.cli.main import main
 
     def call(line: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["basinet", *shlex.split(line)])
+        program, *arguments = shlex.split(line)
+        (script,) = entry_points(group="console_scripts", name=program)
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
+        try:
+            code = script.load()()
+        except SystemExit as end:
+            code = end.code
         written = capsys.readouterr()
-        if isinstance(end.value.code, str):  # what the interpreter would print
-            return Answer(1, written.out, f"{written.err}{end.value.code}\n")
-        assert isinstance(end.value.code, int)
-        return Answer(end.value.code, written.out, written.err)
+        if isinstance(code, str):  # what the interpreter would print
+            return Answer(1, written.out, f"{written.err}{code}\n")
+        return Answer(code or 0, written.out, written.err)
 
     monkeypatch.chdir(tmp_path)
     handler, logs, level = signal.getsignal(signal.SIGTERM), list(logging.root.handlers), logging.root.level
@@ -185,10 +188,30 @@ def command(
 
 
 @pytest.fixture
-def sweeps(command: Callable[[str], Answer], empty_store: Path, tmp_path: Path) -> Callable[[str], Answer]:
+def command(shell: Callable[[str], Answer]) -> Callable[[str], Answer]:
+    """`basinet` as a function of what stands behind it on the command line, run in the empty `tmp_path`."""
+    return lambda line: shell(f"basinet {line}")
+
+
+@pytest.fixture
+def sweeps(
+    command: Callable[[str], Answer], furnish: Callable[[Path], Path], tmp_path: Path
+) -> Callable[[str], Answer]:
     """`command`, where a tracking store is there already."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    furnish(tmp_path)
     return command
+
+
+@pytest.fixture(scope="session")
+def furnish(empty_store: Path) -> Callable[[Path], Path]:
+    """Puts an embedded tracking store with nothing in it into a folder, which is made if it is not there."""
+
+    def call(folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        shutil.copy(empty_store, folder / "mlflow.db")
+        return folder
+
+    return call
 
 
 @pytest.fixture(scope="session")
@@ -208,10 +231,9 @@ SWEPT = "-m init=normal,uniform network.depth=1 restarts=30 descent.steps=100 tr
 
 
 @pytest.fixture(scope="session")
-def swept_once(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def swept_once(tmp_path_factory: pytest.TempPathFactory, furnish: Callable[[Path], Path]) -> Path:
     """A folder in which the console script has run the sweep `SWEPT`; to look at only."""
-    folder = tmp_path_factory.mktemp("swept")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    folder = furnish(tmp_path_factory.mktemp("swept"))
     script = Path(sys.executable).parent / "basinet"
     answer = subprocess.run([script, *SWEPT.split()], cwd=folder, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr

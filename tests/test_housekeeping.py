@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -13,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ import pytest
 from filelock import FileLock
 
 import basinet
-from basinet.cli.doctor import main
 
 Again = Callable[..., Any]
 DEAD = {"process.id": "2147483646", "process.started": "never"}
@@ -40,28 +37,10 @@ input()
 """
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], Answer]:
+def doctor(shell: Callable[[str], Any]) -> Callable[[str], Any]:
     """`basinet-doctor` as a function of what stands behind it on the command line."""
-
-    def call(line: str = "") -> Answer:
-        monkeypatch.setattr(sys, "argv", ["basinet-doctor", *shlex.split(line)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        written = capsys.readouterr()
-        if isinstance(end.value.code, str):  # what the interpreter would print
-            return Answer(1, written.out, f"{end.value.code}\n")
-        return Answer(int(end.value.code or 0), written.out, written.err)
-
-    return call
+    return lambda line="": shell(f"basinet-doctor {line}")
 
 
 def query(sql: str, *values: object) -> list[Any]:
@@ -122,7 +101,7 @@ def blocks() -> list[Path]:
     return sorted(path for path in Path(".basinet/blocks").iterdir() if path.is_dir())
 
 
-def test_a_healthy_store_is_reported_and_stays_as_it_is(doctor: Callable[[str], Answer], swept: Path) -> None:
+def test_a_healthy_store_is_reported_and_stays_as_it_is(doctor: Callable[[str], Any], swept: Path) -> None:
     files, before = content(swept), statuses()
     answer = doctor("")
     assert (answer.code, answer.err) == (0, "")
@@ -131,7 +110,7 @@ def test_a_healthy_store_is_reported_and_stays_as_it_is(doctor: Callable[[str], 
     assert statuses() == before
 
 
-def test_the_disk_that_is_said_to_be_used_is_what_the_files_take(doctor: Callable[[str], Answer], swept: Path) -> None:
+def test_the_disk_that_is_said_to_be_used_is_what_the_files_take(doctor: Callable[[str], Any], swept: Path) -> None:
     def taken(folder: str) -> int:
         return sum(os.path.getsize(Path(at) / name) for at, _, names in os.walk(folder) for name in names)
 
@@ -161,7 +140,7 @@ def opener(swept: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
 
 
 def test_runs_are_closed_when_their_process_has_been_killed_and_not_before(
-    doctor: Callable[[str], Answer], opener: tuple[subprocess.Popen[str], list[str]]
+    doctor: Callable[[str], Any], opener: tuple[subprocess.Popen[str], list[str]]
 ) -> None:
     child, opened = opener
     before = statuses()
@@ -181,7 +160,7 @@ def test_runs_are_closed_when_their_process_has_been_killed_and_not_before(
     assert "closed as killed" not in doctor("").out
 
 
-def test_with_a_dry_run_it_is_only_said_what_would_be_closed(doctor: Callable[[str], Answer], swept: Path) -> None:
+def test_with_a_dry_run_it_is_only_said_what_would_be_closed(doctor: Callable[[str], Any], swept: Path) -> None:
     run = left_open(process_id=DEAD["process.id"], process_started=DEAD["process.started"])
     before, files = statuses(), content(swept)
     answer = doctor("--dry-run --free")
@@ -198,7 +177,7 @@ def test_with_a_dry_run_it_is_only_said_what_would_be_closed(doctor: Callable[[s
     ],
 )
 def test_a_run_of_whose_process_nothing_is_known_is_closed_only_by_force(
-    change: dict[str, str | None], reason: str, doctor: Callable[[str], Answer], swept: Path
+    change: dict[str, str | None], reason: str, doctor: Callable[[str], Any], swept: Path
 ) -> None:
     run = left_open(**change)
     ((pid,),) = query("SELECT value FROM tags WHERE key = 'process.id' AND run_uuid = ?", run)
@@ -213,7 +192,7 @@ def test_a_run_of_whose_process_nothing_is_known_is_closed_only_by_force(
 
 
 def test_what_is_being_computed_elsewhere_in_this_folder_is_left_even_by_force(
-    doctor: Callable[[str], Answer], swept: Path
+    doctor: Callable[[str], Any], swept: Path
 ) -> None:
     run = left_open(process_host="elsewhere")
     with FileLock(f".basinet/blocks/{condition_of(run)}.lock"):
@@ -223,7 +202,7 @@ def test_what_is_being_computed_elsewhere_in_this_folder_is_left_even_by_force(
 
 
 def test_runs_that_others_keep_in_the_same_store_are_none_of_our_business(
-    doctor: Callable[[str], Answer], swept: Path
+    doctor: Callable[[str], Any], swept: Path
 ) -> None:
     from mlflow import MlflowClient
 
@@ -277,7 +256,7 @@ def _all_moved_away(folder: Path) -> None:
     ],
 )
 def test_a_finished_run_whose_artifacts_cannot_be_used_is_named(
-    spoil: Callable[[Path], None], reason: str, doctor: Callable[[str], Answer], swept: Path
+    spoil: Callable[[Path], None], reason: str, doctor: Callable[[str], Any], swept: Path
 ) -> None:
     run, whole = runs("condition")
     spoil(artifacts(run))
@@ -290,7 +269,7 @@ def test_a_finished_run_whose_artifacts_cannot_be_used_is_named(
 
 
 def test_blocks_are_freed_where_all_their_restarts_are_in_a_finished_run(
-    doctor: Callable[[str], Answer], swept: Path
+    doctor: Callable[[str], Any], swept: Path
 ) -> None:
     first, second = blocks()
     (block,) = second.glob("*.parquet")
@@ -310,7 +289,7 @@ def test_blocks_are_freed_where_all_their_restarts_are_in_a_finished_run(
     assert len(tables) == 60
 
 
-def test_blocks_of_what_is_being_computed_stay(doctor: Callable[[str], Answer], swept: Path) -> None:
+def test_blocks_of_what_is_being_computed_stay(doctor: Callable[[str], Any], swept: Path) -> None:
     first, _ = blocks()
     with FileLock(f"{first}.lock"):
         assert doctor("--free").code == 0
@@ -318,7 +297,7 @@ def test_blocks_of_what_is_being_computed_stay(doctor: Callable[[str], Answer], 
 
 
 def test_what_is_freed_is_only_needed_to_extend_a_condition_and_that_gives_the_same_numbers(
-    doctor: Callable[[str], Answer], swept_again: Again
+    doctor: Callable[[str], Any], swept_again: Again
 ) -> None:
     before = basinet.load_restarts("basinet").drop(columns="run_id")
     doctor("--free")
@@ -332,7 +311,7 @@ def test_what_is_freed_is_only_needed_to_extend_a_condition_and_that_gives_the_s
 
 
 def test_scraps_of_killed_processes_go_when_they_are_old_and_nobody_is_at_work(
-    doctor: Callable[[str], Answer], swept: Path
+    doctor: Callable[[str], Any], swept: Path
 ) -> None:
     work = swept / ".basinet"
     blocks_of_the_run = work / "blocks" / condition_of(runs("condition")[0])
@@ -367,7 +346,7 @@ def left_of(run: str) -> list[str]:
 
 
 def test_a_sweep_is_removed_with_its_conditions_and_all_that_belongs_to_them(
-    doctor: Callable[[str], Answer], swept_again: Again
+    doctor: Callable[[str], Any], swept_again: Again
 ) -> None:
     (sweep,) = runs("sweep")
     old = [sweep, *runs("condition"), *runs("minimum")]
@@ -386,7 +365,7 @@ def test_a_sweep_is_removed_with_its_conditions_and_all_that_belongs_to_them(
 
 
 def test_a_condition_that_belongs_to_another_sweep_too_stays_and_is_that_ones(
-    doctor: Callable[[str], Answer], swept_again: Again
+    doctor: Callable[[str], Any], swept_again: Again
 ) -> None:
     (first,) = runs("sweep")
     assert swept_again("init=normal,constant").code == 0
@@ -404,7 +383,7 @@ def test_a_condition_that_belongs_to_another_sweep_too_stays_and_is_that_ones(
 
 
 def test_a_condition_that_was_there_before_the_sweep_stays_and_stands_for_itself_again(
-    doctor: Callable[[str], Answer], sweeps: Again
+    doctor: Callable[[str], Any], sweeps: Again
 ) -> None:
     tiny = "network.depth=1 restarts=5 descent.steps=10 tracking.figures=none"
     assert sweeps(tiny).code == 0
@@ -421,7 +400,7 @@ def test_a_condition_that_was_there_before_the_sweep_stays_and_stands_for_itself
 
 
 def test_where_the_newest_run_of_a_condition_is_removed_views_show_the_one_before_it(
-    doctor: Callable[[str], Answer], swept_again: Again
+    doctor: Callable[[str], Any], swept_again: Again
 ) -> None:
     def current(answer: str) -> set[str]:
         said = "SELECT run_uuid FROM tags WHERE key = 'basinet.current' AND value = ?"
@@ -438,7 +417,7 @@ def test_where_the_newest_run_of_a_condition_is_removed_views_show_the_one_befor
 
 
 def test_a_sweep_that_somebody_is_at_is_not_removed(
-    doctor: Callable[[str], Answer], opener: tuple[subprocess.Popen[str], list[str]]
+    doctor: Callable[[str], Any], opener: tuple[subprocess.Popen[str], list[str]]
 ) -> None:
     child, (sweep, condition) = opener
     for line in (f"--remove {sweep} --yes", f"--remove {condition} --yes", f"--remove {sweep} --yes --force"):
@@ -454,7 +433,7 @@ def test_a_sweep_that_somebody_is_at_is_not_removed(
 
 @pytest.mark.parametrize(("typed", "removed"), [("y", True), ("Yes ", True), ("n", False), ("", False)])
 def test_a_person_is_asked_before_anything_is_removed(
-    typed: str, removed: bool, doctor: Callable[[str], Answer], swept: Path, monkeypatch: pytest.MonkeyPatch
+    typed: str, removed: bool, doctor: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -469,7 +448,7 @@ def test_a_person_is_asked_before_anything_is_removed(
 
 
 def test_without_a_person_to_ask_nothing_is_removed(
-    doctor: Callable[[str], Answer], swept: Path, monkeypatch: pytest.MonkeyPatch
+    doctor: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     (sweep,) = runs("sweep")
@@ -479,7 +458,7 @@ def test_without_a_person_to_ask_nothing_is_removed(
 
 
 def test_removing_can_be_taken_up_again(
-    doctor: Callable[[str], Answer], swept: Path, monkeypatch: pytest.MonkeyPatch
+    doctor: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted after each step in turn, until nothing interrupts it any more."""
     (sweep,) = runs("sweep")
@@ -502,7 +481,7 @@ def test_removing_can_be_taken_up_again(
 
 
 def test_an_address_in_the_database_that_leads_out_of_the_store_is_not_followed(
-    doctor: Callable[[str], Answer], swept: Path
+    doctor: Callable[[str], Any], swept: Path
 ) -> None:
     victim = swept / "precious"
     victim.mkdir()
@@ -522,7 +501,7 @@ def test_an_address_in_the_database_that_leads_out_of_the_store_is_not_followed(
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(
-    line: str, message: str, doctor: Callable[[str], Answer], swept: Path
+    line: str, message: str, doctor: Callable[[str], Any], swept: Path
 ) -> None:
     answer = doctor(line)
     assert answer.code == 1
@@ -532,7 +511,7 @@ def test_what_is_not_there_is_said_in_one_line(
 
 
 def test_where_there_is_no_store_none_is_made(
-    doctor: Callable[[str], Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    doctor: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     answer = doctor("")

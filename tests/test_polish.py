@@ -15,7 +15,7 @@ from basinet.engines import TorchEngine
 from basinet.errors import ConfigError
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.polish import Outcome, Polished, Polishing, polish
+from basinet.polish import Outcome, Polished, Polishing, newton_seconds, polish
 
 EPSILON = 2.0**-52
 ENGINE = TorchEngine()
@@ -246,3 +246,22 @@ def test_flat_directions_are_not_wandered_along() -> None:
 def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{message}$"):
         settings(**changes)
+
+
+@pytest.mark.parametrize(("width", "measured", "times"), [(100, 301, 1.0), (400, 512, (1201 / 512) ** 3)])
+def test_the_time_of_a_newton_step_is_that_of_the_eigenvectors_of_which_a_part_is_measured_where_they_are_dear(
+    width: int, measured: int, times: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, clock = [], [0.0]
+
+    def slow(matrices: Tensor, threads: int) -> None:
+        seen.append(tuple(matrices.shape))
+        clock[0] += 0.5
+
+    monkeypatch.setattr("basinet.polish.eigenvectors", slow)
+    monkeypatch.setattr("basinet.polish.time.perf_counter", lambda: clock[0])
+    one = torch.ones(1, 4, dtype=torch.float64)
+    risk = EmpiricalRisk(Network((1, width, 1), "tanh", "identity"), one, one)
+    seconds = newton_seconds(risk, torch.zeros(2, risk.size, dtype=torch.float64), ENGINE)
+    assert seen == [(2, measured, measured)]
+    assert seconds == 0.25 * times  # the Hessians take no time by this clock

@@ -37,7 +37,7 @@ class Command:
 
 
 SWEEP = Command(
-    "-m init=normal,orthogonal network.depth=1,2 restarts=320 engine=torch descent.steps=1500 "
+    "-m init=normal,orthogonal network.depth=1,2 restarts=320 engine=torch descent.steps=1000 "
     "tracking.curves_max=100 tracking.figures=none",
     conditions=4,
     blocks=20,
@@ -164,9 +164,9 @@ def sweep() -> Command:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Left:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, furnish: Callable[[Path], Path]) -> Left:
     """What that sweep leaves behind if nobody disturbs it."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+    folder = furnish(tmp_path_factory.mktemp("undisturbed"))
     command = [sys.executable, DRIVER, str(SWEEP.block), *shlex.split(SWEEP.line)]
     subprocess.run(command, cwd=folder, capture_output=True, check=True)
     blocks = (folder / "blocks.txt").read_text().splitlines()

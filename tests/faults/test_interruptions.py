@@ -20,8 +20,11 @@ GOODBYE = "basinet: interrupted; what had finished is kept, the same command goe
 
 
 @pytest.fixture
-def complete(sweep: Any, undisturbed: Any, left: Any, launch: Any, tmp_path: Path) -> Callable[[str], None]:
+def complete(
+    sweep: Any, undisturbed: Any, left: Any, launch: Any, furnish: Any, tmp_path: Path
+) -> Callable[[str], None]:
     """The same command again, to the end: with what is there then, nothing is missing."""
+    furnish(tmp_path)
 
     def call(launcher: str) -> None:
         code, err = launch(tmp_path, f"{sweep.line} {launcher}").end()
@@ -106,7 +109,7 @@ def worker_of(group: int) -> int:
 
 
 def test_a_sweep_of_which_a_condition_fails_is_completed_when_asked_again(
-    sweeps: Any, left: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sweeps: Any, left: Any, furnish: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What it had computed before it failed is not computed again."""
     line = "-m init=normal,uniform,orthogonal restarts=192 descent.steps=50 engine=torch tracking.figures=none"
@@ -129,6 +132,6 @@ def test_a_sweep_of_which_a_condition_fails_is_completed_when_asked_again(
     assert sweeps(line).code == 0
     assert len(set(solved)) == len(solved) == 3 * 3
     left(tmp_path).assert_complete(3)
-    (tmp_path / "elsewhere").mkdir()
+    furnish(tmp_path / "elsewhere")
     assert sweeps(f"{line} tracking.uri=sqlite:///elsewhere/mlflow.db").code == 0
     left(tmp_path).assert_same_as(left(tmp_path / "elsewhere"))

@@ -72,14 +72,15 @@ def bring_to_its_end(launch: Callable[[], Any], moments: list[Moment], count: Co
 
 
 @pytest.fixture
-def survive(sweep: Any, undisturbed: Any, left: Any, launch: Any, tmp_path: Path) -> Callable[[int, int, str], None]:
+def survive(
+    sweep: Any, undisturbed: Any, left: Any, launch: Any, furnish: Any, tmp_path: Path
+) -> Callable[[int, int, str], None]:
     """Sweeps from the beginning, each killed until one start gets to the end, until there were so many kills."""
 
     def call(kills: int, workers: int, launcher: str) -> None:
         count, chance = Count(), random.Random(60)
         while count.kills < kills:
-            place = tmp_path / str(count.sweeps)
-            place.mkdir()
+            place = furnish(tmp_path / str(count.sweeps))
             moments = [Moment(chance.randint(0, 5), chance.uniform(0, 0.5)) for _ in range(kills - count.kills)]
             bring_to_its_end(lambda place=place: launch(place, f"{sweep.line} {launcher}"), moments, count)
             left(place).assert_complete(sweep.conditions)

@@ -40,13 +40,13 @@ def test_four_workers_use_a_fresh_store_at_once(rounds: int, command: Any, left:
     importlib.util.find_spec("submitit") is None, reason="needs the extra: pip install 'basinet[submitit]'"
 )
 def test_submitit_runs_the_conditions_of_a_sweep_in_processes_of_its_own(
-    sweeps: Any, left: Any, tmp_path: Path
+    sweeps: Any, left: Any, furnish: Any, tmp_path: Path
 ) -> None:
     line = "-m init=normal,orthogonal restarts=30 descent.steps=50 engine=torch tracking.figures=none"
     launcher = "hydra/launcher=submitit_local hydra.launcher.cpus_per_task=1 hydra.launcher.timeout_min=10"
     answer = sweeps(f"{line} {launcher}")
     assert answer.code == 0, answer.err
     left(tmp_path).assert_complete(2)
-    (tmp_path / "elsewhere").mkdir()
+    furnish(tmp_path / "elsewhere")
     assert sweeps(f"{line} tracking.uri=sqlite:///elsewhere/mlflow.db").code == 0
     left(tmp_path).assert_same_as(left(tmp_path / "elsewhere"))

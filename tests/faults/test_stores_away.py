@@ -50,11 +50,17 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Non
 
 
 @pytest.fixture
-def undisturbed_here(sweeps: Any, left: Any, tmp_path: Path) -> Any:
+def undisturbed_here(sweeps: Any, left: Any, furnish: Any, tmp_path: Path) -> Any:
     """What the sweep leaves behind in an embedded store of its own."""
-    (tmp_path / "undisturbed").mkdir()
+    furnish(tmp_path / "undisturbed")
     assert sweeps(f"{LINE} tracking.uri=sqlite:///undisturbed/mlflow.db").code == 0
     return left(tmp_path / "undisturbed")
+
+
+@pytest.fixture
+def server(serve: Any, furnish: Any, tmp_path: Path) -> Any:
+    """A server that is there at first."""
+    return serve(f"sqlite:///{furnish(tmp_path / 'behind')}/mlflow.db")
 
 
 @pytest.fixture
@@ -119,10 +125,9 @@ def reply(answers: list[Any]) -> Any:
 
 @pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.stress)])
 def test_a_sweep_waits_for_a_server_that_is_away(
-    seconds: int, sweeps: Any, left: Any, serve: Any, in_the_middle: Any, undisturbed_here: Any, tmp_path: Path
+    seconds: int, sweeps: Any, left: Any, server: Any, in_the_middle: Any, undisturbed_here: Any
 ) -> None:
     """MLflow asks again by itself, at growing intervals, for four minutes."""
-    server = serve(f"sqlite:///{tmp_path}/server.db")
 
     def go_away() -> None:
         server.stop()
@@ -136,9 +141,8 @@ def test_a_sweep_waits_for_a_server_that_is_away(
 
 
 def test_what_a_server_did_not_take_is_kept_and_logged_next_time(
-    sweeps: Any, left: Any, serve: Any, in_the_middle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sweeps: Any, left: Any, server: Any, in_the_middle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(f"sqlite:///{tmp_path}/server.db")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     in_the_middle(server.stop)
     answer = sweeps(f"{LINE} tracking.uri={server.uri}")
