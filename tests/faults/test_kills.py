@@ -99,10 +99,6 @@ def test_a_sweep_that_is_killed_loses_at_most_the_block_it_was_at(survive: Calla
     survive(2, 1, "")
 
 
-def test_a_sweep_in_two_processes_that_is_killed_loses_at_most_a_block_in_each(survive: Callable[..., None]) -> None:
-    survive(1, 2, TWO_PROCESSES)
-
-
 @pytest.mark.stress
 @pytest.mark.parametrize(("workers", "launcher"), [(1, ""), (2, TWO_PROCESSES)])
 def test_a_sweep_that_is_killed_thirty_times_loses_nothing_that_was_finished(

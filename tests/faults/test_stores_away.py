@@ -123,7 +123,7 @@ def reply(answers: list[Any]) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.stress)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.stress)])
 def test_a_sweep_waits_for_a_server_that_is_away(
     seconds: int, sweeps: Any, left: Any, server: Any, in_the_middle: Any, undisturbed_here: Any
 ) -> None:
