@@ -14,6 +14,7 @@ CASES = {
     "10,000 × 10,000, not polished": ["restarts=10000", "descent.steps=10000", "polish=none"],
     "the same with the torch engine": ["restarts=10000", "descent.steps=10000", "polish=none", "engine=torch"],
     "1,000,000 × 200, not polished": ["restarts=1000000", "descent.steps=200", "polish=none"],
+    "1,000,000 × 20 with the torch engine": ["restarts=1000000", "descent.steps=20", "polish=none", "engine=torch"],
     "1,000,000 × 10,000, polished": ["restarts=1000000", "descent.steps=10000"],
 }
 _MEASURED = """

@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(line: str, swept: Path) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can the power of root be taken away")
 @pytest.mark.parametrize("name", ["mlartifacts", ".basinet", ".basinet/blocks"])
 def test_a_folder_within_that_cannot_be_written_to_fails_the_condition_and_nothing_is_lost(
-    name: str, swept: Path, swept_again: Again
+    name: str, swept: Path, shell: Callable[[str], Any]
 ) -> None:
     before = content(swept)
     (experiment,) = (swept / "mlartifacts").iterdir()
@@ -341,7 +341,7 @@ def test_a_folder_within_that_cannot_be_written_to_fails_the_condition_and_nothi
     assert "Traceback" not in answer.stderr
     assert "RUNNING" not in statuses("condition")
     assert before.items() <= content(swept).items()
-    assert run(line, swept).returncode == 0
+    assert shell(line).code == 0
 
 
 def on_a_full_disk(writes: Callable[..., Any], which: str) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,7 +15,10 @@ SWEEP = [
 ]
 
 
-def test_the_walk_through_runs_on_a_sweep_and_shows_every_condition(tmp_path: Path) -> None:
+def test_the_walk_through_runs_on_a_sweep_and_shows_every_condition(
+    furnish: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    furnish(tmp_path)
     basinet = Path(sys.executable).with_name("basinet")
     subprocess.run([basinet, *SWEEP], cwd=tmp_path, check=True, capture_output=True)
     script = [
