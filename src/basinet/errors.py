@@ -1,4 +1,4 @@
-"""The one error a user can cause, and how its message is worded."""
+"""The one error a user can cause, and how its message is worded; and what is an interrupt."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> ConfigError:
     found = known[near[0]] if near else next(iter(elsewhere), None)
     hint = f"did you mean '{found}'?" if found else f"choose one of {', '.join(relatives or names)}"
     return ConfigError(f"unknown {kind} '{name}': {hint}")
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C, or has taken its place: what clears up after an interrupt may itself fail."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
 
 
 def require(condition: bool, message: str) -> None:

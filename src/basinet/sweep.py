@@ -14,7 +14,7 @@ import pandas as pd
 
 from basinet import exhibits
 from basinet.blocks import FolderStore
-from basinet.errors import ConfigError, require, unknown
+from basinet.errors import ConfigError, is_interrupt, require, unknown
 from basinet.pipeline import Findings, Report, run
 from basinet.settings import fill
 from basinet.spread import KINDS, Summary, spread
@@ -189,12 +189,12 @@ def _ending(run: OpenRun, status: str = "FINISHED") -> Iterator[None]:
     """End a run with `status`, or with what has become of it."""
     try:
         yield
-    except KeyboardInterrupt:
-        run.close("KILLED")
-        raise
     except StoreAway:  # where it could be said that the run has failed; the next launch will
         raise
-    except Exception:
+    except (Exception, KeyboardInterrupt) as error:
+        if is_interrupt(error):
+            run.close("KILLED")
+            raise KeyboardInterrupt from error
         run.log(tags={"basinet.error": traceback.format_exc()[-4000:]})
         run.close("FAILED")
         raise

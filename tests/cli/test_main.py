@@ -434,13 +434,18 @@ def test_a_sweep_of_which_nothing_finishes_ends_as_failed(
     assert parent.info.status == "FAILED"
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM"])
+@pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM", "clearing up fails"])
 def test_an_interrupted_sweep_is_marked_as_killed_and_keeps_what_had_finished(
     how: str, sweeps: Command, failing: Callable[..., None], tmp_path: Path
 ) -> None:
     def interrupt() -> None:
         if how == "ctrl-c":
             raise KeyboardInterrupt
+        if how == "clearing up fails":
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise OSError("half made")
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 

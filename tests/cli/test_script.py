@@ -8,6 +8,7 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,36 @@ def test_what_users_disk_and_memory_are_to_blame_for_is_one_line(error: Exceptio
     with pytest.raises(SystemExit) as end, script("basinet"):
         raise error
     assert end.value.code == line  # which the interpreter prints, and exits with 1
+
+
+def fail_while_clearing_up() -> None:
+    try:
+        raise KeyboardInterrupt
+    finally:
+        try:
+            raise AttributeError("half made")
+        except AttributeError as error:
+            raise ConfigError("'NoneType' object has no attribute 'x'") from error
+
+
+def test_what_fails_while_it_clears_up_after_an_interrupt_is_no_error_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end, script("basinet"):
+        fail_while_clearing_up()
+    assert (end.value.code, capsys.readouterr().err) == (130, "basinet: interrupted\n")
+
+
+def fail_afterwards() -> None:
+    with suppress(KeyboardInterrupt):
+        raise KeyboardInterrupt
+    raise ConfigError("no room")
+
+
+def test_what_fails_after_an_interrupt_was_dealt_with_is_an_error() -> None:
+    with pytest.raises(SystemExit) as end, script("basinet"):
+        fail_afterwards()
+    assert end.value.code == "basinet: no room"
 
 
 def test_a_fault_of_ours_keeps_its_traceback() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
-from basinet.cli.script import keep_interrupts, script
-from basinet.errors import ConfigError
+from basinet.cli.script import NOT_OURS, keep_interrupts, script
+from basinet.errors import ConfigError, is_interrupt
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -152,6 +152,8 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
     try:
         hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="config")(job)()
     except SystemExit as end:
+        if is_interrupt(end):  # Hydra has been interrupted, and something of its own failed then
+            raise KeyboardInterrupt from end
         return end.code if isinstance(end.code, int) else 1
     return 0
 
@@ -172,10 +174,11 @@ def _job(config: DictConfig, place: Place) -> None:
     try:
         with journal.listening():
             ended = sweep.run_condition(study, tracking, place, journal.report)
-    except (ConfigError, OSError, MemoryError) as error:  # what the user, the disk and the memory are to blame for
-        journal.write("failed", error=f"{type(error).__name__}: {error}")
-    except Exception:
-        journal.write("failed", error=traceback.format_exc())
+    except Exception as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
+        told = f"{type(error).__name__}: {error}" if isinstance(error, NOT_OURS) else traceback.format_exc()
+        journal.write("failed", error=told)
     else:
         _write_end(journal, ended)
 

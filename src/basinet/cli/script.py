@@ -11,7 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from basinet.errors import ConfigError
+from basinet.errors import ConfigError, is_interrupt
+
+NOT_OURS = (ConfigError, OSError, MemoryError)
+"""Errors that are none of the program's: what was asked for, the disk or the memory is to blame."""
 
 _MOMENT = 0.05  # seconds
 
@@ -26,11 +29,13 @@ def script(program: str, when_interrupted: str = "") -> Iterator[None]:
     keep_interrupts()
     try:
         yield
-    except (ConfigError, OSError, MemoryError) as error:
-        sys.exit(f"{program}: {' '.join(str(error).splitlines()) or type(error).__name__}")
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted{when_interrupted}", file=sys.stderr)
-        sys.exit(130)
+    except (Exception, KeyboardInterrupt) as error:
+        if is_interrupt(error):
+            print(f"{program}: interrupted{when_interrupted}", file=sys.stderr)
+            sys.exit(130)
+        if isinstance(error, NOT_OURS):
+            sys.exit(f"{program}: {' '.join(str(error).splitlines()) or type(error).__name__}")
+        raise
 
 
 def keep_interrupts() -> None:
