@@ -154,10 +154,19 @@ class Answer:
 
 
 @pytest.fixture
+def same_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Afterwards signals, and exceptions that Python drops, mean what they meant before."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
 def shell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    same_signals: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[[str], Answer]]:
-    """A line as it is shell in a shell, a console script and what stands behind it, run in the empty `tmp_path`.
+    """A line as it is typed in a shell, a console script and what stands behind it, run in the empty `tmp_path`.
 
     In this process, which is quicker than a new one by three seconds a call.
     """
@@ -177,10 +186,8 @@ def shell(
         return Answer(code or 0, written.out, written.err)
 
     monkeypatch.chdir(tmp_path)
-    handler, logs, level = signal.getsignal(signal.SIGTERM), list(logging.root.handlers), logging.root.level
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it is now, when the test is over
+    logs, level = list(logging.root.handlers), logging.root.level
     yield call
-    signal.signal(signal.SIGTERM, handler)
     for log in set(logging.root.handlers) - set(logs):  # Hydra's
         log.close()
     logging.root.handlers[:] = logs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,8 @@ def findings() -> Findings:
 
 
 @pytest.fixture
-def store(empty_store: Path, tmp_path: Path) -> TrackingStore:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+def store(furnish: Callable[[Path], Path], tmp_path: Path) -> TrackingStore:
+    furnish(tmp_path)
     return TrackingStore.open(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -240,9 +239,9 @@ def test_a_view_that_makes_no_sense_is_refused(setting: dict[str, float]) -> Non
 
 
 def test_the_landscape_of_a_stored_run_is_that_of_its_findings(
-    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    furnish: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    furnish(tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     line = "problem=neuron problem.dimension=2 network.depth=1 network.bias=false init=uniform init.bound=20"
     more = f"descent.learning_rate=80 descent.steps=3000 restarts=60 tracking.figures=none tracking.uri={uri}"

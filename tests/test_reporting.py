@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import resource
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -200,9 +199,9 @@ class Launch:
 
 
 @pytest.fixture
-def launch(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
+def launch(furnish: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
     """The embedded store of the working directory, with nothing in it."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
     return Launch(TrackingStore.open(f"sqlite:///{tmp_path / 'mlflow.db'}"))
 
@@ -235,10 +234,9 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def shown(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def shown(furnish: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """The report on the whole sweep, drawn once."""
-    folder = tmp_path_factory.mktemp("shown")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    folder = furnish(tmp_path_factory.mktemp("shown"))
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     sweep = Launch(TrackingStore.open(uri)).whole()
     page = basinet.report("made", folder / "report", uri)

@@ -307,7 +307,7 @@ def remove(store: TrackingStore, plan: Removal) -> bool:
             raise ConfigError(f"somebody is at the condition of {blocks.folder}; stop it") from error
     for run in [*plan.minima, *plan.conditions]:
         remove_run(store, run)
-    for experiment, key in {(run.info.experiment_id, run.data.tags[CONDITION]): None for run in plan.conditions}:
+    for experiment, key in dict.fromkeys((run.info.experiment_id, run.data.tags[CONDITION]) for run in plan.conditions):
         left = find.find_condition(store, experiment, key)
         if left is not None and left.info.status == "FINISHED":
             stand_for_condition(store, left)

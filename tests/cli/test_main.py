@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -65,10 +64,9 @@ class Launched:
 
 
 @pytest.fixture(scope="module")
-def launched(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Launched:
+def launched(tmp_path_factory: pytest.TempPathFactory, furnish: Callable[[Path], Path]) -> Launched:
     """Two initialisations × two depths, by the script itself, with figures."""
-    folder = tmp_path_factory.mktemp("launched")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    folder = furnish(tmp_path_factory.mktemp("launched"))
     line = "-m init=normal,orthogonal network.depth=1,2 restarts=30 descent.steps=300 descent.records=8"
     answer = subprocess.run([BIN / "basinet", *line.split()], cwd=folder, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr

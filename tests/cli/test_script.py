@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,18 +15,11 @@ import pytest
 from basinet.cli.script import script
 from basinet.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("same_signals")
+
 
 class Thing:
     """Something to refer to weakly."""
-
-
-@pytest.fixture(autouse=True)
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Afterwards signals mean what they meant before."""
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 def be_interrupted_in_a_callback(number: signal.Signals) -> None:

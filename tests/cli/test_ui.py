@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 import sqlite3
@@ -65,9 +64,9 @@ def test_a_port_that_is_none_is_refused(port: str, shown: Callable[..., Any], tm
 
 
 def test_a_port_that_is_asked_for_and_taken_is_refused(
-    shown: Callable[..., Any], empty_store: Path, tmp_path: Path
+    shown: Callable[..., Any], furnish: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    furnish(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         code, out = shown("--port", port)
@@ -75,9 +74,9 @@ def test_a_port_that_is_asked_for_and_taken_is_refused(
 
 
 def test_a_store_that_mlflow_refuses_ends_in_one_line_with_its_reason(
-    shown: Callable[..., Any], empty_store: Path, tmp_path: Path
+    shown: Callable[..., Any], furnish: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    furnish(tmp_path)
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
     code, out = shown()
@@ -201,13 +200,11 @@ def _listening(port: int) -> set[str]:
 
 
 @pytest.fixture
-def fill(empty_store: Path, tmp_path: Path) -> Callable[[str], tuple[Path, Any]]:
+def fill(furnish: Callable[[Path], Path], tmp_path: Path) -> Callable[[str], tuple[Path, Any]]:
     """Makes a folder with a store in it, of one experiment and one run with an artifact; and the run."""
 
     def call(name: str) -> tuple[Path, Any]:
-        folder = tmp_path / name
-        folder.mkdir()
-        shutil.copy(empty_store, folder / "mlflow.db")
+        folder = furnish(tmp_path / name)
         store = TrackingStore.open(f"sqlite:///{folder / 'mlflow.db'}")
         experiment = store.experiment(name)
         save_views(store, experiment, ["init"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,9 @@ STATUS = ["arrived", "budget", "diverged"]
 
 
 @pytest.fixture
-def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingStore:
+def store(furnish: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingStore:
     """The embedded store of the working directory, with nothing in it."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
     return TrackingStore.open(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
