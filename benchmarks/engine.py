@@ -27,14 +27,14 @@ import matplotlib.pyplot as plt
 import torch
 
 import peers
-from basinet.budget import Budget
-from basinet.descend import descend
 from basinet.descents import GradientDescent
+from basinet.descents.budget import Budget
 from basinet.engines import choose_engine
 from basinet.engines.native.compiler import FLAGS, find_compiler
-from basinet.mlp.layouts import single_threaded_operations
+from basinet.foundation.threads import single_threaded_operations
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.stages.descend import descend
 from report import PAGE, replace_section
 
 STEPS = {"xor": 4000, "chain": 1000, "small": 1000, "medium": 200}  # long enough for 40 records to be few, as in use

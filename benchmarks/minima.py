@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from basinet import tables
-from basinet.blocks import Block
-from basinet.certify import Kind, Tolerances, classify
-from basinet.pipeline import solve
-from basinet.study import Study
+from basinet.pipeline import tables
+from basinet.pipeline.blocks import Block
+from basinet.pipeline.run import solve
+from basinet.stages.certify import Kind, Tolerances, classify
+from basinet.study.study import Study
 from report import replace_section
 
 PENALTY = {"l2_weights": 1e-3, "l2_biases": 1e-3}

@@ -12,8 +12,8 @@ from PIL import Image
 
 import basinet
 from basinet import plots
-from basinet.landscape import View, landscape
-from basinet.spread import spread
+from basinet.analysis.spread import spread
+from basinet.reporting.plane import View, landscape
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "gallery"
 PENALTY = {"l2_weights": 1e-3, "l2_biases": 1e-3}

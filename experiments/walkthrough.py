@@ -11,8 +11,8 @@ import sys
 import pandas as pd
 
 import basinet
-from basinet.compare import differences, levels
-from basinet.spread import spread
+from basinet.analysis.compare import differences, levels
+from basinet.analysis.spread import spread
 
 pd.set_option("display.width", 140, "display.max_columns", 14)
 name = sys.argv[1] if len(sys.argv) > 1 else "depth"

@@ -264,7 +264,7 @@ def swept_again(command: Callable[[str], Answer], swept: Path) -> Callable[..., 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[range]:
     """The restarts that are computed from now on."""
-    from basinet import pipeline
+    from basinet.pipeline import run as pipeline
 
     ranges: list[range] = []
     solve = pipeline.solve

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from basinet import Study, run
-from basinet.pipeline import Findings
+from basinet.pipeline.run import Findings
 
 Array = npt.NDArray[np.float64]
 

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 import basinet
-from basinet.defaults import GROUPS, complete, conf_directory
 from basinet.descents import DESCENTS
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.inits import INITS
 from basinet.problems import PROBLEMS
-from basinet.study import Study
+from basinet.study.defaults import GROUPS, complete, conf_directory
+from basinet.study.study import Study
 
 CONF = conf_directory()
 MEMBERS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
@@ -104,7 +104,7 @@ def planned(command: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> C
             seen.append((experiment, studies))
             raise ConfigError("enough seen")
 
-        monkeypatch.setattr("basinet.sweep.begin", begin)
+        monkeypatch.setattr("basinet.workflows.sweep.begin", begin)
         answer = command(line)
         assert answer.err == "basinet: enough seen\n"
         return seen[0]

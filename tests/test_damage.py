@@ -23,7 +23,7 @@ import pytest
 
 import basinet
 from basinet.cli import doctor, replay, report
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.tracking import load
 
 Again = Callable[..., Any]

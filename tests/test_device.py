@@ -21,10 +21,10 @@ from basinet.engines import TorchEngine
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.pipeline import accuracy
+from basinet.pipeline.run import accuracy
 from basinet.protocols import Memory, State, Status
-from basinet.solution import fold
-from basinet.study import Study
+from basinet.stages.solution import fold
+from basinet.study.study import Study
 
 BUDGET = Budget(0.1, 25, "cosine", 1e-3, 3)
 DESCENTS = {
@@ -85,19 +85,19 @@ CASES += [("tanh", "squared", name) for name in DESCENTS if name != "gradient_de
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("widths", [(2, 3, 3, 2), (3, 7, 2)], ids=["lanes", "products"])
 @pytest.mark.parametrize(("activation", "loss", "name"), CASES)
-def test_a_leg_on_cuda_stays_on_cuda(
+def test_a_segment_on_cuda_stays_on_cuda(
     activation: str, loss: str, name: str, widths: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     descent = SgdOnCuda(DESCENTS[name]) if name == "sgd" else DESCENTS[name]
     risk = cuda_risk(Network(widths, activation, activation), dtype, loss)
     state = cuda_state(risk, descent, 70)
     for until in (0, 12, 25):
-        state = TorchEngine(threads=2).leg(risk, descent, state, until)
+        state = TorchEngine(threads=2).segment(risk, descent, state, until)
         assert {part.device.type for part in state.tensors()} == {"cuda"}
         assert state.theta.dtype == state.loss.dtype == dtype
         assert state.theta.shape == (70, risk.size)
     part = state.rows(torch.tensor([3, 5], device="cuda"))
-    back = state.scatter(torch.tensor([3, 5], device="cuda"), TorchEngine().leg(risk, descent, part, 25))
+    back = state.scatter(torch.tensor([3, 5], device="cuda"), TorchEngine().segment(risk, descent, part, 25))
     assert {tensor.device.type for tensor in back.tensors()} == {"cuda"}
 
 
@@ -107,9 +107,9 @@ def test_a_chunk_on_cuda_stays_on_cuda(widths: tuple[int, ...]) -> None:
     risk = cuda_risk(Network(widths), torch.float64)
     theta = torch.ones(70, risk.size, dtype=torch.float64, device="cuda")
     chunk = risk.chunk(70)
-    held = chunk.hold(theta)
-    seen = [held, chunk.release(held), chunk.gradient(held), *chunk.loss_and_gradient(held)]
-    seen += [chunk.batch(torch.tensor([1, 4], device="cuda")).gradient(held)]
+    packed = chunk.pack(theta)
+    seen = [packed, chunk.unpack(packed), chunk.gradient(packed), *chunk.loss_and_gradient(packed)]
+    seen += [chunk.batch(torch.tensor([1, 4], device="cuda")).gradient(packed)]
     seen += [*risk.loss_and_gradient(theta), risk.outputs(theta)]
     assert {part.device.type for part in seen} == {"cuda"}
 
@@ -117,7 +117,7 @@ def test_a_chunk_on_cuda_stays_on_cuda(widths: tuple[int, ...]) -> None:
 @pytest.mark.usefixtures("fake_cuda")
 def test_a_solution_leaves_cuda_and_its_curves_are_kept_on_the_cpu() -> None:
     risk, descent = cuda_risk(Network((2, 3, 2)), torch.float64), DESCENTS["adam"]
-    states = [TorchEngine().leg(risk, descent, cuda_state(risk, descent, 70), until) for until in (0, 25)]
+    states = [TorchEngine().segment(risk, descent, cuda_state(risk, descent, 70), until) for until in (0, 25)]
     solution = fold(states, [0, 25])
     assert solution.theta.device.type == "cuda"
     assert solution.trajectory.loss.device.type == "cpu"

@@ -13,14 +13,14 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from basinet.blocks import Block, MemoryStore
-from basinet.descend import descend
 from basinet.inits import INITS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.pipeline import run
+from basinet.pipeline.blocks import Block, MemoryStore
+from basinet.pipeline.run import run
 from basinet.protocols import Status
-from basinet.study import Study
+from basinet.stages.descend import descend
+from basinet.study.study import Study
 
 engines = pytest.mark.parametrize("engine", ["torch", "native"])
 
@@ -298,7 +298,7 @@ def test_the_restarts_of_a_study_are_those_of_a_shorter_one_and_more() -> None:
     ],
 )
 def test_blocks_take_about_a_minute(minute: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("basinet.pipeline._BLOCK_SECONDS", minute)
+    monkeypatch.setattr("basinet.pipeline.run._BLOCK_SECONDS", minute)
     store = MemoryStore()
     run(Study.from_config({"problem": "xor", "descent": {"steps": 10}, "polish": "none", "restarts": 900}), store=store)
     assert [len(block.restarts) for block in store.blocks()] == sizes
@@ -313,10 +313,10 @@ def test_how_many_restarts_auto_does_depends_on_no_clock(monkeypatch: pytest.Mon
         asked.append(blocks[-1].restarts.stop)
         return asked[-1] >= 4000
 
-    monkeypatch.setattr("basinet.pipeline.enough", enough)
+    monkeypatch.setattr("basinet.pipeline.run.enough", enough)
     for minute in (60, 1e-9):
         asked.clear()
-        monkeypatch.setattr("basinet.pipeline._BLOCK_SECONDS", minute)
+        monkeypatch.setattr("basinet.pipeline.run._BLOCK_SECONDS", minute)
         assert len(run(Study.from_config(config)).restarts) == 4000
         assert asked == [1000, 2000, 4000]
 
@@ -324,7 +324,7 @@ def test_how_many_restarts_auto_does_depends_on_no_clock(monkeypatch: pytest.Mon
 def test_a_study_is_divided_into_blocks_without_a_change_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study.from_config({"problem": "xor", "descent": {"steps": 100}, "polish": "none", "restarts": 300})
     whole = run(study)
-    monkeypatch.setattr("basinet.pipeline._BLOCK_RESTARTS", 77)
+    monkeypatch.setattr("basinet.pipeline.run._BLOCK_RESTARTS", 77)
     store = MemoryStore()
     again = run(dataclasses.replace(study), store=store)
     assert [len(block.restarts) for block in store.blocks()] == [77, 77, 77, 69]

@@ -19,10 +19,10 @@ from PIL import Image
 
 import basinet
 from basinet import reporting
-from basinet.errors import ConfigError
-from basinet.reporting import material, points, writing
-from basinet.study import Study
-from basinet.tables import KIND
+from basinet.foundation.errors import ConfigError
+from basinet.pipeline.tables import KIND
+from basinet.reporting import data, points, writing
+from basinet.study.study import Study
 from basinet.tracking.record import OpenRun, open_condition, open_sweep, write_condition, write_parquet
 from basinet.tracking.store import TrackingStore
 
@@ -362,7 +362,7 @@ def test_more_pairs_than_can_be_compared_are_said_not_to_be(
     launch: Launch, undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launch.whole()
-    monkeypatch.setattr(material, "PAIRS_MAX", 5)
+    monkeypatch.setattr(data, "PAIRS_MAX", 5)
     page = Page(basinet.report("made"))
     assert "pairs of conditions, which are not compared one by one" in page.text
     assert not Path("report-made/tables/comparisons.csv").exists()
@@ -482,7 +482,7 @@ def test_names_that_look_like_html_are_written_as_they_are(launch: Launch, undra
 
 def test_the_question_is_the_first_comment_of_the_study(launch: Launch, undrawn: None) -> None:
     launch.condition({}, [0.1, 0.2], sweep=launch.sweep("basinet -m experiment=depth init=normal,orthogonal"))
-    comment = Path(basinet.defaults.conf_directory(), "experiment", "depth.yaml").read_text().splitlines()[1]
+    comment = Path(basinet.study.defaults.conf_directory(), "experiment", "depth.yaml").read_text().splitlines()[1]
     assert comment.removeprefix("# ") in Page(basinet.report("made")).text
 
 

@@ -8,10 +8,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
-    from basinet.pipeline import Findings, run
-    from basinet.replaying import replay
+    from basinet.pipeline.run import Findings, run
     from basinet.reporting import report
-    from basinet.study import Study
+    from basinet.study.study import Study
     from basinet.tracking.load import (
         load_curves,
         load_evidence,
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
         load_restarts,
         load_runs,
     )
+    from basinet.workflows.replay import replay
 
 _WHERE = {
-    "Study": "basinet.study",
-    "run": "basinet.pipeline",
-    "replay": "basinet.replaying",
+    "Study": "basinet.study.study",
+    "run": "basinet.pipeline.run",
+    "replay": "basinet.workflows.replay",
     "report": "basinet.reporting",
-    "Findings": "basinet.pipeline",
+    "Findings": "basinet.pipeline.run",
     "load_runs": "basinet.tracking.load",
     "load_minima": "basinet.tracking.load",
     "load_evidence": "basinet.tracking.load",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from basinet.budget import Budget
+if TYPE_CHECKING:
+    from basinet.descents.budget import Budget
 
 
 class Status(enum.IntEnum):
@@ -35,23 +36,23 @@ class Problem:
 class Chunk(Protocol):
     """An objective laid out for a chunk of restarts: the inner loop of every descent.
 
-    `held` tensors are `[restart', parameter']`: in the memory order that is fastest, padded where that helps.
+    `packed` tensors are `[restart', parameter']`: in the memory order that is fastest, padded where that helps.
     """
 
-    def hold(self, theta: Tensor) -> Tensor:
-        """`theta [restart, parameter]` as a held tensor."""
+    def pack(self, theta: Tensor) -> Tensor:
+        """`theta [restart, parameter]` as a packed tensor."""
         ...
 
-    def release(self, held: Tensor) -> Tensor:
-        """The inverse of `hold`."""
+    def unpack(self, packed: Tensor) -> Tensor:
+        """The inverse of `pack`."""
         ...
 
-    def gradient(self, held: Tensor) -> Tensor:
-        """∂f/∂θ, held; valid until the next call."""
+    def gradient(self, packed: Tensor) -> Tensor:
+        """∂f/∂θ, packed; valid until the next call."""
         ...
 
-    def loss_and_gradient(self, held: Tensor) -> tuple[Tensor, Tensor]:
-        """f `[restart']` and ∂f/∂θ, held; valid until the next call."""
+    def loss_and_gradient(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart']` and ∂f/∂θ, packed; valid until the next call."""
         ...
 
     def batch(self, samples: Tensor) -> Chunk:
@@ -159,7 +160,7 @@ class Descent(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """What a descent carries between legs; every tensor but `step` has one row per restart."""
+    """What a descent carries between segments; every tensor but `step` has one row per restart."""
 
     theta: Tensor  # [restart, parameter]
     memory: Memory
@@ -199,11 +200,11 @@ class State:
 
 
 CHECK_EVERY = 10
-"""The stopping test is made at steps divisible by this, and at the end of every leg."""
+"""The stopping test is made at steps divisible by this, and at the end of every segment."""
 
 
 class Engine(Protocol):
-    """How a leg is executed, and derivatives of many restarts at once."""
+    """How a segment is executed, and derivatives of many restarts at once."""
 
     @property
     def name(self) -> str:
@@ -215,11 +216,11 @@ class Engine(Protocol):
         """How many threads it may use."""
         ...
 
-    def refuses(self, objective: Objective, descent: Descent) -> str | None:
+    def unsupported_reason(self, objective: Objective, descent: Descent) -> str | None:
         """Why this engine cannot run that, in a few words; None if it can."""
         ...
 
-    def leg(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def segment(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
         """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
         ...
 

@@ -319,7 +319,7 @@ def refused(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         message: str = answer.err
         return message
 
-    monkeypatch.setattr("basinet.sweep.run_condition", nothing_may_run)
+    monkeypatch.setattr("basinet.workflows.sweep.run_condition", nothing_may_run)
     return call
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import basinet
-from basinet import pipeline
+from basinet.pipeline import run as pipeline
 
 Command = Callable[[str], Any]
 TINY = "restarts=6 descent.steps=20 tracking.figures=none"

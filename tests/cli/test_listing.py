@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from basinet.cli.listing import main
-from basinet.defaults import describe
+from basinet.study.defaults import describe
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -25,8 +25,8 @@ import basinet
 from basinet import plots
 from basinet.cli.main import _parsed
 from basinet.cli.plan import plan
-from basinet.pipeline import run
-from basinet.study import Study
+from basinet.pipeline.run import run
+from basinet.study.study import Study
 from basinet.tracking import load
 from basinet.tracking.store import TrackingStore
 
@@ -387,7 +387,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], None
                 happen()
             return run(study, **rest)
 
-        monkeypatch.setattr("basinet.sweep.run", instead)
+        monkeypatch.setattr("basinet.workflows.sweep.run", instead)
 
     return install
 

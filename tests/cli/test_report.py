@@ -16,7 +16,7 @@ import yaml
 
 import basinet
 from basinet.cli.report import main
-from basinet.defaults import complete, overrides
+from basinet.study.defaults import complete, overrides
 
 BIN = Path(sys.executable).parent
 HEAVY = {"torch", "mlflow", "pandas", "matplotlib", "scipy", "jinja2", "PIL"}

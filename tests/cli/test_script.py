@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from basinet.cli.script import script
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("same_signals")
 

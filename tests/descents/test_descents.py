@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from basinet.descents import DESCENTS, Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.protocols import Descent, Memory
-from basinet.study import Study
+from basinet.study.study import Study
 
 STEPS = 50
 

@@ -15,7 +15,7 @@ import basinet
 from basinet import Study
 from basinet.descents import Budget, GradientDescent
 from basinet.engines import NativeEngine, TorchEngine, check_engine, choose_engine
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from basinet.descend import descend, record_steps
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import TorchEngine
 from basinet.mlp import layouts
@@ -22,7 +21,8 @@ from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import Descent, State, Status
-from basinet.solution import Solution, fold
+from basinet.stages.descend import descend, record_steps
+from basinet.stages.solution import Solution, fold
 
 STEPS, RECORDS = 60, 6
 WIDTHS = {"lanes": (2, 3, 2), "products": (3, 7, 2)}
@@ -97,7 +97,7 @@ def assert_restarts_do_not_see_each_other(
     """One descent of all restarts, against the same restarts in every other company."""
     restarts = theta.shape[0]
     free = solve(risk, descent_of(name, 0.0, steps), theta)
-    # Half of the restarts have arrived before the last leg, so that legs get shorter on the way.
+    # Half of the restarts have arrived before the last segment, so that segments get shorter on the way.
     norms = free.trajectory.gradient_norm[:-1]
     tolerance = float(norms.nan_to_num(nan=math.inf).amin(0).median())
     descent = descent_of(name, tolerance, steps)
@@ -214,28 +214,28 @@ def running(theta: Tensor, descent: Descent) -> State:
 
 @pytest.mark.parametrize("layout", list(WIDTHS))
 @pytest.mark.parametrize("name", ["momentum", "adam", "sgd"])
-def test_a_leg_may_be_cut_anywhere_without_a_change(name: str, layout: str) -> None:
+def test_a_segment_may_be_cut_anywhere_without_a_change(name: str, layout: str) -> None:
     risk = risk_of(WIDTHS[layout], 5, "tanh", torch.float64)
     descent, engine = descent_of(name, 0.0), TorchEngine()
     theta = normal(3, 10, risk.size)
-    whole = engine.leg(risk, descent, running(theta, descent), 60)
+    whole = engine.segment(risk, descent, running(theta, descent), 60)
     state = running(theta, descent)
     for until in (1, 2, 17, 40, 60):
-        state = engine.leg(risk, descent, state, until)
+        state = engine.segment(risk, descent, state, until)
         assert state.step == until
     for one, other in zip(whole.tensors(), state.tensors(), strict=True):
         assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("layout", list(WIDTHS))
-def test_a_leg_does_not_touch_restarts_that_are_not_running_nor_its_arguments(layout: str) -> None:
+def test_a_segment_does_not_touch_restarts_that_are_not_running_nor_its_arguments(layout: str) -> None:
     risk = risk_of(WIDTHS[layout], 5, "tanh", torch.float64)
     descent = descent_of("momentum", 0.0)
     state = running(normal(3, 10, risk.size), descent)
     state.status[3], state.status[7] = int(Status.ARRIVED), int(Status.DIVERGED)
     state.steps[3], state.steps[7] = -5, -6
     copies = [part.clone() for part in state.tensors()]
-    after = TorchEngine().leg(risk, descent, state, 20)
+    after = TorchEngine().segment(risk, descent, state, 20)
     assert all(torch.equal(part, copy) for part, copy in zip(state.tensors(), copies, strict=True))
     for column, before in zip(after.tensors()[:5], copies[:5], strict=True):
         assert torch.equal(column[[3, 7]], before[[3, 7]])
@@ -277,14 +277,14 @@ def test_float32_follows_float64_to_rounding_over_few_steps(layout: str) -> None
 @pytest.mark.parametrize("name", ["gradient_descent", "adam", "sgd"])
 def test_the_torch_engine_takes_everything(name: str) -> None:
     risk = risk_of((2, 3, 2), 5, "tanh", torch.float64)
-    assert TorchEngine().refuses(risk, descent_of(name, 0.0)) is None
+    assert TorchEngine().unsupported_reason(risk, descent_of(name, 0.0)) is None
 
 
-_LEGS = """
+_SEGMENTS = """
 import resource
 import torch
-from basinet.budget import Budget
-from basinet.descend import descend
+from basinet.descents.budget import Budget
+from basinet.stages.descend import descend
 from basinet.descents import GradientDescent
 from basinet.engines import TorchEngine
 from basinet.mlp.network import Network
@@ -303,5 +303,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
 def test_activations_come_and_go_without_asking_the_system_for_memory() -> None:
     """A page of memory that the system hands over is a fault; the activations of a step have thousands of them."""
-    answer = subprocess.run([sys.executable, "-c", _LEGS], capture_output=True, text=True, check=True)
+    answer = subprocess.run([sys.executable, "-c", _SEGMENTS], capture_output=True, text=True, check=True)
     assert int(answer.stdout) < 50 * 100

@@ -19,7 +19,7 @@ def small_blocks(config: Any, place: Any) -> None:
     """A condition, in whichever process the launcher chose; pickled by value, so that it arrives there."""
     from pathlib import Path
 
-    from basinet import pipeline
+    from basinet.pipeline import run as pipeline
 
     if not hasattr(pipeline, "solve_of_basinet"):
         solve = pipeline.solve_of_basinet = pipeline.solve
@@ -38,7 +38,7 @@ if __name__ == "__main__":
     import mlflow.tracking  # noqa: F401
 
     import basinet.cli.plan
-    import basinet.sweep  # noqa: F401
+    import basinet.workflows.sweep  # noqa: F401
 
     restarts_per_block = int(sys.argv.pop(1))
     script._job = small_blocks

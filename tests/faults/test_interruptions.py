@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from basinet import pipeline
-from basinet.study import Study
+from basinet.pipeline import run as pipeline
+from basinet.study.study import Study
 
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2 hydra.launcher.batch_size=1"
 GOODBYE = "basinet: interrupted; what had finished is kept, the same command goes on from there"

@@ -14,8 +14,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
-from basinet.pipeline import run
-from basinet.study import Study
+from basinet.pipeline.run import run
+from basinet.study.study import Study
 from basinet.tracking import store
 from basinet.tracking.process import Presence
 from basinet.tracking.store import StoreAway
@@ -44,7 +44,7 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Non
             return findings
 
         happened: list[bool] = []
-        monkeypatch.setattr("basinet.sweep.run", instead)
+        monkeypatch.setattr("basinet.workflows.sweep.run", instead)
 
     return install
 
@@ -152,7 +152,7 @@ def test_what_a_server_did_not_take_is_kept_and_logged_next_time(
     assert answer.err.splitlines()[-1].startswith("basinet: the tracking store does not answer")
     server.start()
     monkeypatch.setattr("basinet.tracking.abandoned.presence", lambda tags: Presence.GONE)  # here it is this process
-    monkeypatch.setattr("basinet.pipeline.solve", computing_again)
+    monkeypatch.setattr("basinet.pipeline.run.solve", computing_again)
     line = LINE.replace("init=normal,uniform,orthogonal", "init=normal,uniform")  # the third could not begin
     assert sweeps(f"{line} tracking.uri={server.uri}").code == 0
     left(server.uri).assert_complete(2)

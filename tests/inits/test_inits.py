@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.inits import INITS, Given, Init
 from basinet.mlp.network import Network
-from basinet.study import Study
+from basinet.study.study import Study
 
 WIDTHS = (3, 8, 5)
 NETWORK = Network(WIDTHS)

@@ -20,13 +20,13 @@ LAYOUTS: list[Layout] = [Lanes(), Products()]
 def output_and_gradient(network: Network, layout: Layout, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """a_L `[restart, output, sample]` and the gradient of (1/N) Σ ½‖a_L - y‖², `[restart, parameter]`."""
     restarts, samples = theta.shape[0], x.shape[1]
-    held = layout.hold(theta)
-    passed = forward(network, layout, held, layout.hold_samples(x, held.shape[0]))
-    g = passed.output - layout.hold_samples(y, held.shape[0])
+    packed = layout.pack(theta)
+    passed = forward(network, layout, packed, layout.pack_samples(x, packed.shape[0]))
+    g = passed.output - layout.pack_samples(y, packed.shape[0])
     g = g[:, :, :samples] / samples
     g = torch.nn.functional.pad(g, (0, passed.output.shape[2] - samples))  # columns of padding do not count
-    gradient = layout.hold(torch.full_like(theta, torch.nan))
-    backward(network, layout, held, passed, g, gradient)
+    gradient = layout.pack(torch.full_like(theta, torch.nan))
+    backward(network, layout, packed, passed, g, gradient)
     return passed.output[:restarts, :, :samples], gradient[:restarts, : network.size]
 
 
@@ -99,9 +99,9 @@ def test_a_pass_changes_neither_parameters_nor_samples(layout: Layout) -> None:
         copies = theta.clone(), x.clone(), y.clone()
         output_and_gradient(network, layout, theta, x, y)
         assert all(torch.equal(before, after) for before, after in zip(copies, (theta, x, y), strict=True))
-        held, samples = layout.hold(theta), layout.hold_samples(x, 64)
-        before = held.clone(), samples.clone()
-        passed = forward(network, layout, held, samples[: held.shape[0]])
-        backward(network, layout, held, passed, torch.ones_like(passed.output), torch.zeros_like(held))
-        assert torch.equal(held, before[0])
+        packed, samples = layout.pack(theta), layout.pack_samples(x, 64)
+        before = packed.clone(), samples.clone()
+        passed = forward(network, layout, packed, samples[: packed.shape[0]])
+        backward(network, layout, packed, passed, torch.ones_like(passed.output), torch.zeros_like(packed))
+        assert torch.equal(packed, before[0])
         assert torch.equal(samples, before[1])

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from basinet.foundation.threads import single_threaded_operations
 from basinet.mlp import layouts
-from basinet.mlp.layouts import Lanes, Layout, Products, layout_for, single_threaded_operations
+from basinet.mlp.layouts import Lanes, Layout, Products, layout_for
 from basinet.mlp.network import Layer, Network
 
 LAYOUTS: list[Layout] = [Lanes(), Products()]
@@ -17,14 +18,14 @@ def draw(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def held_parts(
+def packed_parts(
     layout: Layout, seed: int, restarts: int, fan_in: int, fan_out: int, samples: int
 ) -> tuple[Layer, torch.Tensor]:
-    """A layer of held parameters, and held activations of its own for every restart `[restart', in, sample']`."""
+    """A layer of packed parameters, and packed activations of its own for every restart `[restart', in, sample']`."""
     network = Network((fan_in, fan_out))
-    theta = layout.hold(draw(seed, restarts, network.size))
+    theta = layout.pack(draw(seed, restarts, network.size))
     (layer,) = network.layers(theta)
-    a = layout.hold_samples(draw(seed + 1, fan_in, samples), theta.shape[0])
+    a = layout.pack_samples(draw(seed + 1, fan_in, samples), theta.shape[0])
     factor = 1 + torch.arange(theta.shape[0], dtype=torch.float64) / 10
     return layer, a * factor[:, None, None]
 
@@ -42,7 +43,7 @@ shapes = st.tuples(
 @given(shapes)
 def test_affine_is_w_a_plus_b_with_or_without_b(shape: tuple[Layout, int, int, int, int, int]) -> None:
     layout, *rest = shape
-    layer, a = held_parts(layout, *rest)
+    layer, a = packed_parts(layout, *rest)
     assert layer.bias is not None
     without = np.einsum("roi,ris->ros", layer.weight.numpy(), a.numpy())
     # Sums of at most 6 products of numbers of size 1 to 20: some 100 roundings.
@@ -53,7 +54,7 @@ def test_affine_is_w_a_plus_b_with_or_without_b(shape: tuple[Layout, int, int, i
 @given(shapes)
 def test_pull_back_is_the_transposed_product(shape: tuple[Layout, int, int, int, int, int]) -> None:
     layout, *rest = shape
-    layer, a = held_parts(layout, *rest)
+    layer, a = packed_parts(layout, *rest)
     delta = layout.affine(layer, a)
     expected = np.einsum("roi,ros->ris", layer.weight.numpy(), delta.numpy())
     np.testing.assert_allclose(layout.pull_back(layer.weight, delta), expected, rtol=0, atol=1e-11)
@@ -62,9 +63,9 @@ def test_pull_back_is_the_transposed_product(shape: tuple[Layout, int, int, int,
 @given(shapes)
 def test_the_gradient_of_a_layer_is_written_into_its_views(shape: tuple[Layout, int, int, int, int, int]) -> None:
     layout, seed, restarts, fan_in, fan_out, samples = shape
-    layer, a = held_parts(layout, seed, restarts, fan_in, fan_out, samples)
+    layer, a = packed_parts(layout, seed, restarts, fan_in, fan_out, samples)
     delta = layout.affine(layer, a)
-    buffer = layout.hold(torch.full((restarts, (fan_in + 1) * fan_out), torch.nan, dtype=torch.float64))
+    buffer = layout.pack(torch.full((restarts, (fan_in + 1) * fan_out), torch.nan, dtype=torch.float64))
     (gradient,) = Network((fan_in, fan_out)).layers(buffer)
     layout.write_gradient(gradient, delta, a)
     assert gradient.bias is not None
@@ -77,11 +78,11 @@ def test_the_gradient_of_a_layer_is_written_into_its_views(shape: tuple[Layout, 
 def test_held_parameters_are_the_same_numbers_padded_with_zeros(restarts: int, size: int, dtype: torch.dtype) -> None:
     theta = draw(0, restarts, size).to(dtype)
     for layout in LAYOUTS:
-        held = layout.hold(theta)
-        assert torch.equal(held[:restarts, :size], theta)
-        assert not held[restarts:].any()
-        assert not held[:, size:].any()
-    lanes, products = (layout.hold(theta) for layout in LAYOUTS)
+        packed = layout.pack(theta)
+        assert torch.equal(packed[:restarts, :size], theta)
+        assert not packed[restarts:].any()
+        assert not packed[:, size:].any()
+    lanes, products = (layout.pack(theta) for layout in LAYOUTS)
     assert lanes.shape == (-(-restarts // 64) * 64, size)
     assert lanes.stride() == (1, lanes.shape[0])  # restarts innermost
     assert products.shape[0] == max(restarts, 2)
@@ -89,9 +90,9 @@ def test_held_parameters_are_the_same_numbers_padded_with_zeros(restarts: int, s
 
 
 @given(st.integers(1, 40), st.sampled_from([torch.float32, torch.float64]))
-def test_held_samples_are_whole_vectors_padded_with_zeros(samples: int, dtype: torch.dtype) -> None:
+def test_packed_samples_are_whole_vectors_padded_with_zeros(samples: int, dtype: torch.dtype) -> None:
     x = draw(0, 3, samples).to(dtype)
-    lanes, products = (layout.hold_samples(x, 128) for layout in LAYOUTS)
+    lanes, products = (layout.pack_samples(x, 128) for layout in LAYOUTS)
     assert torch.equal(lanes, x.expand(128, -1, -1))
     assert torch.equal(products[:, :, :samples], x.expand(128, -1, -1))
     assert not products[:, :, samples:].any()

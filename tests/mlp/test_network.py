@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.mlp.network import Network
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import basinet
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
+from basinet.foundation.random_streams import Array
 from basinet.mlp.activations import ACTIVATIONS
-from basinet.streams import Array
 
 NAMES = st.sampled_from(list(ACTIVATIONS))
 

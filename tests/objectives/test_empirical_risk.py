@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.layouts import Lanes, Products
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.study import Study
+from basinet.study.study import Study
 
 RESTARTS = 3
 
@@ -169,7 +169,7 @@ def test_a_minibatch_is_the_risk_on_those_samples_alone(widths: tuple[int, ...])
     chosen = torch.tensor([7, 0, 3])
     alone = dataclasses.replace(risk, inputs=risk.inputs[:, chosen], targets=risk.targets[:, chosen])
     chunk = risk.chunk(5)
-    gradient = chunk.release(chunk.batch(chosen).gradient(chunk.hold(theta)))
+    gradient = chunk.unpack(chunk.batch(chosen).gradient(chunk.pack(theta)))
     assert torch.equal(gradient, alone.loss_and_gradient(theta)[1])
 
 
@@ -179,13 +179,13 @@ def test_a_chunk_returns_what_it_holds_and_the_gradient_with_or_without_the_loss
     network = Network(widths)
     risk, theta = risk_of(network, 4, generator), draw(generator, 5, network.size)
     chunk = risk.chunk(5)
-    held = chunk.hold(theta)
-    assert torch.equal(chunk.release(held), theta)
-    alone = chunk.gradient(held).clone()
-    loss, gradient = chunk.loss_and_gradient(held)
+    packed = chunk.pack(theta)
+    assert torch.equal(chunk.unpack(packed), theta)
+    alone = chunk.gradient(packed).clone()
+    loss, gradient = chunk.loss_and_gradient(packed)
     assert torch.equal(gradient, alone)
     assert torch.equal(loss[:5], risk.loss(theta))
-    assert torch.equal(chunk.hold(theta), held)
+    assert torch.equal(chunk.pack(theta), packed)
 
 
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])

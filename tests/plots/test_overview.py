@@ -12,8 +12,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from basinet import plots
+from basinet.analysis.spread import spread
 from basinet.plots import condition_figures, sweep_axes, sweep_figures
-from basinet.spread import spread
 
 Draw = Callable[[Figure], Figure]
 ROOT = Path(__file__).resolve().parents[2]

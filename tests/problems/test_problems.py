@@ -12,10 +12,10 @@ import pytest
 import scipy.optimize
 import torch
 
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.problems import PROBLEMS, Samples, split, teacher
 from basinet.protocols import Problem
-from basinet.study import Study
+from basinet.study.study import Study
 
 
 def problem(name: str, **settings: Any) -> Problem:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import basinet
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.tracking import find, load
 from basinet.tracking.record import OpenRun, open_sweep, write_parquet
 from basinet.tracking.store import TrackingStore

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 from basinet.tracking import load
 from basinet.tracking.store import TrackingStore, checked_uri, default_uri, mlflow_client
 

@@ -10,7 +10,7 @@ from basinet.cli.script import script
 
 def main() -> None:
     """The console script."""
-    from basinet.certify import Tolerances
+    from basinet.stages.certify import Tolerances
 
     parser = argparse.ArgumentParser(prog="basinet-classify", description=__doc__)
     parser.add_argument("name", help="an experiment, or the id of a sweep or run")
@@ -26,7 +26,7 @@ def main() -> None:
 def _classify(arguments: argparse.Namespace, tolerances: object) -> None:
     import pandas as pd
 
-    from basinet.reclassify import reclassify
+    from basinet.workflows.reclassify import reclassify
 
     table = reclassify(arguments.name, tolerances, tracking_uri=arguments.tracking_uri)  # type: ignore[arg-type]
     print(pd.crosstab(table["kind"], table["kind_before"], rownames=["now"], colnames=["before"]).to_string())

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from basinet.cli.script import script
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 
 if TYPE_CHECKING:
-    from basinet.housekeeping import Fault, Health, Removal, Unended, Work
+    from basinet.tracking.housekeeping import Fault, Health, Removal, Unended, Work
     from basinet.tracking.store import TrackingStore
 
 _EPILOG = """It ends with 0 when all is well, or is now, and with 1 when something needs you. What an interrupted sweep
@@ -45,7 +45,8 @@ def _main(arguments: argparse.Namespace) -> int:
 
 
 def _examine(store: TrackingStore, arguments: argparse.Namespace) -> int:
-    from basinet import housekeeping, words
+    from basinet.analysis import wording
+    from basinet.tracking import housekeeping
 
     health = housekeeping.examine(store)
     _print(_uses(store, health))
@@ -60,7 +61,7 @@ def _examine(store: TrackingStore, arguments: argparse.Namespace) -> int:
     if arguments.free:
         spare = sum(work.size for work in health.spare)
         freed = spare if arguments.dry_run else housekeeping.free(health)
-        print(f"{'would be freed' if arguments.dry_run else 'freed'}: {words.amount(freed)}")
+        print(f"{'would be freed' if arguments.dry_run else 'freed'}: {wording.amount(freed)}")
     needs_user = bool(doubtful or health.faults)
     print("something needs you, see above" if needs_user else "all is well")
     return int(needs_user)
@@ -72,7 +73,7 @@ def _print(lines: Iterator[str]) -> None:
 
 
 def _uses(store: TrackingStore, health: Health) -> Iterator[str]:
-    from basinet.words import amount
+    from basinet.analysis.wording import amount
 
     yield f"store: {store.uri}"
     width = max(len(title) for title in ("experiment", *(use.experiment for use in health.uses)))
@@ -109,7 +110,7 @@ def _named(run: Any) -> str:
 
 
 def _work(health: Health, *, frees: bool) -> Iterator[str]:
-    from basinet.words import amount
+    from basinet.analysis.wording import amount
 
     by_state: dict[str, list[Work]] = {}
     for work in health.work:
@@ -137,7 +138,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _remove(store: TrackingStore, arguments: argparse.Namespace) -> int:
-    from basinet import housekeeping
+    from basinet.tracking import housekeeping
 
     plan = housekeeping.removal(store, arguments.remove, force=arguments.force)
     _print(_removal(plan))
@@ -157,7 +158,7 @@ def _remove(store: TrackingStore, arguments: argparse.Namespace) -> int:
 
 
 def _removal(plan: Removal) -> Iterator[str]:
-    from basinet.words import amount
+    from basinet.analysis.wording import amount
 
     if plan.sweep is not None:
         yield f"sweep {plan.sweep.info.run_id} ({plan.sweep.info.run_name})"

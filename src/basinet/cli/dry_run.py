@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from basinet.errors import ConfigError
+from basinet.foundation.errors import ConfigError
 
 if TYPE_CHECKING:
     from basinet.cli.plan import Plan
-    from basinet.costs import Pace
-    from basinet.study import Study
+    from basinet.pipeline.costs import Pace
+    from basinet.study.study import Study
     from basinet.tracking.store import TrackingStore
 
 _SECONDS = 2.0  # for the tables, figures and runs of a condition (measured)
@@ -42,9 +42,9 @@ def show(planned: Plan) -> int:
     Raises:
         ConfigError: as the launch itself would.
     """
-    from basinet import costs
-    from basinet.sweep import condition_name
-    from basinet.words import amount, duration
+    from basinet.analysis.wording import amount, duration
+    from basinet.pipeline import costs
+    from basinet.workflows.sweep import condition_name
 
     ahead = _ahead(planned)
     paces = _paces(planned, ahead)
@@ -67,7 +67,7 @@ def show(planned: Plan) -> int:
 
 def check_room(planned: Plan) -> None:
     """Raise `ConfigError` if what a launch will write does not fit the disk."""
-    from basinet.words import amount
+    from basinet.analysis.wording import amount
 
     # Most of it may be there already, which takes longer to find out.
     if _is_room(planned, _everything(planned)) or _is_room(planned, ahead := _ahead(planned)):
@@ -81,7 +81,7 @@ def check_room(planned: Plan) -> None:
 
 def print_room(planned: Plan) -> None:
     """Say on standard error how much of the disk a launch may take."""
-    from basinet.words import amount
+    from basinet.analysis.wording import amount
 
     most = sum(_room(planned, one) for one in _everything(planned))
     print(f"disk: at most {amount(most)}; {amount(_free(planned))} free", file=sys.stderr)
@@ -93,7 +93,7 @@ def _everything(planned: Plan) -> list[Ahead]:
 
 
 def _ahead(planned: Plan) -> list[Ahead]:
-    """What earlier launches have left of each condition, as `basinet.sweep.run_condition` will find it."""
+    """What earlier launches have left of each condition, as `basinet.workflows.sweep.run_condition` will find it."""
     from basinet.tracking.store import TrackingStore, checked_uri
 
     store = TrackingStore.look_into(checked_uri(planned.tracking.uri))
@@ -104,9 +104,9 @@ def _ahead(planned: Plan) -> list[Ahead]:
 
 
 def _ahead_of(study: Study, planned: Plan, store: TrackingStore, experiment: str | None) -> Ahead:
-    from basinet.blocks import FolderStore
-    from basinet.sweep import is_whole
+    from basinet.pipeline.blocks import FolderStore
     from basinet.tracking.find import find_condition
+    from basinet.workflows.sweep import is_whole
 
     run = None if experiment is None else find_condition(store, experiment, study.key)
     if planned.tracking.rerun == "all":
@@ -123,7 +123,7 @@ def _ahead_of(study: Study, planned: Plan, store: TrackingStore, experiment: str
 
 def _paces(planned: Plan, ahead: Sequence[Ahead]) -> dict[tuple[object, ...], Pace]:
     """How long each kind of condition takes, measured on one of them."""
-    from basinet import costs
+    from basinet.pipeline import costs
 
     kinds = {costs.kind(one.study): one.study for one in ahead if one.missing > 0}
     if kinds and sys.stderr.isatty():
@@ -134,7 +134,7 @@ def _paces(planned: Plan, ahead: Sequence[Ahead]) -> dict[tuple[object, ...], Pa
 
 def _with_threads(study: Study, planned: Plan) -> Study:
     """The study with the threads that it will have."""
-    from basinet.study import Study
+    from basinet.study.study import Study
 
     return Study.from_config({**study.settings, "threads": study.settings["threads"] or planned.threads})
 
@@ -146,13 +146,13 @@ def _room(planned: Plan, one: Ahead) -> int:
 
 def _certain_room(planned: Plan, one: Ahead) -> int:
     """… at least: of `restarts=auto` only the first restarts are certain."""
-    from basinet.pipeline import AUTO_FIRST
+    from basinet.pipeline.run import AUTO_FIRST
 
     return _room_of(planned, one, min(AUTO_FIRST, one.study.restarts) if one.study.is_auto else one.study.restarts)
 
 
 def _room_of(planned: Plan, one: Ahead, restarts: int) -> int:
-    from basinet import costs
+    from basinet.pipeline import costs
 
     if one.is_done:
         return 0
@@ -177,8 +177,8 @@ def _free(planned: Plan) -> int:
 
 
 def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float]) -> None:
-    from basinet import costs
-    from basinet.words import amount, duration
+    from basinet.analysis.wording import amount, duration
+    from basinet.pipeline import costs
 
     cores = len(os.sched_getaffinity(0))
     at_a_time = max(1, min(planned.workers or cores, cores, sum(not one.is_done for one in ahead)))

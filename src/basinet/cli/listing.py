@@ -6,8 +6,8 @@ import argparse
 import io
 import sys
 
-from basinet.defaults import conf_directory, describe, members
-from basinet.errors import unknown
+from basinet.foundation.errors import unknown
+from basinet.study.defaults import conf_directory, describe, members
 
 _FOLDERS = ("problem", "init", "descent", "experiment")
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
 from basinet.cli.script import NOT_OURS, keep_interrupts, script
-from basinet.errors import ConfigError, is_interrupt
+from basinet.foundation.errors import ConfigError, is_interrupt
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from basinet.analysis.spread import Summary
     from basinet.cli.plan import Plan
-    from basinet.journal import Journal
-    from basinet.spread import Summary
-    from basinet.sweep import Ended, Place
+    from basinet.workflows.journal import Journal
+    from basinet.workflows.sweep import Ended, Place
 
 
 def main() -> None:
@@ -102,10 +102,10 @@ def _check_completion(settings: list[str]) -> None:
 
 def _execute(planned: Plan) -> int:
     """Everything has been checked: from here on things are written."""
-    from basinet import sweep
     from basinet.cli.dry_run import print_room
-    from basinet.journal import Follower
-    from basinet.progress import SweepProgress, print_failures
+    from basinet.workflows import sweep
+    from basinet.workflows.journal import Follower
+    from basinet.workflows.progress import SweepProgress, print_failures
 
     command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
     place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
@@ -133,7 +133,7 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
     """The summary of a launch of one condition, from how it ended."""
     import pandas as pd
 
-    from basinet.spread import Summary
+    from basinet.analysis.spread import Summary
 
     if event is None:
         return None
@@ -145,7 +145,7 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
     import hydra
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    from basinet.defaults import conf_directory
+    from basinet.study.defaults import conf_directory
 
     # It would compose every condition before the first one starts, as `plan` has done.
     BasicSweeper.validate_batch_is_legal = lambda sweeper, batch: None
@@ -160,10 +160,10 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
 
 def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
-    from basinet import sweep
     from basinet.cli.plan import settings_of, without_launch
-    from basinet.journal import Journal
-    from basinet.study import Study
+    from basinet.study.study import Study
+    from basinet.workflows import sweep
+    from basinet.workflows.journal import Journal
 
     keep_interrupts()  # it may be another process than the one that was launched
     settings = settings_of(config)
@@ -194,8 +194,8 @@ def _write_end(journal: Journal, ended: Ended) -> None:
 
 
 def _print_end(place: Place, summary: Summary | None) -> None:
-    from basinet.progress import print_spread
     from basinet.tracking.store import default_uri
+    from basinet.workflows.progress import print_spread
 
     if summary is not None:
         print()

@@ -23,12 +23,12 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from basinet.defaults import GROUPS, LAUNCH, conf_directory, differing
-from basinet.errors import ConfigError, require, unknown
+from basinet.foundation.errors import ConfigError, require, unknown
+from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
 
 if TYPE_CHECKING:
-    from basinet.study import Study
-    from basinet.sweep import TrackingSettings
+    from basinet.study.study import Study
+    from basinet.workflows.sweep import TrackingSettings
 
 _CHOOSABLE = (*GROUPS, "experiment")
 _CONDITIONS_PER_WORKER = 4  # starting a process takes as long as a few small conditions (measured)
@@ -327,8 +327,8 @@ def _checked(
     workers: int | None,
 ) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
-    from basinet.study import Study
-    from basinet.sweep import TrackingSettings
+    from basinet.study.study import Study
+    from basinet.workflows.sweep import TrackingSettings
 
     plain = [settings_of(config) for config in configs]
     require(len(plain) > 0, "this sweep has no conditions")

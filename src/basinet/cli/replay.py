@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _replay(arguments: argparse.Namespace) -> None:
-    from basinet.replaying import replay
+    from basinet.workflows.replay import replay
 
     found = replay(arguments.run, arguments.restart, tracking_uri=arguments.tracking_uri)
     row = found.row

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from basinet.errors import ConfigError, is_interrupt
+from basinet.foundation.errors import ConfigError, is_interrupt
 
 NOT_OURS = (ConfigError, OSError, MemoryError)
 """Errors that are none of the program's: what was asked for, the disk or the memory is to blame."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from basinet.cli.script import keep_interrupts
-from basinet.errors import ConfigError, require
+from basinet.foundation.errors import ConfigError, require
 from basinet.tracking.view import CONDITIONS, TAG
 
 _HOST, _PORT = "127.0.0.1", 5000

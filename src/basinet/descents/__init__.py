@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from basinet.budget import Budget
 from basinet.descents.adam import Adam
+from basinet.descents.budget import Budget
 from basinet.descents.gradient_descent import GradientDescent
 from basinet.descents.momentum import Momentum
 from basinet.descents.nesterov import Nesterov

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from basinet.budget import Budget, require_fraction
-from basinet.errors import require
+from basinet.descents.budget import Budget, require_fraction
+from basinet.foundation.errors import require
 from basinet.protocols import Memory
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from basinet.budget import Budget
+from basinet.descents.budget import Budget
 from basinet.protocols import Memory
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from basinet.budget import Budget, require_fraction
+from basinet.descents.budget import Budget, require_fraction
 from basinet.protocols import Memory
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from basinet.budget import Budget
-from basinet.errors import require
+from basinet.descents.budget import Budget
+from basinet.foundation.errors import require
+from basinet.foundation.random_streams import Purpose, permutation
 from basinet.protocols import Memory
-from basinet.streams import Purpose, permutation
 
 
 @dataclass(frozen=True)

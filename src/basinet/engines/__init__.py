@@ -1,4 +1,4 @@
-"""How a leg of a descent is executed, and derivatives in bulk."""
+"""How a segment of a descent is executed, and derivatives in bulk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from basinet.engines.native import NativeEngine, NativeError
 from basinet.engines.torch_engine import TorchEngine
-from basinet.errors import ConfigError, unknown
+from basinet.foundation.errors import ConfigError, unknown
 from basinet.protocols import Descent, Engine, Objective
 
 ENGINES = ("auto", "torch", "native")
@@ -18,7 +18,7 @@ def check_engine(name: str, objective: Objective, descent: Descent) -> None:
     """Raise `ConfigError` if the setting `engine` names none, or one that cannot do it."""
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
-    reason = NativeEngine().refuses(objective, descent) if name == "native" else None
+    reason = NativeEngine().unsupported_reason(objective, descent) if name == "native" else None
     if reason is not None:
         raise ConfigError(f"engine=native: {reason}")
 
@@ -34,7 +34,7 @@ def choose_engine(name: str, threads: int, objective: Objective, descent: Descen
         _log.info("engine: torch")
         return TorchEngine(threads)
     engine = NativeEngine(threads)
-    reason = engine.refuses(objective, descent)
+    reason = engine.unsupported_reason(objective, descent)
     if reason is None:
         try:
             engine.prepare(objective, descent)

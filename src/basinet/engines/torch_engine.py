@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from basinet.mlp.layouts import single_threaded_operations
+from basinet.foundation.threads import keep_freed_memory, single_threaded_operations, workers
 from basinet.protocols import CHECK_EVERY, Chunk, CurvedObjective, Descent, Memory, Objective, State, Status
-from basinet.workers import keep_freed_memory, workers
 
 
 @dataclass(frozen=True)
 class TorchEngine:
-    """Legs by batched torch operations, chunk by chunk; on the CPU chunks are handed to `threads` Python threads.
+    """Segments by batched torch operations, chunk by chunk; on the CPU chunks are handed to `threads` Python threads.
 
     Each operation runs on one thread, so that the numbers do not depend on how many there are.
     """
@@ -24,12 +23,12 @@ class TorchEngine:
     threads: int = 1
     name: str = "torch"
 
-    def refuses(self, objective: Objective, descent: Descent) -> str | None:
+    def unsupported_reason(self, objective: Objective, descent: Descent) -> str | None:
         return None
 
-    def leg(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def segment(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
         def run(part: State) -> State:
-            return _leg_of_chunk(objective, descent, part, until)
+            return _segment_of_chunk(objective, descent, part, until)
 
         keep_freed_memory()
         parts = state.split(objective.chunk_size)
@@ -49,14 +48,14 @@ class TorchEngine:
         return objective.hessian(theta)
 
 
-def _leg_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:
-    """All steps of a leg for one chunk.
+def _segment_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:
+    """All steps of a segment for one chunk.
 
-    A restart that has arrived or diverged goes on as a passenger until the leg ends, and nothing of that is kept:
+    A restart that has arrived or diverged goes on as a passenger until the segment ends, and nothing of that is kept:
     cheaper than masking every step.
     """
     chunk = objective.chunk(state.theta.shape[0])
-    theta, memory = chunk.hold(state.theta), tuple(chunk.hold(tensor) for tensor in state.memory)
+    theta, memory = chunk.pack(state.theta), tuple(chunk.pack(tensor) for tensor in state.memory)
     standing = _Standing.of(state, theta.clone())
     gradient: Tensor | None = None  # of all samples at theta, where it is known already
     if state.step == until:
@@ -71,11 +70,11 @@ def _leg_of_chunk(objective: Objective, descent: Descent, state: State, until: i
         gradient = None
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == until:
             standing, gradient = standing.check(chunk, theta, step + 1, descent.budget.tolerance)
-    return standing.release(chunk, memory, until)
+    return standing.unpack(chunk, memory, until)
 
 
 class _Standing(NamedTuple):
-    """How each restart of a held chunk stood at the last check."""
+    """How each restart of a packed chunk stood at the last check."""
 
     theta: Tensor  # [restart', parameter']
     status: Tensor  # [restart']
@@ -84,10 +83,10 @@ class _Standing(NamedTuple):
     gradient_norm: Tensor  # [restart']
 
     @staticmethod
-    def of(state: State, held: Tensor) -> _Standing:
+    def of(state: State, packed: Tensor) -> _Standing:
         columns = (state.status, state.steps, state.loss, state.gradient_norm)
-        padding = held.shape[0] - state.status.shape[0]  # rows of padding count as arrived at once
-        return _Standing(held, *(pad(column, (0, padding), value=int(Status.ARRIVED)) for column in columns))
+        padding = packed.shape[0] - state.status.shape[0]  # rows of padding count as arrived at once
+        return _Standing(packed, *(pad(column, (0, padding), value=int(Status.ARRIVED)) for column in columns))
 
     def check(self, chunk: Chunk, theta: Tensor, step: int, tolerance: float) -> tuple[_Standing, Tensor]:
         """The standing at `step`, and the gradient there; who is not running any more stays as it is."""
@@ -106,7 +105,7 @@ class _Standing(NamedTuple):
             torch.where(running, norm, self.gradient_norm),
         ), gradient
 
-    def release(self, chunk: Chunk, memory: Memory, step: int) -> State:
-        theta = chunk.release(self.theta)
+    def unpack(self, chunk: Chunk, memory: Memory, step: int) -> State:
+        theta = chunk.unpack(self.theta)
         columns = (column.narrow(0, 0, theta.shape[0]) for column in self[1:])
-        return State(theta, tuple(chunk.release(tensor) for tensor in memory), step, *columns)
+        return State(theta, tuple(chunk.unpack(tensor) for tensor in memory), step, *columns)

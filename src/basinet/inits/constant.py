@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from basinet.errors import require
+from basinet.foundation.errors import require
 from basinet.inits.scaled import Bias, scaled
 from basinet.mlp.network import Network
 

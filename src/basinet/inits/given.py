@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from basinet.errors import ConfigError, require
+from basinet.foundation.errors import ConfigError, require
+from basinet.foundation.random_streams import Array
 from basinet.mlp.network import Network
-from basinet.streams import Array
 
 
 @dataclass(frozen=True)

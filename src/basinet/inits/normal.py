@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from basinet import streams
+from basinet.foundation import random_streams
 from basinet.inits.scaled import Bias, require_positive, scaled
 from basinet.mlp.network import Network
 
@@ -22,5 +22,5 @@ class Normal:
         require_positive("init.std", self.std)
 
     def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
-        draws = streams.normal(seed, restarts, network.size)
+        draws = random_streams.normal(seed, restarts, network.size)
         return scaled(network, draws, self.bias, lambda fan_in, fan_out: self.std)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from basinet import streams
+from basinet.foundation import random_streams
 from basinet.inits.scaled import require_positive
 from basinet.mlp.network import Network
 
@@ -29,7 +29,7 @@ class Orthogonal:
         require_positive("init.gain", self.gain)
 
     def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
-        theta = torch.from_numpy(streams.normal(seed, restarts, network.size))
+        theta = torch.from_numpy(random_streams.normal(seed, restarts, network.size))
         for layer in network.layers(theta):
             tall = layer.weight.shape[1] >= layer.weight.shape[2]
             matrix = layer.weight if tall else layer.weight.mT

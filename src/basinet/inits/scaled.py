@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from basinet.errors import require
+from basinet.foundation.errors import require
+from basinet.foundation.random_streams import Array
 from basinet.mlp.network import Network
-from basinet.streams import Array
 
 Bias = Literal["same", "zero"]
 """Biases: drawn like the weights of their layer, or zero."""

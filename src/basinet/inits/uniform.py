@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from basinet import streams
+from basinet.foundation import random_streams
 from basinet.inits.scaled import Bias, require_positive, scaled
 from basinet.mlp.network import Network
 
@@ -22,5 +22,5 @@ class Uniform:
         require_positive("init.bound", self.bound)
 
     def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
-        draws = 2 * streams.uniform(seed, restarts, network.size) - 1
+        draws = 2 * random_streams.uniform(seed, restarts, network.size) - 1
         return scaled(network, draws, self.bias, lambda fan_in, fan_out: self.bound)

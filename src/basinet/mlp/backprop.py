@@ -19,7 +19,7 @@ class Forward(NamedTuple):
 
 
 def forward(network: Network, layout: Layout, theta: Tensor, x: Tensor) -> Forward:
-    """z_l = W_l a_{l-1} + b_l and a_l = σ_l(z_l), from held parameters and held inputs."""
+    """z_l = W_l a_{l-1} + b_l and a_l = σ_l(z_l), from packed parameters and packed inputs."""
     a, inputs, kept = x, [], []
     for layer, activation in zip(network.layers(theta), network.activations, strict=True):
         inputs.append(a)

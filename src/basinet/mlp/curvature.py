@@ -21,8 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from basinet.foundation.threads import single_threaded_operations
 from basinet.mlp.backprop import Forward, forward
-from basinet.mlp.layouts import Lanes, Layout, single_threaded_operations
+from basinet.mlp.layouts import Lanes, Layout
 from basinet.mlp.network import Layer, Network
 
 _Indices = npt.NDArray[np.int64]
@@ -117,11 +118,11 @@ def hessian(f: MeanLoss, theta: Tensor) -> Tensor:
     blocks: list[_Samples] = []
     with single_threaded_operations():
         for part, out in zip(theta.split(restarts), result.split(restarts), strict=True):
-            held = f.layout.hold(part)
+            packed = f.layout.pack(part)
             if not blocks or part.shape[0] != restarts:  # all chunks but the last have the same size
                 columns = zip(f.inputs.split(samples, 1), f.targets.split(samples, 1), strict=True)
-                blocks = [_held_samples(f, held.shape[0], *column) for column in columns]
-            entries = _entries(f, held, blocks, places)
+                blocks = [_packed_samples(f, packed.shape[0], *column) for column in columns]
+            entries = _entries(f, packed, blocks, places)
             out.add_(entries.narrow(0, 0, part.shape[0]).unflatten(1, (size, size)))
     if f.decay is not None:
         result.diagonal(dim1=1, dim2=2).add_(f.decay)
@@ -129,18 +130,18 @@ def hessian(f: MeanLoss, theta: Tensor) -> Tensor:
 
 
 class _Samples(NamedTuple):
-    """Some of the samples, held beside a chunk of restarts."""
+    """Some of the samples, packed beside a chunk of restarts."""
 
     inputs: Tensor  # [restart' or 1, feature, sample']
     targets: Tensor  # [restart' or 1, output, sample']
     weights: Tensor  # [1, 1, sample']: 1/N, and 0 for a column of padding
 
 
-def _held_samples(f: MeanLoss, restarts: int, inputs: Tensor, targets: Tensor) -> _Samples:
-    held_targets = f.layout.hold_samples(targets, restarts)
-    weights = inputs.new_zeros(1, 1, held_targets.shape[2])
+def _packed_samples(f: MeanLoss, restarts: int, inputs: Tensor, targets: Tensor) -> _Samples:
+    packed_targets = f.layout.pack_samples(targets, restarts)
+    weights = inputs.new_zeros(1, 1, packed_targets.shape[2])
     weights.narrow(2, 0, inputs.shape[1]).fill_(1 / f.samples)
-    return _Samples(f.layout.hold_samples(inputs, restarts), held_targets, weights)
+    return _Samples(f.layout.pack_samples(inputs, restarts), packed_targets, weights)
 
 
 def _derivatives(network: Network, passed: Forward) -> tuple[list[Tensor], list[Tensor]]:
@@ -153,22 +154,22 @@ def _derivatives(network: Network, passed: Forward) -> tuple[list[Tensor], list[
 
 
 def _hvp_of_chunk(f: MeanLoss, theta: Tensor, v: Tensor) -> Tensor:
-    held, held_v, first, second = (f.layout.hold(t) for t in (theta, v, torch.zeros_like(v), torch.zeros_like(v)))
-    _write_terms(f, held, held_v, first, second)
+    packed, packed_v, first, second = (f.layout.pack(t) for t in (theta, v, torch.zeros_like(v), torch.zeros_like(v)))
+    _write_terms(f, packed, packed_v, first, second)
     product = first.add_(second)
     if f.decay is not None:
-        product.addcmul_(f.layout.hold(f.decay.expand(theta.shape[0], -1)), held_v)
-    released = product.narrow(0, 0, theta.shape[0]).narrow(1, 0, f.network.size)
-    return released.clone(memory_format=torch.contiguous_format)
+        product.addcmul_(f.layout.pack(f.decay.expand(theta.shape[0], -1)), packed_v)
+    unpacked = product.narrow(0, 0, theta.shape[0]).narrow(1, 0, f.network.size)
+    return unpacked.clone(memory_format=torch.contiguous_format)
 
 
-def _write_terms(f: MeanLoss, held: Tensor, held_v: Tensor, first: Tensor, second: Tensor) -> None:
+def _write_terms(f: MeanLoss, packed: Tensor, packed_v: Tensor, first: Tensor, second: Tensor) -> None:
     """Write Rδ_l a_{l-1}ᵀ and Σ Rδ_l into `first`, δ_l Ra_{l-1}ᵀ into `second`."""
     layout = f.layout
-    samples = _held_samples(f, held.shape[0], f.inputs, f.targets)
-    passed = forward(f.network, layout, held, samples.inputs)
+    samples = _packed_samples(f, packed.shape[0], f.inputs, f.targets)
+    passed = forward(f.network, layout, packed, samples.inputs)
     slopes, bends = _derivatives(f.network, passed)
-    W, V, firsts, seconds = (list(f.network.layers(tensor)) for tensor in (held, held_v, first, second))
+    W, V, firsts, seconds = (list(f.network.layers(tensor)) for tensor in (packed, packed_v, first, second))
 
     Rz: list[Tensor] = []
     Ra: list[Tensor] = []
@@ -205,25 +206,25 @@ class _Unrolled(NamedTuple):
     Ra: Tensor  # along these and its own, [restart, out, direction, sample]
 
 
-def _entries(f: MeanLoss, held: Tensor, samples: list[_Samples], places: Tensor) -> Tensor:
+def _entries(f: MeanLoss, packed: Tensor, samples: list[_Samples], places: Tensor) -> Tensor:
     """The Hessians of a chunk without the decay, row by row, `[restart', entry]`."""
-    memory = _memory_of(f.layout, held)
+    memory = _memory_of(f.layout, packed)
     size = max(stop for _, (_, stop) in _block_places(f.network))
     total: Tensor | None = None
     for part in samples:
         blocks = memory.empty(-(-size // _VECTOR) * _VECTOR)
-        _write_blocks(f, memory, held, part, blocks)
+        _write_blocks(f, memory, packed, part, blocks)
         total = blocks if total is None else total.add_(blocks)
     assert total is not None, "a mean is of at least one sample"
     return memory.gather(total, places)
 
 
-def _unrolled(f: MeanLoss, memory: _Memory, held: Tensor, passed: Forward) -> list[_Unrolled]:
+def _unrolled(f: MeanLoss, memory: _Memory, packed: Tensor, passed: Forward) -> list[_Unrolled]:
     """The forward half: Rz_l = W_l Ra_{l-1} and Ra_l = σ'_l ∘ Rz_l, where Rz_l = identity along its own directions."""
     layers: list[_Unrolled] = []
     before = 0
     for (weight, bias), a, slope, bend in zip(
-        f.network.layers(held), passed.inputs, *_derivatives(f.network, passed), strict=True
+        f.network.layers(packed), passed.inputs, *_derivatives(f.network, passed), strict=True
     ):
         units, samples = slope.shape[1:]
         Ra = memory.empty(units, before + units, samples)
@@ -245,10 +246,10 @@ def _with_one(memory: _Memory, a: Tensor) -> Tensor:
     return extended
 
 
-def _write_blocks(f: MeanLoss, memory: _Memory, held: Tensor, samples: _Samples, blocks: Tensor) -> None:
+def _write_blocks(f: MeanLoss, memory: _Memory, packed: Tensor, samples: _Samples, blocks: Tensor) -> None:
     """The backward half, Rδ_l = Rg_l ∘ σ'_l + g_l ∘ σ''_l ∘ Rz_l and Rg_{l-1} = W_lᵀ Rδ_l, with a block per pair."""
-    passed = forward(f.network, f.layout, held, samples.inputs)
-    layers = _unrolled(f, memory, held, passed)
+    passed = forward(f.network, f.layout, packed, samples.inputs)
+    layers = _unrolled(f, memory, packed, passed)
     a, y, weights = passed.output, samples.targets, samples.weights
     g = f.loss.gradient(a, y).mul_(weights)
     Rg = f.loss.curvature(a.unsqueeze(2), y.unsqueeze(2), layers[-1].Ra).mul_(weights.unsqueeze(2))
@@ -344,10 +345,10 @@ class _Memory(Protocol):
 class _LaneMemory:
     """Restarts innermost."""
 
-    held: Tensor
+    packed: Tensor
 
     def empty(self, *shape: int) -> Tensor:
-        return self.held.new_empty(*shape, self.held.shape[0]).movedim(-1, 0)
+        return self.packed.new_empty(*shape, self.packed.shape[0]).movedim(-1, 0)
 
     def contract(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         stored, others = left.movedim(0, -1).flatten(0, 2), right.movedim(0, -1)  # [·, sample, restart]
@@ -368,10 +369,10 @@ class _LaneMemory:
 class _ProductMemory:
     """Every restart's matrices together."""
 
-    held: Tensor
+    packed: Tensor
 
     def empty(self, *shape: int) -> Tensor:
-        return self.held.new_empty(self.held.shape[0], *shape)
+        return self.packed.new_empty(self.packed.shape[0], *shape)
 
     def contract(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         torch.bmm(left.flatten(1, 3), right.transpose(1, 2), out=out.unflatten(1, (-1, right.shape[1])))
@@ -380,8 +381,8 @@ class _ProductMemory:
         return blocks.index_select(1, places)
 
 
-def _memory_of(layout: Layout, held: Tensor) -> _Memory:
-    return _LaneMemory(held) if isinstance(layout, Lanes) else _ProductMemory(held)
+def _memory_of(layout: Layout, packed: Tensor) -> _Memory:
+    return _LaneMemory(packed) if isinstance(layout, Lanes) else _ProductMemory(packed)
 
 
 def _chunk_sizes(f: MeanLoss) -> tuple[int, int]:

@@ -6,7 +6,7 @@ layers of a few units, where a matrix product per restart is mostly overhead. `P
 together and calls the matrix-product library: best for wide layers.
 
 Both answer to the bit the same for a restart, whatever else is in the chunk. Two things stand in the way of that and
-are held off by padding, which costs nothing noticeable:
+are kept off by padding, which costs nothing noticeable:
 
 * Vectorised kernels treat the last elements of a tensor with other instructions. So every tensor is a whole number of
   vectors: lanes come in multiples of 64, samples (in `Products`) in multiples of 128 bytes.
@@ -18,8 +18,6 @@ It also takes one thread per operation: whoever calls these sees to it with `sin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -34,17 +32,6 @@ _WIDEST_LANES = 4
 _BYTES = {"lanes": 1 << 19, "products": 1 << 20}
 
 
-@contextmanager
-def single_threaded_operations() -> Iterator[None]:
-    """Each torch operation on one thread: where an operation is cut for threads would show in the last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _padded(matrix: Tensor, multiple: int) -> Tensor:
     """A copy with columns of zeros up to a whole multiple of them, rows contiguous."""
     missing = -matrix.shape[1] % multiple
@@ -52,7 +39,7 @@ def _padded(matrix: Tensor, multiple: int) -> Tensor:
 
 
 class Layout(Protocol):
-    """A way to hold a chunk of restarts; a held tensor may be larger than what it was made from, never smaller."""
+    """A way to hold a chunk of restarts; a packed tensor may be larger than what it was made from, never smaller."""
 
     @property
     def parallel(self) -> bool:
@@ -63,12 +50,12 @@ class Layout(Protocol):
         """Number of restarts whose activations fit the cache, with numbers of 4 or 8 bytes."""
         ...
 
-    def hold(self, theta: Tensor) -> Tensor:
+    def pack(self, theta: Tensor) -> Tensor:
         """`theta [restart, parameter]` in this layout, padded: `[restart', parameter']`."""
         ...
 
-    def hold_samples(self, samples: Tensor, restarts: int) -> Tensor:
-        """Inputs or targets `[unit, sample]` beside `restarts` held restarts: `[restart' or 1, unit, sample']`."""
+    def pack_samples(self, samples: Tensor, restarts: int) -> Tensor:
+        """Inputs or targets `[unit, sample]` beside `restarts` packed restarts: `[restart' or 1, unit, sample']`."""
         ...
 
     def affine(self, layer: Layer, a: Tensor) -> Tensor:
@@ -93,10 +80,10 @@ class Lanes:
         lanes = _BYTES["lanes"] // (max(network.widths) * samples * number_bytes)
         return max(_LANES, lanes // _LANES * _LANES)
 
-    def hold(self, theta: Tensor) -> Tensor:
+    def pack(self, theta: Tensor) -> Tensor:
         return _padded(theta.t(), _LANES).t()
 
-    def hold_samples(self, samples: Tensor, restarts: int) -> Tensor:
+    def pack_samples(self, samples: Tensor, restarts: int) -> Tensor:
         return samples.unsqueeze(-1).repeat(1, 1, restarts).movedim(-1, 0)
 
     def affine(self, layer: Layer, a: Tensor) -> Tensor:
@@ -133,13 +120,13 @@ class Products:
     def chunk_size(self, network: Network, samples: int, number_bytes: int) -> int:
         return max(2, _BYTES["products"] // (max(network.widths) * samples * number_bytes))
 
-    def hold(self, theta: Tensor) -> Tensor:
-        held = _padded(theta, _ALIGNMENT // theta.element_size())
-        return torch.cat([held, torch.zeros_like(held)]) if held.shape[0] == 1 else held
+    def pack(self, theta: Tensor) -> Tensor:
+        packed = _padded(theta, _ALIGNMENT // theta.element_size())
+        return torch.cat([packed, torch.zeros_like(packed)]) if packed.shape[0] == 1 else packed
 
-    def hold_samples(self, samples: Tensor, restarts: int) -> Tensor:
-        held = _padded(samples, _ALIGNMENT // samples.element_size())
-        return held.unsqueeze(0).expand(restarts, -1, -1)
+    def pack_samples(self, samples: Tensor, restarts: int) -> Tensor:
+        packed = _padded(samples, _ALIGNMENT // samples.element_size())
+        return packed.unsqueeze(0).expand(restarts, -1, -1)
 
     def affine(self, layer: Layer, a: Tensor) -> Tensor:
         if layer.bias is None:

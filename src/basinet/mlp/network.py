@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from basinet.errors import require, unknown
+from basinet.foundation.errors import require, unknown
 from basinet.mlp.activations import ACTIVATIONS, Activation
 
 

@@ -29,8 +29,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from basinet.foundation.random_streams import normal
 from basinet.mlp.network import Layer, Network
-from basinet.streams import normal
 
 _BIAS_IS_ZERO = 1e-6  # |b| / ‖w‖ at a critical point: the penalty curves the orbit by its square, which is nothing
 _RANK = 1e-8  # singular values below this share of the largest possible one count as zero

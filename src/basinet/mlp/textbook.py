@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from basinet.errors import require, unknown
+from basinet.foundation.errors import require, unknown
+from basinet.foundation.random_streams import Array
 from basinet.mlp.activations import ACTIVATIONS
-from basinet.streams import Array
 
 
 def forward_backward(

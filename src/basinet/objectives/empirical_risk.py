@@ -9,14 +9,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from basinet.errors import require, unknown
+from basinet.foundation.errors import require, unknown
+from basinet.foundation.random_streams import Purpose, normal, uniform
+from basinet.foundation.threads import single_threaded_operations
 from basinet.mlp import curvature
 from basinet.mlp.backprop import Forward, backward, forward
-from basinet.mlp.layouts import Layout, layout_for, single_threaded_operations
+from basinet.mlp.layouts import Layout, layout_for
 from basinet.mlp.network import Network
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.losses import LOSSES, Loss
-from basinet.streams import Purpose, normal, uniform
 
 _PROBES = 64  # inputs at which functions are compared
 _PROJECTIONS = 4  # of the answers: more would not tell more
@@ -102,9 +103,9 @@ class EmpiricalRisk:
 
     def chunk(self, restarts: int) -> RiskChunk:
         """The objective laid out for a chunk of that many restarts."""
-        held = self.layout.hold(self.inputs.new_zeros(restarts, self.size))
-        decay = None if self.decay is None else self.layout.hold(self.decay.expand(restarts, -1))
-        return RiskChunk(self, restarts, held, decay, self.inputs, self.targets)
+        packed = self.layout.pack(self.inputs.new_zeros(restarts, self.size))
+        decay = None if self.decay is None else self.layout.pack(self.decay.expand(restarts, -1))
+        return RiskChunk(self, restarts, packed, decay, self.inputs, self.targets)
 
     def loss(self, theta: Tensor) -> Tensor:
         """f `[restart]` at `theta [restart, parameter]`."""
@@ -115,9 +116,9 @@ class EmpiricalRisk:
         losses, gradients = [], []
         with single_threaded_operations():
             for chunk, part in self._chunks(theta):
-                loss, gradient = chunk.loss_and_gradient(chunk.hold(part))
+                loss, gradient = chunk.loss_and_gradient(chunk.pack(part))
                 losses.append(loss.narrow(0, 0, part.shape[0]).clone())
-                gradients.append(chunk.release(gradient))
+                gradients.append(chunk.unpack(gradient))
         return torch.cat(losses), torch.cat(gradients)
 
     def outputs(self, theta: Tensor) -> Tensor:
@@ -125,7 +126,7 @@ class EmpiricalRisk:
         answers = []
         with single_threaded_operations():
             for chunk, part in self._chunks(theta):
-                output = chunk.forward(chunk.hold(part)).output
+                output = chunk.forward(chunk.pack(part)).output
                 if self.loss_function.output == "identity":
                     output = torch.softmax(output, 1)
                 answers.append(output.narrow(0, 0, part.shape[0]).narrow(2, 0, self.samples))
@@ -192,7 +193,7 @@ class EmpiricalRisk:
             return theta.new_full((theta.shape[0],), torch.inf)
         nearest = []
         for chunk, part in self._chunks(theta):
-            nearest.append(chunk.kink_distance(chunk.hold(part)).narrow(0, 0, part.shape[0]))
+            nearest.append(chunk.kink_distance(chunk.pack(part)).narrow(0, 0, part.shape[0]))
         return torch.cat(nearest)
 
     @cached_property
@@ -219,18 +220,18 @@ class RiskChunk:
         self._buffer = buffer  # [restart', parameter']
         self._decay = decay  # [restart', parameter']
         rows = buffer.shape[0]
-        self._inputs = risk.layout.hold_samples(inputs, rows)
-        self._targets = risk.layout.hold_samples(targets, rows)
+        self._inputs = risk.layout.pack_samples(inputs, rows)
+        self._targets = risk.layout.pack_samples(targets, rows)
         # 1/N for a sample, 0 for a column of padding: [1, 1, sample']
         self._weights = inputs.new_zeros(1, 1, self._targets.shape[2])
         self._weights.narrow(2, 0, inputs.shape[1]).fill_(1 / inputs.shape[1])
 
-    def hold(self, theta: Tensor) -> Tensor:
-        return self.risk.layout.hold(theta)
+    def pack(self, theta: Tensor) -> Tensor:
+        return self.risk.layout.pack(theta)
 
-    def release(self, held: Tensor) -> Tensor:
+    def unpack(self, packed: Tensor) -> Tensor:
         return (
-            held.narrow(0, 0, self.restarts).narrow(1, 0, self.risk.size).clone(memory_format=torch.contiguous_format)
+            packed.narrow(0, 0, self.restarts).narrow(1, 0, self.risk.size).clone(memory_format=torch.contiguous_format)
         )
 
     def batch(self, samples: Tensor) -> RiskChunk:
@@ -238,33 +239,33 @@ class RiskChunk:
         targets = self.risk.targets.index_select(1, samples)
         return RiskChunk(self.risk, self.restarts, self._buffer, self._decay, inputs, targets)
 
-    def forward(self, held: Tensor) -> Forward:
+    def forward(self, packed: Tensor) -> Forward:
         """The forward pass; outputs `[restart', output, sample']`."""
-        return forward(self.risk.trained_network, self.risk.layout, held, self._inputs)
+        return forward(self.risk.trained_network, self.risk.layout, packed, self._inputs)
 
-    def kink_distance(self, held: Tensor) -> Tensor:
+    def kink_distance(self, packed: Tensor) -> Tensor:
         """The smallest |z| over all ReLU units and samples, `[restart']`."""
         network, layout, samples = self.risk.trained_network, self.risk.layout, self.risk.samples
-        inputs = self.forward(held).inputs
+        inputs = self.forward(packed).inputs
         distances = [
             layout.affine(layer, a).narrow(2, 0, samples).abs().amin((1, 2))
-            for layer, a, activation in zip(network.layers(held), inputs, network.activations, strict=True)
+            for layer, a, activation in zip(network.layers(packed), inputs, network.activations, strict=True)
             if activation.name == "relu"
         ]
         return torch.stack(distances).amin(0)
 
-    def gradient(self, held: Tensor) -> Tensor:
-        return self._backward(held, self.forward(held))
+    def gradient(self, packed: Tensor) -> Tensor:
+        return self._backward(packed, self.forward(packed))
 
-    def loss_and_gradient(self, held: Tensor) -> tuple[Tensor, Tensor]:
-        passed = self.forward(held)
+    def loss_and_gradient(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        passed = self.forward(packed)
         per_output = self.risk.loss_function.value(passed.output, self._targets)
         loss = per_output.mul_(self._weights).sum((1, 2))
         if self._decay is not None:
-            loss = loss.add_((held * held).mul_(self._decay).sum(1), alpha=0.5)
-        return loss, self._backward(held, passed)
+            loss = loss.add_((packed * packed).mul_(self._decay).sum(1), alpha=0.5)
+        return loss, self._backward(packed, passed)
 
-    def _backward(self, held: Tensor, passed: Forward) -> Tensor:
+    def _backward(self, packed: Tensor, passed: Forward) -> Tensor:
         g = self.risk.loss_function.gradient(passed.output, self._targets).mul_(self._weights)
-        backward(self.risk.trained_network, self.risk.layout, held, passed, g, self._buffer)
-        return self._buffer if self._decay is None else self._buffer.addcmul_(held, self._decay)
+        backward(self.risk.trained_network, self.risk.layout, packed, passed, g, self._buffer)
+        return self._buffer if self._decay is None else self._buffer.addcmul_(packed, self._decay)

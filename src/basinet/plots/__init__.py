@@ -1,7 +1,7 @@
 """Figures: the only package that imports matplotlib.
 
 A figure is drawn from the tables of a study. What it shows can be had as a frame first, from the function of the same
-name in `basinet.views`; `basinet.landscape` makes those of the landscape.
+name in `basinet.analysis.plot_data`; `basinet.reporting.plane` makes those of the landscape.
 """
 
 from basinet.plots.distribution import distribution

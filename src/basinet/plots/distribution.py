@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 _DASHES = ("-", "--", "-.", ":")
@@ -21,7 +21,7 @@ _BANDS_MAX = 4  # lines of a panel that still have their bands drawn
 def distribution(restarts: pd.DataFrame, lines: str | None, panels: Sequence[str], title: str) -> Figure:
     """Which share of the restarts ended at or below a loss, one line per value of `lines`, with its 95 % band.
 
-    Steps are levels that many restarts end on. It draws `basinet.views.distribution`, of each line 2,000 points at
+    Steps are levels that many restarts end on. It draws `plot_data.distribution`, of each line 2,000 points at
     even shares.
 
     Args:
@@ -30,11 +30,11 @@ def distribution(restarts: pd.DataFrame, lines: str | None, panels: Sequence[str
         panels: settings with a panel for each combination; may be empty.
         title: what stands above everything.
     """
-    kept = 0 if restarts.empty else len(views.finished(restarts))
+    kept = 0 if restarts.empty else len(plot_data.finished(restarts))
     if reason := style.why_empty(len(restarts), kept):
         return style.sentence(reason, title)
     restarts = restarts.reset_index(drop=True)
-    names, shade = views.levels(restarts[lines]) if lines else (["all"], pd.Series(0, index=restarts.index))
+    names, shade = plot_data.positions(restarts[lines]) if lines else (["all"], pd.Series(0, index=restarts.index))
     placed = restarts[["status", "loss"]].assign(shade=shade)
     colours = style.level_colours(names)
     cells = style.panels(restarts, panels)
@@ -44,12 +44,12 @@ def distribution(restarts: pd.DataFrame, lines: str | None, panels: Sequence[str
         width * across + style.LEGEND, (3.2 if len(cells) == 1 else 2.4) * down + 0.5, title, beside=style.LEGEND
     )
     grid = style.panel_grid(figure, len(cells))
-    highest = style.beyond(views.finished(restarts)["loss"])
+    highest = style.beyond(plot_data.finished(restarts)["loss"])
     for axes, (caption, rows) in zip(grid.all, cells.items(), strict=True):
         axes.set_title(style.wrapped(caption, width))
-        _lines(axes, views.distribution(placed.iloc[rows], ["shade"]), colours, highest)
+        _lines(axes, plot_data.distribution(placed.iloc[rows], ["shade"]), colours, highest)
     grid.all[0].set_ylim(0, 1.02)
-    style.scale(grid.all[0].xaxis, views.finished(restarts)["loss"])
+    style.scale(grid.all[0].xaxis, plot_data.finished(restarts)["loss"])
     grid.label("final loss f", "share of restarts ≤ f")
     style.legend_beside(figure, _entries(placed, names, colours), lines or "")
     return figure
@@ -74,7 +74,7 @@ def _from_zero(values: pd.Series) -> np.ndarray:
 
 def _entries(placed: pd.DataFrame, names: Sequence[str], colours: Sequence[object]) -> list[Line2D]:
     n = placed["shade"].value_counts()
-    left = views.finished(placed)["shade"].value_counts()
+    left = plot_data.finished(placed)["shade"].value_counts()
     entries = []
     for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
         counted = style.count(int(n[number]), lost=int(n[number] - left.get(number, 0)))

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 _START = 0.7  # where step 0 stands on a log axis
@@ -53,7 +53,7 @@ def loss_fan(quantiles: pd.DataFrame, title: str) -> Figure:
 def fans(curves: pd.DataFrame, restarts: pd.DataFrame, by: str, title: str) -> Figure:
     """How the loss falls over the steps, one fan for the restarts that end alike: median, quartiles, 5-95 %.
 
-    It draws `basinet.views.fans`. Of n restarts the curves are kept.
+    It draws `basinet.analysis.plot_data.fans`. Of n restarts the curves are kept.
 
     Args:
         curves: one row per restart and record.
@@ -63,7 +63,7 @@ def fans(curves: pd.DataFrame, restarts: pd.DataFrame, by: str, title: str) -> F
     """
     if curves.empty or restarts.empty:
         return style.sentence("no curves were kept", title)
-    table = views.fans(curves, restarts, by, style.RANKS if by == "minimum" else len(style.KIND_COLOURS))
+    table = plot_data.fans(curves, restarts, by, style.RANKS if by == "minimum" else len(style.KIND_COLOURS))
     if table.empty:
         return style.sentence("no curves were kept", title)
     figure, axes = style.one_panel(title)
@@ -80,13 +80,13 @@ def _endings(restarts: pd.DataFrame, by: str) -> dict[Any, tuple[str, Any]]:
     """For each value that can have a fan, what it is called and its colour; in the order of the values."""
     if by == "kind":
         return {kind: (style.kind_name(kind), colour) for kind, colour in style.KIND_COLOURS.items()}
-    own = views.commonest(restarts, by, style.RANKS if by == "minimum" else len(style.KIND_COLOURS))
+    own = plot_data.commonest(restarts, by, style.RANKS if by == "minimum" else len(style.KIND_COLOURS))
     endings: dict[Any, tuple[str, Any]] = {}
     lowest = restarts.groupby(by, observed=True)["loss"].min() if by == "minimum" else None
-    for value in sorted(own, key=views.sort_key):
-        name = views.label(value) if lowest is None else f"minimum {value}, f = {lowest[value]:.3g}"
+    for value in sorted(own, key=plot_data.sort_key):
+        name = plot_data.label(value) if lowest is None else f"minimum {value}, f = {lowest[value]:.3g}"
         endings[value] = (name, style.rank_colour(own.index(value)))
-    return {**endings, views.OTHERS: ("others", style.GREY), -1: ("no minimum", style.COLOURS[7])}
+    return {**endings, plot_data.OTHERS: ("others", style.GREY), -1: ("no minimum", style.COLOURS[7])}
 
 
 def _fan(axes: Any, fan: pd.DataFrame, bands: Sequence[tuple[str, str, float]], name: str, colour: Any) -> Line2D:

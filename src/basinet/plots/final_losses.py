@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 _FILLED = 0.84  # of the distance between two values of x is filled
@@ -24,7 +24,7 @@ def final_losses(
     """Every restart's final loss against `x` (usually the depth), one panel per combination of `panels` (the problem).
 
     Dots are restarts, spread sideways by their rank; the bar is the median, the thick line its 95 % interval, the thin
-    one the quartiles (`basinet.views.medians`). Diverged restarts are counted in the title and not drawn.
+    one the quartiles (`basinet.analysis.plot_data.medians`). Diverged restarts are counted in the title and not drawn.
 
     Args:
         restarts: one row per restart with `loss status` and the settings that the other arguments name.
@@ -33,7 +33,7 @@ def final_losses(
         title: what stands above everything.
         colour: the setting (usually the init) whose values stand side by side, each in its colour; none if None.
     """
-    kept = 0 if restarts.empty else len(views.finished(restarts))
+    kept = 0 if restarts.empty else len(plot_data.finished(restarts))
     if reason := style.why_empty(len(restarts), kept):
         return style.sentence(reason, title)
     restarts = restarts.reset_index(drop=True)
@@ -48,10 +48,10 @@ def final_losses(
     for axes, (caption, rows) in zip(grid.all, cells.items(), strict=True):
         part = columns.placed.iloc[rows]
         _dots(axes, part, columns, every)
-        _marks(axes, views.medians(part, ["place"]), columns.slot)
+        _marks(axes, plot_data.medians(part, ["place"]), columns.slot)
         axes.set_title(style.wrapped(caption, width))
     grid.all[0].set_xlim(-0.6, len(columns.ticks) - 0.4)  # the axes are shared
-    style.scale(grid.all[0].yaxis, views.finished(restarts)["loss"])
+    style.scale(grid.all[0].yaxis, plot_data.finished(restarts)["loss"])
     style.name_ticks(grid.lowest, columns.ticks)
     grid.label(x, "final loss f")
     style.legend_beside(figure, _entries(columns, colour), colour or "")
@@ -73,8 +73,8 @@ class _Columns:
 
 
 def _columns(restarts: pd.DataFrame, x: str, colour: str | None) -> _Columns:
-    ticks, place = views.levels(restarts[x])
-    shades, shade = views.levels(restarts[colour]) if colour else ([""], place * 0)
+    ticks, place = plot_data.positions(restarts[x])
+    shades, shade = plot_data.positions(restarts[colour]) if colour else ([""], place * 0)
     slot = _FILLED / len(shades)
     middle = (len(shades) - 1) / 2
     placed = restarts[["status", "loss"]].assign(place=place + (shade - middle) * slot, shade=shade)
@@ -82,7 +82,7 @@ def _columns(restarts: pd.DataFrame, x: str, colour: str | None) -> _Columns:
 
 
 def _dots(axes: Any, part: pd.DataFrame, columns: _Columns, every: int) -> None:
-    kept = views.finished(part).sort_values(["place", "loss"])
+    kept = plot_data.finished(part).sort_values(["place", "loss"])
     rank = kept.groupby("place").cumcount().to_numpy()
     kept, rank = kept[rank % every == 0], rank[rank % every == 0] // every
     sideways = (rank * _GOLDEN) % 1 - 0.5  # an even scatter without random numbers

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 _WRITTEN_MAX = 400  # cells with their number in them
@@ -25,7 +25,7 @@ _NAMES = {
 def heat(spread: pd.DataFrame, rows: Sequence[str], columns: str, values: Sequence[str], title: str) -> Figure:
     """Columns of the spread table, one panel each, by settings: colour and number say the value.
 
-    It draws `basinet.views.heat`.
+    It draws `basinet.analysis.plot_data.heat`.
 
     Args:
         spread: one row per condition.
@@ -36,7 +36,7 @@ def heat(spread: pd.DataFrame, rows: Sequence[str], columns: str, values: Sequen
     """
     if spread.empty:
         return style.sentence("there are no conditions", title)
-    tables = {value: views.heat(spread, rows, columns, value) for value in values}
+    tables = {value: plot_data.heat(spread, rows, columns, value) for value in values}
     down, across = next(iter(tables.values())).shape
     names = max(map(len, next(iter(tables.values())).index)) * 0.07
     counted = _restarts(spread["restarts"])

@@ -27,7 +27,7 @@ def landscape(grid: pd.DataFrame, paths: pd.DataFrame, points: pd.DataFrame, tit
     the contours say.
 
     Args:
-        grid: `x y loss`, as `basinet.landscape` makes all three.
+        grid: `x y loss`, as `basinet.reporting.plane` makes all three.
         paths: `restart minimum step x y distance`, each path from its start to its end.
         points: `minimum restart x y loss`.
         title: what stands above everything.

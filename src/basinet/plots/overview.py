@@ -53,7 +53,7 @@ def sweep_figures(
     Args:
         restarts: one row per restart of every condition, with its settings.
         minima: one row per bottom of every condition, with its settings.
-        spread: one row per condition (`basinet.spread.spread`), with its settings.
+        spread: one row per condition (`basinet.analysis.spread.spread`), with its settings.
         varied: the settings in which conditions differ.
     """
     x, others = sweep_axes(varied)

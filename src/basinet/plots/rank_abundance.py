@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 _LARGE_MAX = 60  # bottoms with large dots
@@ -19,11 +19,11 @@ _NAMED_MAX = 12  # bottoms with their loss beside them
 def rank_abundance(minima: pd.DataFrame, title: str) -> Figure:
     """The share of the restarts in each bottom, from the commonest to the rarest, with Wilson's 95 % interval.
 
-    It draws `basinet.views.rank_abundance`. `minima` is the table of one condition.
+    It draws `basinet.analysis.plot_data.rank_abundance`. `minima` is the table of one condition.
     """
     if minima.empty:
         return style.sentence("no restart reached a bottom", title)
-    table = views.rank_abundance(minima)
+    table = plot_data.rank_abundance(minima)
     figure, axes = style.one_panel(title)
     large = len(table) <= _LARGE_MAX
     handles = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 
@@ -13,12 +13,12 @@ from basinet.plots import style
 def rarefaction(minima: pd.DataFrame, title: str) -> Figure:
     """How many distinct minima so many restarts find, and what the sample says about those not seen.
 
-    It draws `basinet.views.rarefaction` and `basinet.views.unseen`. `minima` is the table of one condition.
+    It draws `plot_data.rarefaction` and `plot_data.unseen`. `minima` is the table of one condition.
     """
-    table = views.rarefaction(minima) if len(minima) else pd.DataFrame()
+    table = plot_data.rarefaction(minima) if len(minima) else pd.DataFrame()
     if table.empty:
         return style.sentence("no restart was certified as a minimum", title)
-    about = views.unseen(minima).iloc[0]
+    about = plot_data.unseen(minima).iloc[0]
     figure, axes = style.one_panel(title)
     inside, beyond = table[~table["extrapolated"]], table[table["extrapolated"]]
     colour, other = style.COLOURS[:2]

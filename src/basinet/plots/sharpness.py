@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 _MEASURES = {"lambda_max": "largest eigenvalue λ of the Hessian", "trace": "trace of the Hessian"}
@@ -19,7 +19,7 @@ _AREA_MAX = 120.0  # of a dot, square points, for the commonest bottom
 def sharpness(table: pd.DataFrame, title: str, by: str = "kind") -> Figure:
     """Loss against the Hessian's largest eigenvalue and against its trace: are low minima flat?
 
-    It draws `basinet.views.sharpness`. The area of a dot is the number of restarts in the bottom.
+    It draws `basinet.analysis.plot_data.sharpness`. The area of a dot is the number of restarts in the bottom.
 
     Args:
         table: minima, or restarts (whose trace is not known).
@@ -28,7 +28,7 @@ def sharpness(table: pd.DataFrame, title: str, by: str = "kind") -> Figure:
     """
     if table.empty:
         return style.sentence("there are no bottoms", title)
-    known = views.sharpness(table)
+    known = plot_data.sharpness(table)
     measures = [name for name in _MEASURES if np.isfinite(known[name].to_numpy(np.float64)).any()]
     if not measures:
         return style.sentence("no spectrum was computed, so that no sharpness is known", title)
@@ -56,7 +56,7 @@ def _groups(known: pd.DataFrame, by: str) -> list[tuple[Any, Any, str]]:
     if by == "kind":
         pairs = ((kind, colour, np.flatnonzero(known["kind"] == kind)) for kind, colour in style.KIND_COLOURS.items())
         return [(rows, colour, style.kind_name(kind)) for kind, colour, rows in pairs if len(rows)]
-    names, position = views.levels(known[by])
+    names, position = plot_data.positions(known[by])
     colours = style.level_colours(names)
     return [(np.flatnonzero(position == number), colours[number], name) for number, name in enumerate(names)]
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from basinet import views
-from basinet.spread import KINDS
+from basinet.analysis import plot_data
+from basinet.analysis.spread import KINDS
 
 # Okabe & Ito (2008), and a grey so dark that colour-blind readers tell it apart from the green and the pink
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#000000"]
@@ -206,7 +206,7 @@ def panels(table: pd.DataFrame, by: Sequence[str]) -> dict[str, Any]:
         return {"": np.arange(len(table))}
     groups = table[list(by)].reset_index(drop=True).groupby(list(by), observed=True, dropna=False)
     pairs = ((zip(by, key, strict=True), group.index.to_numpy()) for key, group in groups)
-    return {", ".join(f"{name} {views.label(value)}" for name, value in titles): rows for titles, rows in pairs}
+    return {", ".join(f"{name} {plot_data.label(value)}" for name, value in titles): rows for titles, rows in pairs}
 
 
 class Panels(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 _START = 0.7  # where step 0 stands on a log axis
@@ -15,7 +15,7 @@ _START = 0.7  # where step 0 stands on a log axis
 def trajectories(curves: pd.DataFrame, restarts: pd.DataFrame, title: str) -> Figure:
     """The losses of a few example restarts over the steps, one small panel for each of the commonest bottoms.
 
-    It draws `basinet.views.trajectories`; the dashed line is the loss of the bottom itself.
+    It draws `basinet.analysis.plot_data.trajectories`; the dashed line is the loss of the bottom itself.
 
     Args:
         curves: one row per restart and record, of one condition.
@@ -24,10 +24,10 @@ def trajectories(curves: pd.DataFrame, restarts: pd.DataFrame, title: str) -> Fi
     """
     if curves.empty or restarts.empty:
         return style.sentence("no curves were kept", title)
-    table = views.trajectories(curves, restarts)
+    table = plot_data.trajectories(curves, restarts)
     if table.empty:
         return style.sentence("no restart reached a bottom", title)
-    ranked = views.commonest(restarts, "minimum", len(restarts))
+    ranked = plot_data.commonest(restarts, "minimum", len(restarts))
     groups = table.groupby("minimum")
     down, across = style.panel_shape(len(groups))
     figure = style.new_figure(max(1.9 * across + 0.4, 4.4), 1.8 * down + 0.9, title)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from basinet import views
+from basinet.analysis import plot_data
 from basinet.plots import style
 
 
@@ -14,9 +14,9 @@ from basinet.plots import style
 def waterfall(restarts: pd.DataFrame, title: str) -> Figure:
     """The final losses of all restarts of a condition in ascending order, coloured by kind: plateaus are levels.
 
-    It draws `basinet.views.waterfall`; diverged restarts are counted in the legend.
+    It draws `basinet.analysis.plot_data.waterfall`; diverged restarts are counted in the legend.
     """
-    kept = restarts if restarts.empty else views.waterfall(restarts)
+    kept = restarts if restarts.empty else plot_data.waterfall(restarts)
     if reason := style.why_empty(len(restarts), len(kept)):
         return style.sentence(reason, title)
     every, drawn = style.share_drawn(len(kept))

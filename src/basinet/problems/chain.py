@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from basinet.errors import require
+from basinet.foundation.errors import require
 from basinet.problems.samples import Samples
 
 

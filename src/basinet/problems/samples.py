@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from basinet.errors import require
+from basinet.foundation.errors import require
+from basinet.foundation.random_streams import Array, Purpose, permutation
 from basinet.protocols import Problem
-from basinet.streams import Array, Purpose, permutation
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from basinet.errors import require
+from basinet.foundation.errors import require
+from basinet.foundation.random_streams import Purpose, normal
 from basinet.problems.samples import Samples
-from basinet.streams import Purpose, normal
 
 
 @dataclass(frozen=True)

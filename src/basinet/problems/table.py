@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from basinet.errors import ConfigError, require, unknown
+from basinet.foundation.errors import ConfigError, require, unknown
+from basinet.foundation.random_streams import Array
 from basinet.problems.samples import Samples
-from basinet.streams import Array
 
 if TYPE_CHECKING:
     import pandas as pd

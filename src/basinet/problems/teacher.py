@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from basinet.errors import require, unknown
+from basinet.foundation.errors import require, unknown
+from basinet.foundation.random_streams import Purpose, normal
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.problems.samples import Samples
-from basinet.streams import Purpose, normal
 
 
 @dataclass(frozen=True)

@@ -103,11 +103,11 @@ class Part:
     """What is folded away under a heading."""
 
     heading: str
-    blocks: list[Block]
+    blocks: list[Element]
     form: ClassVar[str] = "part"
 
 
-Block = Text | Items | Table | Picture | Points | Command | Terms | Part
+Element = Text | Items | Table | Picture | Points | Command | Terms | Part
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Section:
 
     key: str
     heading: str
-    blocks: list[Block]
+    blocks: list[Element]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,6 @@ class Report:
         return [picture for section in self.sections for picture in _pictures(section.blocks)]
 
 
-def _pictures(blocks: list[Block]) -> list[Picture]:
+def _pictures(blocks: list[Element]) -> list[Picture]:
     own = [block for block in blocks if isinstance(block, Picture)]
     return own + [picture for block in blocks if isinstance(block, Part) for picture in _pictures(block.blocks)]

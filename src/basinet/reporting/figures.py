@@ -8,9 +8,10 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from basinet import plots, words
+from basinet import plots
+from basinet.analysis import wording
+from basinet.reporting.data import Material
 from basinet.reporting.document import Picture
-from basinet.reporting.material import Material
 
 _CAPTIONS = {
     "final_losses": "Every dot is a restart. Dots in a line are restarts that ended on one level, which is mostly one "
@@ -48,7 +49,7 @@ EACH = ("waterfall", "loss_fan", "rank_abundance")
 def overview(material: Material) -> dict[str, list[Picture]]:
     """The figures of all conditions together, by section."""
     if material.is_single:
-        title = words.condition_label(material.spread.iloc[0], material.by)
+        title = wording.condition_label(material.spread.iloc[0], material.by)
         figures = plots.condition_figures(
             material.restarts, material.minima, material.curves, material.quantiles, title
         )

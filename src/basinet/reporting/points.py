@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from basinet import words
+from basinet.analysis import wording
 from basinet.plots.style import KIND_COLOURS, drawable, kind_name
+from basinet.reporting.data import Material
 from basinet.reporting.document import Points
-from basinet.reporting.material import Material
 
 POINTS_MAX = 100_000
 """Restarts that can be pointed at: with more, the page would become slow and its file large."""
@@ -43,7 +43,7 @@ def points(material: Material, replay: str) -> Points | None:
         shown = shown.assign(x=shown["loss"].rank(method="first"))
     else:
         shown = shown.assign(x=shown["place"] + _HALF * (2 * (shown["number"] * _GOLDEN % 1) - 1))
-    labels = [words.condition_label(row, material.by) for _, row in material.spread.iterrows()]
+    labels = [wording.condition_label(row, material.by) for _, row in material.spread.iterrows()]
     data: dict[str, Any] = {
         "conditions": [
             {"label": label, "short": _short(label), "run": run} for label, run in zip(labels, runs, strict=True)

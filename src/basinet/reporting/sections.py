@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from basinet import words
-from basinet.reporting import making
-from basinet.reporting.document import Block, Cell, Items, Part, Picture, Report, Section, Table, Terms, Text
+from basinet.analysis import wording
+from basinet.reporting import provenance
+from basinet.reporting.data import PAIRS_MAX, Material
+from basinet.reporting.document import Cell, Element, Items, Part, Picture, Report, Section, Table, Terms, Text
 from basinet.reporting.figures import of_condition, overview
 from basinet.reporting.glossary import GLOSSARY
-from basinet.reporting.material import PAIRS_MAX, Material
 from basinet.reporting.points import points
 
 _HEADLINES = 12  # conditions whose headline is not folded away
@@ -34,24 +34,24 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
         drawn_max: the most conditions that have figures of their own; where there are more, none has.
     """
     origin = material.origin
-    sections = [_question(material), _headline(material), making.configuration(material)]
+    sections = [_question(material), _headline(material), provenance.configuration(material)]
     if origin.finished:
         pictures = overview(material)
-        replay = making.replay_command("{run}", "{restart}", tracking_uri)
+        replay = provenance.replay_command("{run}", "{restart}", tracking_uri)
         sections += [_spread(material, pictures.get("spread", []), replay)]
         sections += [_bottoms(material, pictures.get("bottoms", []))]
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:
             sections += [_differences(material), _each(material, drawn_max)]
-    sections += [making.how_it_was_run(material, tracking_uri), _words()]
+    sections += [provenance.how_it_was_run(material, tracking_uri), _words()]
     return Report(f"{origin.experiment}: where random restarts end", [part for part in sections if part.blocks])
 
 
 def _question(material: Material) -> Section:
-    study = making.study_comments(material.origin)
-    question, *more = study or [words.question([] if material.is_single else material.by)]
-    blocks: list[Block] = [Text(question, "lead")]
+    study = provenance.study_comments(material.origin)
+    question, *more = study or [wording.question([] if material.is_single else material.by)]
+    blocks: list[Element] = [Text(question, "lead")]
     if more:
         blocks.append(Text(" ".join(more)))
     return Section("question", "The question", blocks)
@@ -61,33 +61,37 @@ def _headline(material: Material) -> Section:
     origin, by = material.origin, material.by
     planned = max((sweep.planned for sweep in origin.sweeps), default=0) if len(origin.sweeps) == 1 else 0
     planned = 0 if origin.name not in (origin.experiment, *(sweep.run_id for sweep in origin.sweeps)) else planned
-    missing = words.status_sentences([condition.status for condition in origin.conditions], planned)
-    blocks: list[Block] = [Text(sentence, "warning") for sentence in missing]
+    missing = wording.status_sentences([condition.status for condition in origin.conditions], planned)
+    blocks: list[Element] = [Text(sentence, "warning") for sentence in missing]
     blocks += _failed(material)
     if not origin.finished:
         return Section("headline", "What came out", blocks)
-    blocks.append(Text(f"{words.size_sentence(material.spread, by)} {words.ended_sentence(material.spread)}", "lead"))
+    blocks.append(
+        Text(f"{wording.size_sentence(material.spread, by)} {wording.ended_sentence(material.spread)}", "lead")
+    )
     rows = [row for _, row in material.spread.iterrows()]
     if len(rows) > 1:
         told = _comparing(material)
         blocks += [Items([("", sentence) for sentence in told], len(told)), Text("Condition by condition:")]
-    blocks.append(Items([(words.condition_label(row, by), f"{words.minima_clause(row)}.") for row in rows], _HEADLINES))
-    remarks = [(words.condition_label(row, by), remark) for row in rows if (remark := words.remark(row))]
+    blocks.append(
+        Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], _HEADLINES)
+    )
+    remarks = [(wording.condition_label(row, by), remark) for row in rows if (remark := wording.remark(row))]
     blocks += [Text("To be kept in mind:"), Items(remarks, _HEADLINES)] if remarks else []
     return Section("headline", "What came out", blocks)
 
 
 def _comparing(material: Material) -> list[str]:
-    told = [words.best_sentence(material.spread, material.by)]
-    told += [words.factor_sentence(factor, table, within) for factor, table, within in _factors(material)]
+    told = [wording.best_sentence(material.spread, material.by)]
+    told += [wording.factor_sentence(factor, table, within) for factor, table, within in _factors(material)]
     if material.pairs is not None and len(material.pairs):
-        told.append(words.pairs_sentence(material.pairs, material.by))
+        told.append(wording.pairs_sentence(material.pairs, material.by))
     if len(material.bottoms):
-        told.insert(0, words.bottoms_sentence(material.bottoms))
+        told.insert(0, wording.bottoms_sentence(material.bottoms))
     return told
 
 
-def _failed(material: Material) -> list[Block]:
+def _failed(material: Material) -> list[Element]:
     lost = [condition for condition in material.origin.conditions if not condition.is_finished]
     rows = [[Cell(one.name), Cell(one.status), Cell(one.run_id), Cell(one.error or "-")] for one in lost]
     return [Table("Conditions without results", ["condition", "status", "run", "error"], rows)] if rows else []
@@ -103,9 +107,9 @@ def _factors(material: Material) -> Iterator[tuple[str, pd.DataFrame, list[str]]
 def _spread(material: Material, pictures: list[Picture], replay: str) -> Section:
     shown = points(material, replay)
     spread = _frame_table(
-        "One row per condition. " + words.LEGEND, material.spread, material.by, words.spread_cells, _SPREAD_NUMBERS
+        "One row per condition. " + wording.LEGEND, material.spread, material.by, wording.spread_cells, _SPREAD_NUMBERS
     )
-    blocks: list[Block] = [spread, *([] if shown is None else [shown]), *pictures]
+    blocks: list[Element] = [spread, *([] if shown is None else [shown]), *pictures]
     return Section("spread", "The spread of the final losses", [*blocks, *_held_out(material)])
 
 
@@ -121,11 +125,11 @@ _SPREAD_NUMBERS = {
 }
 
 
-def _held_out(material: Material) -> list[Block]:
+def _held_out(material: Material) -> list[Element]:
     if material.held_out.empty:
         return []
     caption = "Beside the training loss: medians over the restarts that did not diverge, and quartiles."
-    return [_frame_table(caption, material.held_out, material.by, words.held_out_cells, {"median": "median"})]
+    return [_frame_table(caption, material.held_out, material.by, wording.held_out_cells, {"median": "median"})]
 
 
 def _bottoms(material: Material, pictures: list[Picture]) -> Section:
@@ -134,7 +138,7 @@ def _bottoms(material: Material, pictures: list[Picture]) -> Section:
         told = "No restart reached a bottom that could be told from others."
         return Section("bottoms", "The bottoms", [Text(told), *pictures])
     keys = [key for key in material.by if key in table]
-    found = words.bottoms_sentence(table)
+    found = wording.bottoms_sentence(table)
     shown = table.nlargest(_ROWS, "restarts").sort_index() if len(table) > _ROWS else table
     which = "" if len(shown) == len(table) else f" The {len(shown)} that most restarts reached, of {len(table):,}."
     caption = f"One row per bottom, the lowest first.{which}"
@@ -146,12 +150,12 @@ def _bottoms(material: Material, pictures: list[Picture]) -> Section:
         "λ min": "lambda_min",
         "λ max": "lambda_max",
     }
-    rows = _frame_table(caption, shown, keys, words.bottom_cells, numbers)
+    rows = _frame_table(caption, shown, keys, wording.bottom_cells, numbers)
     return Section("bottoms", "The bottoms", [Text(found), rows, *pictures])
 
 
 def _differences(material: Material) -> Section:
-    blocks: list[Block] = []
+    blocks: list[Element] = []
     if len(material.levels):
         explained = (
             "Does a setting matter, the others held fixed? Explained: the share of the variance of the ranks of the "
@@ -167,7 +171,7 @@ def _differences(material: Material) -> Section:
         rows, headings = [], []
         for factor, table, within in _factors(material):
             for _, row in table.iterrows():
-                made = words.level_cells(row, within)
+                made = wording.level_cells(row, within)
                 headings = ["setting", *made]
                 rows.append([Cell(factor), *_cells(row, made, numbers)])
         blocks.append(Table(explained, headings, rows))
@@ -191,20 +195,20 @@ def _pairs(pairs: pd.DataFrame, by: Sequence[str]) -> Table:
     )
     numbers = {"median of a": "median_a", "median of b": "median_b", "difference [95 %]": "difference", "δ": "delta"}
     rows = [
-        _cells(row, words.difference_cells(row, by), {**numbers, "p (Holm)": "p_holm"}) for _, row in shown.iterrows()
+        _cells(row, wording.difference_cells(row, by), {**numbers, "p (Holm)": "p_holm"}) for _, row in shown.iterrows()
     ]
-    return Table(caption, list(words.difference_cells(shown.iloc[0], by)), rows)
+    return Table(caption, list(wording.difference_cells(shown.iloc[0], by)), rows)
 
 
 def _each(material: Material, drawn_max: int) -> Section:
     drawn = len(material.spread) <= drawn_max
-    blocks: list[Block] = []
+    blocks: list[Element] = []
     if not drawn:
         told = "None has figures here: basinet-report draws those of a condition, given the id of its run."
         blocks.append(Text(told))
     for (_, row), run_id in zip(material.spread.iterrows(), material.runs(), strict=True):
-        name = words.condition_label(row, material.by)
-        inside: list[Block] = [Text(words.losses_sentence(row)), Text(f"{_upper(words.minima_clause(row))}.")]
+        name = wording.condition_label(row, material.by)
+        inside: list[Element] = [Text(wording.losses_sentence(row)), Text(f"{_upper(wording.minima_clause(row))}.")]
         minima = material.of_run(material.minima, run_id)
         if len(minima):
             inside.append(_minima(minima))
@@ -223,7 +227,7 @@ def _minima(minima: pd.DataFrame) -> Table:
         "λ min": "lambda_min",
         "λ max": "lambda_max",
     }
-    return _frame_table(f"{which}, the lowest first.", shown, [], words.minimum_cells, numbers)
+    return _frame_table(f"{which}, the lowest first.", shown, [], wording.minimum_cells, numbers)
 
 
 def _frame_table(

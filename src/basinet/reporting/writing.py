@@ -11,10 +11,10 @@ from pathlib import Path
 from PIL import Image
 
 from basinet import plots
-from basinet.errors import require
+from basinet.foundation.errors import require
+from basinet.reporting.data import Material, load_material
 from basinet.reporting.document import Report
 from basinet.reporting.html import render
-from basinet.reporting.material import Material, load_material
 from basinet.reporting.sections import report as composed
 from basinet.tracking.record import write_parquet
 

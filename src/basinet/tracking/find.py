@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from basinet.errors import unknown
-from basinet.tracking.record import CONDITION, KIND, PARENT, SWEEPS
+from basinet.foundation.errors import unknown
+from basinet.tracking.record import CONDITION, PARENT, RUN_KIND, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
 
 _PAGE = 1000
@@ -21,7 +21,7 @@ def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore,
     store = TrackingStore.open_existing(checked_uri(tracking_uri))
     experiment = store.client.get_experiment_by_name(name)
     if experiment is not None:
-        runs = search(store, [experiment.experiment_id], f"tags.`{KIND}` = 'condition'")
+        runs = search(store, [experiment.experiment_id], f"tags.`{RUN_KIND}` = 'condition'")
     else:
         runs = _runs_of(store, name)
     newest: dict[str, Any] = {}
@@ -48,9 +48,9 @@ def find_run(store: TrackingStore, run_id: str) -> Any:
 
 def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
     run = find_run(store, run_id)
-    if run.data.tags.get(KIND) == "minimum":  # below the condition that is meant
+    if run.data.tags.get(RUN_KIND) == "minimum":  # below the condition that is meant
         run = find_run(store, run.data.tags[PARENT])
-    if run.data.tags.get(KIND) == "condition":
+    if run.data.tags.get(RUN_KIND) == "condition":
         return [run]
     return children(store, run.info.experiment_id, run.info.run_id)
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from basinet.errors import ConfigError, require
-from basinet.schema import SCHEMA_KEY, SCHEMA_VERSION
+from basinet.foundation.errors import ConfigError, require
+from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.store import TrackingStore
 
 TABLES = tuple(f"tables/{name}.parquet" for name in ("restarts", "minima", "evidence", "curves", "quantiles"))

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from basinet.defaults import columns_of
-from basinet.errors import ConfigError, require, unknown
+from basinet.foundation.errors import ConfigError, require, unknown
+from basinet.study.defaults import columns_of
 from basinet.tracking.find import find_conditions
 from basinet.tracking.integrity import open_table, reading
 from basinet.tracking.record import COLUMNS, CONDITION, PARENT
@@ -66,7 +66,7 @@ def load_minima(name: str, *, tracking_uri: str | None = None, columns: Sequence
 
 
 def load_evidence(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per restart of every condition: what its verdict was made of (`basinet.certify.Evidence`).
+    """One row per restart of every condition: what its verdict was made of (`basinet.stages.certify.Evidence`).
 
     Arguments and errors as for `load_runs`.
     """

@@ -11,7 +11,7 @@ import yaml
 
 from basinet.tracking import find
 from basinet.tracking.integrity import reading
-from basinet.tracking.record import COLUMNS, KIND, PARENT
+from basinet.tracking.record import COLUMNS, PARENT, RUN_KIND
 from basinet.tracking.store import TrackingStore
 
 _PROVENANCE = {
@@ -84,12 +84,12 @@ def load_origin(name: str, *, tracking_uri: str | None = None) -> Origin:
     experiment = store.client.get_experiment_by_name(name)
     sweeps = dict.fromkeys(run.data.tags[PARENT] for run in runs if PARENT in run.data.tags)
     if experiment is not None and not runs:
-        found = find.search(store, [experiment.experiment_id], f"tags.`{KIND}` = 'sweep'")
+        found = find.search(store, [experiment.experiment_id], f"tags.`{RUN_KIND}` = 'sweep'")
         sweeps = dict.fromkeys(run.info.run_id for run in found)
     elif experiment is None:
         run = store.client.get_run(name)
         experiment = store.client.get_experiment(run.info.experiment_id)
-        if run.data.tags.get(KIND) == "sweep":
+        if run.data.tags.get(RUN_KIND) == "sweep":
             sweeps = {name: None}  # conditions may belong to later sweeps, too
     parents = [_sweep(store.client.get_run(run_id)) for run_id in sweeps]
     return Origin(name, experiment.name, parents, [_condition(store, run) for run in runs])

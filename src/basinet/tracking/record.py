@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 import yaml
 
 import basinet
-from basinet.schema import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
+from basinet.foundation.schema import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
 
-KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
+RUN_KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
 SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
 ALONE = "-"  # stands among them for a launch of the condition by itself
 PARENT = "mlflow.parentRunId"
@@ -88,7 +88,7 @@ class OpenRun:
 
 def open_sweep(store: TrackingStore, experiment_id: str, name: str, command: str) -> OpenRun:
     """The parent run of a sweep."""
-    tags = {KIND: "sweep", "basinet.command": command[:_TAG_LENGTH], **_provenance()}
+    tags = {RUN_KIND: "sweep", "basinet.command": command[:_TAG_LENGTH], **_provenance()}
     return OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name))
 
 
@@ -100,7 +100,7 @@ def open_condition(
     (Params are strings in the MLflow UI: they cannot be compared, sorted or drawn.) `key` is the content key of the
     study: runs with the same one are of the same condition.
     """
-    tags = {KIND: "condition", CONDITION: key, CURRENT: "yes", COLUMNS: json.dumps(dict(columns)), **_provenance()}
+    tags = {RUN_KIND: "condition", CONDITION: key, CURRENT: "yes", COLUMNS: json.dumps(dict(columns)), **_provenance()}
     if sweep_id is not None:
         tags |= {PARENT: sweep_id, SWEEPS: sweep_id}
     run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name[:_NAME_LENGTH]))
@@ -114,7 +114,7 @@ def open_condition(
 def _provenance() -> dict[str, str]:
     tags = {
         "basinet.version": basinet.__version__,
-        "basinet.schema": str(SCHEMA_VERSION),
+        "basinet.foundation.schema": str(SCHEMA_VERSION),
         "hardware.machine": platform.machine(),
         "hardware.cores": str(os.cpu_count()),
         "hardware.processor": _processor(),

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 
-from basinet.errors import ConfigError, require
+from basinet.foundation.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -300,7 +300,9 @@ class TrackingStore:
     @contextmanager
     def writing(self, run: Any) -> Iterator[Path]:
         """A folder to write artifacts of a run into; they are the run's when the block ends without an error."""
-        from basinet.blocks import WRITING  # which takes the time of torch: not everybody who asks for a store writes
+        from basinet.pipeline.blocks import (
+            WRITING,  # which takes the time of torch: not everybody who asks for a store writes
+        )
 
         folder = self.artifact_folder(run)
         if folder is not None:

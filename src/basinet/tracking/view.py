@@ -85,12 +85,12 @@ def _table(
     kind: str, order: str, names: Mapping[str, int], metrics: Sequence[str], settings: Mapping[str, int]
 ) -> dict[str, Any]:
     """Which runs are shown in which order, and columns from the left, with their widths: names, metrics, settings."""
-    from basinet.tracking.record import CURRENT, KIND  # which takes the time of pandas: `basinet-ui` can do without
+    from basinet.tracking.record import CURRENT, RUN_KIND  # which takes the time of pandas: `basinet-ui` can do without
 
     shown = {**{f"metrics.`{name}`": max(90, 40 + _LETTER * len(name)) for name in metrics}, **settings}
     widths = {**names, _CREATED: _CREATED_WIDTH, **shown}
     return {
-        "searchFilter": f"tags.`{KIND}` = '{kind}' and tags.`{CURRENT}` = 'yes'",
+        "searchFilter": f"tags.`{RUN_KIND}` = '{kind}' and tags.`{CURRENT}` = 'yes'",
         "orderByKey": order,  # by time, MLflow would fold them away below their parents
         "orderByAsc": True,
         "startTime": "ALL",

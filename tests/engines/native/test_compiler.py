@@ -310,7 +310,7 @@ def state_of(risk: EmpiricalRisk, theta: Tensor, descent: GradientDescent) -> St
 def answers(risk: EmpiricalRisk, theta: Tensor, v: Tensor) -> list[Tensor]:
     """Everything that the kernels compute, and e^x over the whole range."""
     engine, descent = NativeEngine(2), GradientDescent(Budget(0.1, 30, "cosine", 1e-2, 3))
-    state = engine.leg(risk, descent, state_of(risk, theta, descent), 30)
+    state = engine.segment(risk, descent, state_of(risk, theta, descent), 30)
     results = [*state.tensors(), *engine.loss_and_gradient(risk, theta), engine.hvp(risk, theta, v)]
     if theta.dtype == torch.float64:
         results.append(engine.hessian(risk, theta))
@@ -373,7 +373,7 @@ FLOATING_POINT = """
 import ctypes, threading
 import numpy as np, torch
 from basinet.descents import Budget, GradientDescent
-from basinet.descend import descend
+from basinet.stages.descend import descend
 from basinet.engines import NativeEngine
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
@@ -435,7 +435,7 @@ from dataclasses import replace
 import torch
 from basinet.engines.native import compiler
 compiler.FLAGS = (*compiler.FLAGS, *sys.argv[1].split())
-from basinet.descend import descend
+from basinet.stages.descend import descend
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import NativeEngine
 from basinet.mlp.network import Network
@@ -467,7 +467,7 @@ for widths, hidden, output, bias, loss, penalty, samples, dtype, descent in case
             engine.loss_and_gradient(risk, last.theta)
             engine.hvp(risk, theta, theta)
             engine.hessian(risk, theta)
-    if not isinstance(descent, Sgd):  # half of the restarts arrive in the middle of a leg, and others take their lanes
+    if not isinstance(descent, Sgd):  # half of the restarts arrive within a segment, others take their lanes
         theta, tolerance = normal(70, risk.size).to(dtype), 0.0
         for _ in range(2):
             longer = replace(descent, budget=Budget(0.1, 200, "cosine", tolerance, 2))

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from basinet.descend import descend, record_steps, retrace
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import NativeEngine, TorchEngine
 from basinet.engines.native import library
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.polish import Outcome, Polishing, polish
 from basinet.protocols import CHECK_EVERY, Descent, Engine, State, Status
-from basinet.solution import Solution, fold
+from basinet.stages.descend import descend, record_steps, retrace
+from basinet.stages.polish import Outcome, Polishing, polish
+from basinet.stages.solution import Solution, fold
 
 Risks = Callable[..., EmpiricalRisk]
 Draws = Callable[..., Tensor]
@@ -120,7 +120,7 @@ def norms_at_checks(risk: EmpiricalRisk, descent: Descent, theta: Tensor) -> Ten
     checks = sorted({*record_steps(STEPS, RECORDS), *range(0, STEPS + 1, CHECK_EVERY)})
     state, norms = running(theta, descent), []
     for until in checks:
-        state = TorchEngine().leg(risk, descent, state, until)
+        state = TorchEngine().segment(risk, descent, state, until)
         norms.append(state.gradient_norm)
     return torch.stack(norms)
 
@@ -241,14 +241,14 @@ def test_who_arrives_or_diverges_stays_where_it_is_to_the_bit(
     free = norms_at_checks(risk, descent_of(name), theta)
     tolerance = float(free[3:-1].nan_to_num(nan=math.inf).amin(0).median())
     descent, engine = descent_of(name, tolerance), NativeEngine()
-    before = engine.leg(risk, descent, running(theta, descent), 60)
+    before = engine.segment(risk, descent, running(theta, descent), 60)
     gone = (before.status != Status.RUNNING).nonzero().squeeze(1)
     assert {Status.ARRIVED, Status.DIVERGED} <= set(before.status[gone].tolist())
     assert (before.steps[gone] <= 60).all()
-    after = engine.leg(risk, descent, before, STEPS)
+    after = engine.segment(risk, descent, before, STEPS)
     for one, other in zip(before.rows(gone).tensors()[:5], after.rows(gone).tensors()[:5], strict=True):
         assert torch.equal(bits(one), bits(other))
-    # They are where they were when they were stopped, not where the others were at the end of the leg.
+    # They are where they were when they were stopped, not where the others were at the end of the segment.
     finite = torch.isfinite(before.theta).all(1) & (before.status == Status.ARRIVED)
     loss, gradient = engine.loss_and_gradient(risk, before.theta)
     assert torch.equal(bits(loss[finite]), bits(before.loss[finite]))
@@ -349,10 +349,10 @@ def test_derivatives_of_a_restart_are_the_same_to_the_bit_in_any_company(
 
 
 @cases
-def test_a_leg_may_be_cut_anywhere_without_a_change(
+def test_a_segment_may_be_cut_anywhere_without_a_change(
     risk_of: Risks, normal: Draws, activation: str, name: str, dtype: str
 ) -> None:
-    """Whoever arrives in a leg makes room for another one, which is then at other steps than the rest of its block."""
+    """Whoever arrives in a segment makes room for another, which is then at other steps than the rest of its block."""
     risk = risk_of(activation, DTYPES[dtype])
     theta = starts(normal, risk, 50)
     engine = NativeEngine(2)
@@ -366,10 +366,10 @@ def test_a_leg_may_be_cut_anywhere_without_a_change(
     )
     def holds(cuts: set[int], schedule: str, tolerance: float) -> None:
         descent = descent_of(name, tolerance, schedule)
-        whole = engine.leg(risk, descent, running(theta, descent), STEPS)
+        whole = engine.segment(risk, descent, running(theta, descent), STEPS)
         state = running(theta, descent)
         for until in (*sorted(cuts), STEPS):
-            state = engine.leg(risk, descent, state, until)
+            state = engine.segment(risk, descent, state, until)
             assert state.step == until
         same = state.steps % CHECK_EVERY == 0  # the others arrived at a cut, where there is no test without it
         assert same.any()
@@ -394,13 +394,15 @@ def test_a_retraced_descent_is_the_descent_to_the_bit(
     assert last.loss == float(whole.loss[13])
 
 
-def test_a_leg_changes_neither_its_arguments_nor_restarts_that_are_not_running(risk_of: Risks, normal: Draws) -> None:
+def test_a_segment_changes_neither_its_arguments_nor_restarts_that_are_not_running(
+    risk_of: Risks, normal: Draws
+) -> None:
     risk, descent = risk_of("tanh", torch.float64), descent_of("momentum")
     state = running(starts(normal, risk, 10), descent)
     state.status[3], state.status[7] = int(Status.ARRIVED), int(Status.DIVERGED)
     state.steps[3], state.steps[7] = -5, -6
     copies = [part.clone() for part in state.tensors()]
-    after = NativeEngine().leg(risk, descent, state, 20)
+    after = NativeEngine().segment(risk, descent, state, 20)
     assert all(torch.equal(part, copy) for part, copy in zip(state.tensors(), copies, strict=True))
     for column, before in zip(after.tensors()[:5], copies[:5], strict=True):
         assert torch.equal(column[[3, 7]], before[[3, 7]])
@@ -409,9 +411,9 @@ def test_a_leg_changes_neither_its_arguments_nor_restarts_that_are_not_running(r
     assert (after.theta[others] != state.theta[others]).any(1).all()
 
 
-def test_a_leg_of_no_restarts_is_none(risk_of: Risks, normal: Draws) -> None:
+def test_a_segment_of_no_restarts_is_none(risk_of: Risks, normal: Draws) -> None:
     risk, descent, engine = risk_of("tanh", torch.float64), descent_of("momentum"), NativeEngine(2)
-    state = engine.leg(risk, descent, running(starts(normal, risk, 0), descent), 20)
+    state = engine.segment(risk, descent, running(starts(normal, risk, 0), descent), 20)
     assert (state.step, state.theta.shape, state.status.shape) == (20, (0, risk.size), (0,))
     assert [part.shape[0] for part in engine.loss_and_gradient(risk, state.theta)] == [0, 0]
     assert engine.hessian(risk, state.theta).shape == (0, risk.size, risk.size)
@@ -424,31 +426,31 @@ def test_parameters_may_lie_in_memory_in_any_order(risk_of: Risks, normal: Draws
     assert not strange.is_contiguous()
     assert torch.equal(engine.hessian(risk, strange), engine.hessian(risk, theta))
     assert torch.equal(engine.hvp(risk, strange, v.T.contiguous().T), engine.hvp(risk, theta, v))
-    states = [engine.leg(risk, descent, running(t, descent), 30) for t in (theta, strange)]
+    states = [engine.segment(risk, descent, running(t, descent), 30) for t in (theta, strange)]
     for one, other in zip(states[0].tensors(), states[1].tensors(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_a_leg_that_is_told_to_stop_takes_no_further_block(risk_of: Risks, normal: Draws) -> None:
+def test_a_segment_that_is_told_to_stop_takes_no_further_block(risk_of: Risks, normal: Draws) -> None:
     """What happens on Ctrl-C: the number of the next block is set beyond all of them while threads are at work."""
     risk, descent = risk_of("tanh", torch.float64), descent_of("momentum")
     state = running(starts(normal, risk, 40), descent)
     theta, memory = state.theta.clone(), state.memory[0].clone()
     rates, constants = torch.full((1, 2), 0.1, dtype=torch.float64), torch.full((3,), 0.9, dtype=torch.float64)
     arrays = (theta, memory, state.status, state.steps, state.loss, state.gradient_norm)
-    leg = library.Leg(*(library.pointer(array) for array in arrays), 0, 20, CHECK_EVERY, 0.0)
-    leg.rates, leg.constants = rates.data_ptr(), constants.data_ptr()
+    segment = library.Segment(*(library.pointer(array) for array in arrays), 0, 20, CHECK_EVERY, 0.0)
+    segment.rates, segment.constants = rates.data_ptr(), constants.data_ptr()
     inputs, targets = risk.inputs.T.contiguous(), risk.targets.T.contiguous()
     compiled = library.descent_library(library.Shape.of(risk, torch.float64), "Momentum")
     for first in (library._STOP, library._STOP + 1, library._STOP + 1000, 0):
         taken = ctypes.c_int64(first)
         numbers = risk.samples, risk.l2_weights, risk.l2_biases, 40, ctypes.addressof(taken)
         f = library._Function(inputs.data_ptr(), targets.data_ptr(), *numbers)
-        compiled._loaded.descend(ctypes.byref(f), ctypes.byref(leg))
+        compiled._loaded.descend(ctypes.byref(f), ctypes.byref(segment))
         assert torch.equal(theta, state.theta) == (first != 0)
 
 
-def test_ctrl_c_is_heard_in_the_middle_of_a_leg_with_one_thread_too(risk_of: Risks, normal: Draws) -> None:
+def test_ctrl_c_is_heard_in_the_middle_of_a_segment_with_one_thread_too(risk_of: Risks, normal: Draws) -> None:
     risk, descent = risk_of("tanh", torch.float64), descent_of("momentum", schedule="constant", steps=10**6)
     state = running(starts(normal, risk, 20_000), descent)  # hours of work; the steps of one block take a second
 
@@ -459,7 +461,7 @@ def test_ctrl_c_is_heard_in_the_middle_of_a_leg_with_one_thread_too(risk_of: Ris
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         with pytest.raises(KeyboardInterrupt):
-            NativeEngine(1).leg(risk, descent, state, 10**6)
+            NativeEngine(1).segment(risk, descent, state, 10**6)
     finally:
         signal.signal(signal.SIGALRM, before)
 
@@ -468,11 +470,11 @@ def test_ctrl_c_is_heard_in_the_middle_of_a_leg_with_one_thread_too(risk_of: Ris
 def test_a_forked_process_has_threads_of_its_own(risk_of: Risks, normal: Draws) -> None:
     risk, descent = risk_of("tanh", torch.float64), descent_of("momentum")
     state, engine = running(starts(normal, risk, 40), descent), NativeEngine(2)
-    expected = engine.leg(risk, descent, state, 20)
+    expected = engine.segment(risk, descent, state, 20)
     child = os.fork()
     if child == 0:
         signal.alarm(60)  # rather than for ever
-        found = engine.leg(risk, descent, state, 20)
+        found = engine.segment(risk, descent, state, 20)
         os._exit(0 if torch.equal(found.theta, expected.theta) else 3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -605,18 +607,18 @@ class _MyDescent(GradientDescent):
 
 def test_what_it_has_no_kernel_for_is_refused_with_the_reason(risk_of: Risks) -> None:
     engine, risk, descent = NativeEngine(), risk_of("tanh", torch.float64), descent_of("momentum")
-    assert engine.refuses(risk, descent) is None
+    assert engine.unsupported_reason(risk, descent) is None
     mine = _MyDescent(descent.budget)
     one = torch.ones(1, 1, dtype=torch.float64)
     wide = EmpiricalRisk(Network((1, 20_000, 1)), one, one)
     deep = EmpiricalRisk(Network((1,) * 102), one, one)
     elsewhere = risk.to(torch.device("meta"), torch.float64)
     reasons = {
-        "no kernel for _Bowl": engine.refuses(_Bowl(), descent),  # type: ignore[arg-type]
-        "no kernel for _MyDescent": engine.refuses(risk, mine),
-        "up to 50,000 parameters, not 60,001": engine.refuses(wide, descent),
-        "up to 100 layers, not 101": engine.refuses(deep, descent),
-        "runs on the CPU, not on meta": engine.refuses(elsewhere, descent),
+        "no kernel for _Bowl": engine.unsupported_reason(_Bowl(), descent),  # type: ignore[arg-type]
+        "no kernel for _MyDescent": engine.unsupported_reason(risk, mine),
+        "up to 50,000 parameters, not 60,001": engine.unsupported_reason(wide, descent),
+        "up to 100 layers, not 101": engine.unsupported_reason(deep, descent),
+        "runs on the CPU, not on meta": engine.unsupported_reason(elsewhere, descent),
     }
     for reason, answer in reasons.items():
         assert answer is not None

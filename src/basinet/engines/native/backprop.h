@@ -8,7 +8,7 @@
 //   SAMPLES         samples that are worked on together
 //
 // A block is LANES restarts. What belongs to a block are arrays of vectors V, one lane per restart: theta[PARAMETERS]
-// and the gradient, which stay in the cache for all steps of a leg, and for every group of SAMPLES samples a_l[unit,
+// and the gradient, which stay in the cache for all steps of a segment, and for every group of SAMPLES samples a_l[unit,
 // sample]. No operation mixes lanes, and every sum has a fixed order: a restart's numbers do not depend on the others.
 //
 // Notation: z_l = W_l a_{l-1} + b_l, a_l = sigma_l(z_l), delta_l = df/dz_l, g_l = df/da_l; l = 0 ... L, a_{-1} = x.

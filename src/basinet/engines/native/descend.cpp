@@ -1,4 +1,4 @@
-// The steps of a descent, all of a leg at a time. DESCENT is GradientDescent, Momentum, Nesterov or Adam.
+// The steps of a descent, all of a segment at a time. DESCENT is GradientDescent, Momentum, Nesterov or Adam.
 
 #include "backprop.h"
 
@@ -43,7 +43,7 @@ struct Adam {  // r: eta / (1 - beta1^t), 1 / sqrt(1 - beta2^t); c: beta1, beta2
 };
 
 // What Python hands over.
-struct Leg {
+struct Segment {
   Real* theta;                      // [restart, parameter]
   Real* memory;                     // [memory, restart, parameter]
   std::int8_t* status;              // [restart]
@@ -64,7 +64,7 @@ enum Status : std::int8_t { RUNNING = 0, ARRIVED = 1, DIVERGED = 3 };
 // The restarts that a thread has taken and not begun: it takes a block at a time.
 struct Supply {
   const Function& f;
-  const Leg& leg;
+  const Segment& segment;
   std::int64_t at = 0, end = 0;
   bool dry = false;
 
@@ -75,7 +75,7 @@ struct Supply {
         end = at + LANES < f.restarts ? at + LANES : f.restarts;
         dry = at >= f.restarts;
       }
-      if (!dry && leg.status[at] == RUNNING) return at++;
+      if (!dry && segment.status[at] == RUNNING) return at++;
     }
     return -1;
   }
@@ -91,106 +91,106 @@ struct Work {
   int busy;
 };
 
-std::int64_t steps_to_entry(const Leg& leg, const Work& w) {
-  return (leg.check_every - (w.step[0] - leg.first) % leg.check_every) % leg.check_every;
+std::int64_t steps_to_entry(const Segment& segment, const Work& w) {
+  return (segment.check_every - (w.step[0] - segment.first) % segment.check_every) % segment.check_every;
 }
 
-bool fill(const Function& f, const Leg& leg, Supply& supply, Work& w) {  // whether somebody new is there
+bool fill(const Function& f, const Segment& segment, Supply& supply, Work& w) {  // whether somebody new is there
   const int before = w.busy;
-  if (before > 0 && (leg.batches || steps_to_entry(leg, w) > 0)) return false;
+  if (before > 0 && (segment.batches || steps_to_entry(segment, w) > 0)) return false;
   for (int j = 0; j < LANES; ++j) {
-    if (before == 0) w.step[j] = leg.first;
+    if (before == 0) w.step[j] = segment.first;
     if (w.restart[j] >= 0 || (w.restart[j] = supply.take()) < 0) continue;
     const std::int64_t row = w.restart[j] * PARAMETERS;
-    gather(leg.theta + row, j, w.theta);
+    gather(segment.theta + row, j, w.theta);
     for (int m = 0; m < DESCENT::MEMORIES; ++m)
-      gather(leg.memory + m * f.restarts * PARAMETERS + row, j, w.memory + m * PARAMETERS);
-    w.step[j] = leg.first;
+      gather(segment.memory + m * f.restarts * PARAMETERS + row, j, w.memory + m * PARAMETERS);
+    w.step[j] = segment.first;
     ++w.busy;
   }
   return w.busy > before;
 }
 
-void leave(const Function& f, const Leg& leg, int j, Work& w) {
+void leave(const Function& f, const Segment& segment, int j, Work& w) {
   const std::int64_t row = w.restart[j] * PARAMETERS;
-  scatter(w.theta, j, leg.theta + row);
+  scatter(w.theta, j, segment.theta + row);
   for (int m = 0; m < DESCENT::MEMORIES; ++m)
-    scatter(w.memory + m * PARAMETERS, j, leg.memory + m * f.restarts * PARAMETERS + row);
+    scatter(w.memory + m * PARAMETERS, j, segment.memory + m * f.restarts * PARAMETERS + row);
   w.restart[j] = -1;
   --w.busy;
 }
 
 // Until some restart is tested or comes to its end, or the next one can come in.
-std::int64_t steps_ahead(const Leg& leg, const Supply& supply, const Work& w) {
-  std::int64_t least = leg.check_every - w.step[0] % leg.check_every;
+std::int64_t steps_ahead(const Segment& segment, const Supply& supply, const Work& w) {
+  std::int64_t least = segment.check_every - w.step[0] % segment.check_every;
   for (int j = 0; j < LANES; ++j)
-    if (w.restart[j] >= 0 && leg.until - w.step[j] < least) least = leg.until - w.step[j];
-  const std::int64_t entry = steps_to_entry(leg, w);
+    if (w.restart[j] >= 0 && segment.until - w.step[j] < least) least = segment.until - w.step[j];
+  const std::int64_t entry = steps_to_entry(segment, w);
   return w.busy < LANES && !supply.dry && 0 < entry && entry < least ? entry : least;
 }
 
 struct Rates {  // the numbers of the steps that the lanes are at
   V r[2];
-  Rates(const Leg& leg, const Work& w, std::int64_t k, bool together) {  // k steps after those of w
+  Rates(const Segment& segment, const Work& w, std::int64_t k, bool together) {  // k steps after those of w
     for (int i = 0; i < 2; ++i) {
-      if (together) r[i] = all(rate(leg, w.step[0] + k, i));
+      if (together) r[i] = all(rate(segment, w.step[0] + k, i));
       else
-        for (int j = 0; j < LANES; ++j) r[i][j] = static_cast<Real>(rate(leg, w.step[j] + k, i));
+        for (int j = 0; j < LANES; ++j) r[i][j] = static_cast<Real>(rate(segment, w.step[j] + k, i));
     }
   }
-  static double rate(const Leg& leg, std::int64_t step, int i) {  // lanes without a restart may have gone too far
-    return leg.rates[((step < leg.until ? step : leg.until - 1) - leg.first) * leg.rate_stride + i];
+  static double rate(const Segment& segment, std::int64_t step, int i) {  // lanes without a restart may have gone too far
+    return segment.rates[((step < segment.until ? step : segment.until - 1) - segment.first) * segment.rate_stride + i];
   }
 };
 
-bool is_at_end(const Leg& leg, const Work& w) {
+bool is_at_end(const Segment& segment, const Work& w) {
   for (int j = 0; j < LANES; ++j)
-    if (w.restart[j] >= 0 && w.step[j] == leg.until) return true;
+    if (w.restart[j] >= 0 && w.step[j] == segment.until) return true;
   return false;
 }
 
 // Record losses and gradient norms of all restarts, or of those at their last step; let go who has come to its end.
-void test(const Function& f, const Leg& leg, bool all_of_them, V loss, V norm, Work& w) {
+void test(const Function& f, const Segment& segment, bool all_of_them, V loss, V norm, Work& w) {
   for (int j = 0; j < LANES; ++j) {
     const std::int64_t r = w.restart[j];
-    if (r < 0 || (!all_of_them && w.step[j] != leg.until)) continue;
-    leg.loss[r] = loss[j], leg.gradient_norm[r] = norm[j], leg.steps[r] = w.step[j];
-    if (!std::isfinite(loss[j]) || !std::isfinite(norm[j])) leg.status[r] = DIVERGED;
-    else if (norm[j] <= static_cast<Real>(leg.tolerance)) leg.status[r] = ARRIVED;
-    else if (w.step[j] < leg.until) continue;
-    leave(f, leg, j, w);
+    if (r < 0 || (!all_of_them && w.step[j] != segment.until)) continue;
+    segment.loss[r] = loss[j], segment.gradient_norm[r] = norm[j], segment.steps[r] = w.step[j];
+    if (!std::isfinite(loss[j]) || !std::isfinite(norm[j])) segment.status[r] = DIVERGED;
+    else if (norm[j] <= static_cast<Real>(segment.tolerance)) segment.status[r] = ARRIVED;
+    else if (w.step[j] < segment.until) continue;
+    leave(f, segment, j, w);
   }
 }
 
-void follow(const Function& f, const Leg& leg, Work& w, Passes& p) {
+void follow(const Function& f, const Segment& segment, Work& w, Passes& p) {
   const Selection everything = select(nullptr, f.samples);
   const Penalty penalty = penalty_of(f);
-  Supply supply{f, leg};
+  Supply supply{f, segment};
   bool known = false;  // the gradient, from a test
   for (;;) {
-    if (fill(f, leg, supply, w)) known = false;
+    if (fill(f, segment, supply, w)) known = false;
     if (w.busy == 0) return;
     bool together = true;  // the same rates for all lanes
-    if (leg.rate_stride != 0)
+    if (segment.rate_stride != 0)
       for (int j = 1; j < LANES; ++j) together &= w.step[j] == w.step[0];
 
-    const std::int64_t count = steps_ahead(leg, supply, w);
+    const std::int64_t count = steps_ahead(segment, supply, w);
     for (std::int64_t k = 0; k < count; ++k, known = false) {
-      if (leg.batches) {
-        const std::int64_t at = w.step[0] + k - leg.first;
-        const Selection batch = select(leg.batches + at * leg.batch_size, leg.batch_sizes[at]);
+      if (segment.batches) {
+        const std::int64_t at = w.step[0] + k - segment.first;
+        const Selection batch = select(segment.batches + at * segment.batch_size, segment.batch_sizes[at]);
         differentiate<false>(f.data, batch, penalty, w.theta, p, w.gradient);
       } else if (!known) {
         differentiate<false>(f.data, everything, penalty, w.theta, p, w.gradient);
       }
-      const Rates rates(leg, w, k, together);
-      DESCENT::step(w.theta, w.gradient, w.memory, rates.r, leg.constants);
+      const Rates rates(segment, w, k, together);
+      DESCENT::step(w.theta, w.gradient, w.memory, rates.r, segment.constants);
     }
     for (int j = 0; j < LANES; ++j) w.step[j] += count;
-    const bool due = w.step[0] % leg.check_every == 0;
-    if (!due && !is_at_end(leg, w)) continue;
+    const bool due = w.step[0] % segment.check_every == 0;
+    if (!due && !is_at_end(segment, w)) continue;
     const V loss = differentiate<true>(f.data, everything, penalty, w.theta, p, w.gradient);
-    test(f, leg, due, loss, norm_of(w.gradient), w);
+    test(f, segment, due, loss, norm_of(w.gradient), w);
     known = true;
   }
 }
@@ -200,12 +200,12 @@ void follow(const Function& f, const Leg& leg, Work& w, Passes& p) {
 extern "C" {
 
 // Take all restarts from step `first` to step `until`; those that arrive or diverge stay where they are.
-void descend(const Function* f, const Leg* leg) {
+void descend(const Function* f, const Segment* segment) {
   Aligned<V> vectors((2 + DESCENT::MEMORIES) * PARAMETERS);
   Aligned<Passes> passes(1);
   Work work{vectors.get(), vectors.get() + PARAMETERS, vectors.get() + 2 * PARAMETERS, {}, {}, 0};
-  for (int j = 0; j < LANES; ++j) work.restart[j] = -1, work.step[j] = leg->first;
-  follow(*f, *leg, work, *passes.get());
+  for (int j = 0; j < LANES; ++j) work.restart[j] = -1, work.step[j] = segment->first;
+  follow(*f, *segment, work, *passes.get());
 }
 
 int lanes() { return LANES; }

@@ -1,4 +1,4 @@
-"""The native engine: legs and derivatives by kernels that are compiled for each network."""
+"""The native engine: segments and derivatives by kernels that are compiled for each network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch import Tensor
 from basinet.descents import Adam, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines.native.compiler import NativeError, find_compiler
 from basinet.engines.native.library import (
-    Leg,
     Library,
+    Segment,
     Shape,
     curvature_library,
     descent_library,
@@ -57,12 +57,12 @@ _UPDATES: dict[type[Descent], _Update] = {
 
 @dataclass(frozen=True)
 class NativeEngine:
-    """Legs by compiled kernels, one restart per SIMD lane, the blocks of lanes handed to `threads` Python threads."""
+    """Segments by compiled kernels, one restart per SIMD lane, blocks of lanes handed to `threads` Python threads."""
 
     threads: int = 1
     name: str = "native"
 
-    def refuses(self, objective: Objective, descent: Descent) -> str | None:
+    def unsupported_reason(self, objective: Objective, descent: Descent) -> str | None:
         if not isinstance(objective, EmpiricalRisk):
             return f"the native engine has no kernel for {type(objective).__name__}"
         device, depth = objective.inputs.device.type, objective.network.depth
@@ -96,7 +96,7 @@ class NativeEngine:
         for library in made:
             library.result()
 
-    def leg(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def segment(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
         risk = _risk(objective)
         restarts = state.theta.shape[0]
         result = replace(
@@ -108,7 +108,7 @@ class NativeEngine:
         memory = torch.stack(state.memory) if state.memory else None  # [memory, restart, parameter]
         rates, constants = _rates(descent, state.step, until), _constants(descent)
         batches, sizes = _batches(descent, state.step, until, risk.samples)
-        leg = Leg(
+        segment = Segment(
             *(pointer(tensor) for tensor in (result.theta, memory, result.status, result.steps)),
             *(pointer(tensor) for tensor in (result.loss, result.gradient_norm)),
             *(state.step, until, CHECK_EVERY, descent.budget.tolerance),
@@ -117,7 +117,7 @@ class NativeEngine:
             0 if batches is None else batches.shape[1],
         )
         library = self._descent_library(risk, state.theta.dtype, descent)
-        library.run("descend", risk, restarts, self.threads, ctypes.byref(leg))
+        library.run("descend", risk, restarts, self.threads, ctypes.byref(segment))
         return replace(result, memory=() if memory is None else memory.unbind())
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,7 +155,7 @@ def _risk(objective: Objective) -> EmpiricalRisk:
 
 
 def _rates(descent: Descent, first: int, until: int) -> Tensor:
-    """The numbers of every step of a leg, `[step, 2]` float64; one row of them if all steps have the same."""
+    """The numbers of every step of a segment, `[step, 2]` float64; one row of them if all steps have the same."""
     budget, steps = descent.budget, until - first
     if budget.schedule == "constant":
         eta = np.full(steps, budget.rate(0))

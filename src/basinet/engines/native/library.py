@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from basinet.engines.native.compiler import NativeError, build
+from basinet.foundation.threads import workers
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.workers import workers
 
 _STOP = 1 << 48  # no block has such a number, nor is it out of range when it is counted in restarts
 _DEEPEST_HESSIAN = 12  # layers
@@ -31,7 +31,7 @@ class _Function(ctypes.Structure):
     )
 
 
-class Leg(ctypes.Structure):
+class Segment(ctypes.Structure):
     """The argument of `descend` (descend.cpp says what is what)."""
 
     _fields_ = (

@@ -1,0 +1,176 @@
+"""The spread of final losses across restarts: statistics of tidy frames, usable without any store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from basinet.analysis import unseen
+
+_CONFIDENCE = 0.95
+_NUMBERS = (10, 100, 1000)  # of restarts, for which expectations are given
+KINDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
+"""What a restart that has not diverged can have reached."""
+
+SAME_LOSS = 1e-10
+"""Losses x of copies of a minimum differ by rounding only, which is far below this, relative to 1 + |x|."""
+
+OBJECTIVE = ("problem", "network", "objective")
+"""Groups of settings that decide what is minimised."""
+
+_SAME_MINIMUM = 1e-6  # minima are merged where their losses agree to this, relative to 1 + |x|
+_AT_BEST = "at the best known minimum"  # a column that is added to the restarts
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a launch ends with."""
+
+    spread: pd.DataFrame  # one row per condition
+    by: list[str]  # what tells conditions apart
+    figures: Path | None  # the folder of the figures, if there is one on this machine
+
+
+def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """One row per condition: how the final losses of its restarts are distributed, and how many bottoms there are.
+
+    Quantiles are over the restarts that have not diverged. `median_low` and `median_high` are the 95 % interval of the
+    median by order statistics (exact whatever the distribution; Conover, 1999); other `_low` and `_high` are Wilson's
+    for shares, Esty's for the coverage and Chao's lower end for the number of minima (see `unseen`). Counts
+    of minima are of the kind `minimum` only.
+
+    The best known minimum is the lowest that any restart of the frame has reached on the same objective, which is where
+    all columns `problem`, `problem.*`, `network.*` and `objective.*` agree. Minima that a symmetry of the data relates
+    have one loss and are the best together.
+
+    Args:
+        restarts: one row per restart with `loss status kind minimum` and the columns `by`. `steps` is wanted for the
+            steps to arrival; `sweep_minimum` tells minima with nearly the same loss apart across conditions.
+        by: the columns that tell conditions apart.
+
+    Returns:
+        `by`, then `restarts`, quantiles `loss_*` with `loss_iqr` and the median's interval; `best_of_*` (expected
+        lowest loss of so many restarts); `share_*` of each status and kind; `share_best_known` (restarts in the best
+        known minimum; NaN where none is known); `steps_q25`, `steps_median` and `steps_q75` (to arrival, of those that
+        arrived); `minima` (distinct ones found), `coverage`, `minima_low` (a lower bound for how many there are; of
+        Chao's `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many
+        restarts), `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts
+        in the condition's own lowest minimum), `restarts_needed` (to reach it with 95 %).
+
+    >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
+    >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
+    >>> table[["restarts", "loss_median", "minima", "share_best_known"]].round(2).to_numpy().tolist()
+    [[3.0, 1.0, 2.0, 0.67]]
+    """
+    keys = list(by)
+    restarts = restarts.assign(**{_AT_BEST: _at_best_known(restarts)})
+    groups = restarts.groupby(keys, observed=True, sort=True, dropna=False)
+    rows = [{**dict(zip(keys, key, strict=True)), **_spread_of(group)} for key, group in groups]
+    return pd.DataFrame(rows, columns=[*keys, *_spread_of(restarts.iloc[:0])])
+
+
+def _at_best_known(restarts: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """1 for a restart in the best known minimum of its objective, 0 for another, NaN where none is known, `[restart]`.
+
+    Ids hold within one sweep only, so it is the losses that decide: that of the minimum, and the restart's own.
+    """
+    loss = restarts["loss"].to_numpy(dtype=np.float64)
+    loss = np.where((restarts["kind"] == "minimum") & np.isfinite(loss), loss, np.inf)
+    minimum = restarts["sweep_minimum"].to_numpy() if "sweep_minimum" in restarts else -1
+    frame = pd.DataFrame({"objective": _objectives(restarts), "minimum": minimum, "loss": loss})
+    of_minimum = frame.groupby(["objective", "minimum"])["loss"].transform("min").to_numpy()
+    best = frame.groupby("objective")["loss"].transform("min").to_numpy()
+    size = 1 + np.abs(best)
+    at_best = (of_minimum <= best + SAME_LOSS * size) & (loss <= best + _SAME_MINIMUM * size)
+    return np.where(np.isfinite(best), at_best, np.nan)
+
+
+def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The same number for restarts that minimise the same function, `[restart]`."""
+    settings = [name for name in restarts.columns if str(name).partition(".")[0] in OBJECTIVE]
+    varied = [name for name in settings if restarts[name].nunique(dropna=False) > 1]
+    if not varied:
+        return np.zeros(len(restarts), np.int64)
+    return restarts.groupby(varied, observed=True, dropna=False).ngroup().to_numpy().astype(np.int64)
+
+
+def _spread_of(group: pd.DataFrame) -> dict[str, float]:
+    losses = np.sort(group.loc[group["status"] != "diverged", "loss"].to_numpy(dtype=np.float64))
+    losses = losses[np.isfinite(losses)]
+    points = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
+    values = np.quantile(losses, list(points.values())) if len(losses) else np.full(len(points), np.nan)
+    row: dict[str, float] = {"restarts": len(group)}
+    row.update({f"loss_{name}": float(value) for name, value in zip(points, values, strict=True)})
+    row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
+    row["median_low"], row["median_high"] = median_interval(losses)
+    for r in _NUMBERS:
+        row[f"best_of_{r}"] = float(unseen.expected_best(losses, [r])[0]) if r <= len(losses) else np.nan
+    for column, names in (("status", ("arrived", "diverged")), ("kind", KINDS)):
+        for name in names:
+            row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
+    row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))
+    return row | _steps_of(group) | _counts_of(group)
+
+
+def _steps_of(group: pd.DataFrame) -> dict[str, float]:
+    """How long the restarts that arrived took; nothing where that was not kept."""
+    if "steps" not in group:
+        return {}
+    steps = group.loc[group["status"] == "arrived", "steps"].to_numpy(dtype=np.float64)
+    quartiles = np.quantile(steps, [0.25, 0.5, 0.75]) if len(steps) else np.full(3, np.nan)
+    return dict(zip(("steps_q25", "steps_median", "steps_q75"), quartiles.tolist(), strict=True))
+
+
+def _share(name: str, count: int, total: int) -> dict[str, float]:
+    if total == 0:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
+    interval = unseen.wilson(count, total, _CONFIDENCE)
+    return {name: count / total, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+
+
+def _counts_of(group: pd.DataFrame) -> dict[str, float]:
+    """What the restarts that reached a minimum say about how many there are."""
+    reached = group[group["kind"] == "minimum"]
+    counts = reached["minimum"].value_counts().to_numpy()
+    seen = unseen.coverage(counts, _CONFIDENCE)
+    bound = unseen.chao1(counts, _CONFIDENCE) if len(counts) else unseen.Estimate(np.nan, np.nan, np.nan)
+    lowest = reached.groupby("minimum", observed=True)["loss"].min()
+    ties = lowest.index[lowest <= lowest.min() + SAME_LOSS * (1 + abs(lowest.min()))]
+    best = int(reached["minimum"].isin(ties).sum())
+    row = {
+        "minima": len(counts),
+        "coverage": seen.value,
+        "coverage_low": seen.low,
+        "coverage_high": seen.high,
+        "minima_low": bound.low,
+        "minima_chao1": bound.value,
+        "minima_high": bound.high,
+        "minima_expected": unseen.expected_number(len(counts), len(reached)) if len(counts) else np.nan,
+        "enough": unseen.enough(len(counts), len(reached)),
+        "entropy": unseen.entropy(counts) if len(counts) else np.nan,
+        "simpson": unseen.simpson(counts),
+    }
+    for n in _NUMBERS:
+        row[f"minima_of_{n}"] = float(unseen.rarefaction(counts, [n])[0]) if n <= len(reached) else np.nan
+    shares = _share("share_best", best, len(group) if len(reached) else 0)
+    needed = float(unseen.restarts_needed(best / len(group))) if len(reached) else np.nan
+    return {**row, **shares, "restarts_needed": max(needed, 1.0)}
+
+
+def median_interval(ordered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:
+    """The 95 % interval of the median from sorted values: from the k-th smallest to the k-th largest.
+
+    k is the largest rank with P(Binomial(n, ½) < k) ≤ 2.5 %. With fewer than six values there is no such interval and
+    the smallest and largest are returned; NaN for none.
+    """
+    n = len(ordered)
+    if n == 0:
+        return np.nan, np.nan
+    k = max(int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, 0.5)), 1)
+    return float(ordered[k - 1]), float(ordered[n - k])

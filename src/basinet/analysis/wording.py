@@ -1,0 +1,311 @@
+"""Results as a person reads them: the same wording in the terminal, in MLflow and in reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from basinet.analysis.spread import KINDS, OBJECTIVE, SAME_LOSS
+
+SIGNIFICANCE = 0.05
+"""Of p-values that are corrected for how many they are."""
+
+
+def spread_cells(row: pd.Series) -> dict[str, str]:
+    """A row of the spread table by the headings a person reads."""
+    shares = {name.replace("_", " "): row[f"share_{name}"] for name in (*KINDS, "diverged")}
+    return {
+        "restarts": f"{int(row['restarts']):,}",
+        "best loss": f"{row['loss_min']:.3g}",
+        "median [95 %]": f"{row['loss_median']:.3g} [{row['median_low']:.3g}, {row['median_high']:.3g}]",
+        "worst": f"{row['loss_max']:.3g}",
+        "ended at": ", ".join(f"{name} {percent(share)}" for name, share in shares.items() if share > 0),
+        "minima": _number(row["minima"], "d"),
+        "coverage": percent(row["coverage"]),
+        "at the best": percent(row["share_best"]),
+        "needed": _number(row["restarts_needed"], ".0f"),
+    }
+
+
+def losses_sentence(row: pd.Series) -> str:
+    """How the final losses of a condition are distributed."""
+    restarts = f"{int(row['restarts']):,} random restart{'s' * int(row['restarts'] != 1)}"
+    if np.isnan(row["loss_min"]):
+        return f"{restarts}: none has a finite loss in the end."
+    return (
+        f"{restarts}: best loss {row['loss_min']:.4g}, median {row['loss_median']:.4g} "
+        f"[{row['median_low']:.4g}, {row['median_high']:.4g}], worst {row['loss_max']:.4g}."
+    )
+
+
+def minima_clause(row: pd.Series) -> str:
+    """How many minima a condition has, how much of its initialisation leads to them, and to the best of them."""
+    found = int(row["minima"])
+    if found == 0:
+        return f"no restart was certified as a minimum ({spread_cells(row)['ended at']})"
+    minima = "1 distinct minimum covers" if found == 1 else f"{found:,} distinct minima cover"
+    elsewhere = 1 - row["share_minimum"]
+    starts = "starts" if elsewhere <= 0 else "starts that end in a minimum"
+    clause = f"{minima} {with_interval(row, 'coverage')} of the {starts}; "
+    clause += f"the best is reached by {with_interval(row, 'share_best')} of the restarts"
+    return clause if elsewhere <= 0 else f"{clause}; {percent(elsewhere)} of them ended in none"
+
+
+def with_interval(row: pd.Series, column: str) -> str:
+    """A share and its 95 % interval."""
+    low, high = (percent(row[f"{column}_{end}"]).removesuffix(" %") for end in ("low", "high"))
+    return f"{percent(row[column])} [{low}, {high}]"
+
+
+def condition_label(settings: Mapping[str, Any] | pd.Series, by: Sequence[str]) -> str:
+    """A condition by the settings that tell it apart; those that it has not are left out.
+
+    >>> condition_label({"init": "normal", "init.gain": float("nan"), "seed": 1.0}, ["init", "init.gain", "seed"])
+    'init=normal seed=1'
+    """
+    known = [(key, settings[key]) for key in by if not pd.isna(settings[key])]
+    return " ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in known)
+
+
+def question(by: Sequence[str]) -> str:
+    """What a sweep over the settings `by` asks, where no study says it better."""
+    if not by:
+        return "Where do random restarts end?"
+    settings = by[0] if len(by) == 1 else f"{', '.join(by[:-1])} and {by[-1]}"
+    return f"Where do random restarts end, and how does that change with {settings}?"
+
+
+def status_sentences(statuses: Sequence[str], planned: int) -> list[str]:
+    """What is missing from a sweep whose conditions have these statuses; nothing if all have finished."""
+    others = {name: statuses.count(name) for name in dict.fromkeys(statuses) if name != "finished"}
+    missing = f"{planned - len(statuses):,} of {planned:,} planned conditions were never begun."
+    sentences = [missing] if planned > len(statuses) > 0 else []
+    if not statuses:
+        return ["Nothing has been run: there are no conditions." + (f" {planned:,} were planned." if planned else "")]
+    if others:
+        told = ", ".join(f"{count:,} {_STATUS.get(name, name)}" for name, count in others.items())
+        who = "None" if sum(others.values()) == len(statuses) else f"Only {statuses.count('finished'):,}"
+        verb = "have" if who != "None" and statuses.count("finished") > 1 else "has"
+        sentences.insert(0, f"{who} of {_conditions(len(statuses))} {verb} finished: {told}.")
+    return sentences
+
+
+_STATUS = {"running": "still running, or cut off", "killed": "interrupted"}
+
+
+def remark(row: pd.Series) -> str | None:
+    """What has to be known before the numbers of a condition are believed, if there is anything."""
+    restarts = int(row["restarts"])
+    if row["share_diverged"] == 1:
+        return "its one restart diverged." if restarts == 1 else f"all {restarts:,} restarts diverged."
+    if restarts == 1:
+        return "it has one restart; intervals and comparisons say next to nothing."
+    if row["loss_max"] - row["loss_min"] <= SAME_LOSS * (1 + abs(row["loss_min"])):
+        left = "" if row["share_diverged"] == 0 else " that did not diverge"
+        return f"every restart{left} ended at the same loss, {row['loss_min']:.6g}."
+    return None
+
+
+def size_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
+    """How many conditions of which settings, and restarts, there are."""
+    total = f"{int(spread['restarts'].sum()):,} random restart{'s' * int(spread['restarts'].sum() != 1)}"
+    if len(spread) == 1:
+        return f"One condition, {condition_label(spread.iloc[0], by)}, with {total}."
+    factors = " × ".join(f"{spread[key].nunique(dropna=False)} {key}" for key in by)
+    return f"{_conditions(len(spread))} ({factors}) with {total} in all."
+
+
+def _conditions(count: int) -> str:
+    return f"{count:,} condition{'s' * int(count != 1)}"
+
+
+def ended_sentence(spread: pd.DataFrame) -> str:
+    """Where all restarts of a sweep ended, taken together."""
+    total = int(spread["restarts"].sum())
+    counts = {name: float((spread[f"share_{name}"] * spread["restarts"]).sum()) for name in (*KINDS, "diverged")}
+    shares = [f"{name.replace('_', ' ')} {percent(n / total)}" for name, n in counts.items() if round(n) > 0]
+    return f"They ended at: {', '.join(shares)}."
+
+
+def best_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
+    """From where the best known minimum is reached most often, and least often."""
+    known = spread[spread["share_best_known"].notna()]
+    if known.empty:
+        return "No restart was certified as a minimum, so that no best one is known."
+    of = " of its problem and network" if any(key.partition(".")[0] in OBJECTIVE for key in by) else ""
+    ordered = known.sort_values("share_best_known", kind="stable")
+    most, least = ordered.iloc[-1], ordered.iloc[0]
+    told = f"{condition_label(most, by)}: {with_interval(most, 'share_best_known')} of its restarts"
+    if most["share_best_known"] == least["share_best_known"]:
+        return f"The best known minimum{of} is reached equally often everywhere, from {told}."
+    return (
+        f"The best known minimum{of} is reached most often from {told}; "
+        f"least often from {condition_label(least, by)}: {with_interval(least, 'share_best_known')}."
+    )
+
+
+def factor_sentence(factor: str, table: pd.DataFrame, within: Sequence[str]) -> str:
+    """What a setting does to the final losses, from its `basinet.analysis.compare.levels`."""
+    tested = table[table["p_holm"].notna()]
+    certain = tested[tested["p_holm"] <= SIGNIFICANCE]
+    if certain.empty:
+        return f"{factor} makes no difference to the final loss that could be told from chance."
+    where = f" in {len(certain)} of {len(tested)} settings of {' and '.join(within)}" if within else ""
+    most = certain.sort_values("epsilon_squared", ascending=False, kind="stable").iloc[0]
+    at = f", most at {condition_label(most, within)}" if within and len(tested) > 1 else ""
+    explains = f"{percent(most['epsilon_squared'])} of the variance of the ranks"
+    return f"{factor} makes a difference to the final loss{where}: it explains {'up to ' * bool(at)}{explains}{at}."
+
+
+def pairs_sentence(pairs: pd.DataFrame, by: Sequence[str]) -> str:
+    """How many pairs of conditions differ for certain, and which of them most, from `compare.differences`."""
+    certain = pairs[pairs["better"] != "neither"]
+    pairs_of = f"{len(pairs):,} pair{'s' * (len(pairs) != 1)} of conditions"
+    told = f"Of {pairs_of}, {len(certain):,} differ{'s' * (len(certain) == 1)} for certain"
+    if certain.empty:
+        return f"{told}."
+    row = certain.sort_values("delta", key=abs, ascending=False, kind="stable").iloc[0]
+    cells = difference_cells(row, by)
+    lower, higher = (cells["a"], cells["b"]) if row["better"] == "a" else (cells["b"], cells["a"])
+    return f"{told}; most of all {lower}, which has lower losses than {higher} (Cliff's δ = {cells['δ']})."
+
+
+def difference_cells(row: pd.Series, by: Sequence[str]) -> dict[str, str]:
+    """A row of `basinet.analysis.compare.differences` by the headings a person reads."""
+    a, b = (condition_label({key: row[f"{key}_{side}"] for key in by}, by) for side in "ab")
+    size = max(abs(row["median_a"]), abs(row["median_b"]))
+    difference, low, high = (_signed(row[f"difference{end}"], size) for end in ("", "_low", "_high"))
+    return {
+        "a": a,
+        "b": b,
+        "median of a": _loss(row["median_a"]),
+        "median of b": _loss(row["median_b"]),
+        "difference [95 %]": f"{difference} [{low}, {high}]",
+        "δ": _signed(row["delta"]),
+        "p (Holm)": _p(row["p_holm"]),
+        "lower losses": {"a": a, "b": b}.get(row["better"], "cannot be told"),
+    }
+
+
+def level_cells(row: pd.Series, within: Sequence[str]) -> dict[str, str]:
+    """A row of `basinet.analysis.compare.levels` by the headings a person reads."""
+    return {
+        "at": condition_label(row, within) or "all",
+        "values": f"{int(row['levels'])}",
+        "restarts": f"{int(row['restarts']):,}",
+        "explained": percent(max(row["epsilon_squared"], 0.0)),
+        "H": "-" if np.isnan(row["H"]) else f"{max(row['H'], 0.0):,.4g}",
+        "p (Holm)": _p(row["p_holm"]),
+    }
+
+
+def minimum_cells(row: pd.Series) -> dict[str, str]:
+    """A row of a condition's table of minima by the headings a person reads."""
+    return {
+        "minimum": str(row["minimum"]),
+        "kind": str(row["kind"]).replace("_", " "),
+        "loss": f"{row['loss']:.6g}",
+        "restarts": f"{row['count']:,}",
+        "share [95 %]": with_interval(row, "share"),
+        "λ min": f"{row['lambda_min']:.3g}",
+        "λ max": f"{row['lambda_max']:.3g}",
+        "one of its restarts": str(row["restart"]),
+    }
+
+
+LEGEND = (
+    "minima: distinct ones found; coverage: share of the initialisation's probability that leads to them "
+    "(Good-Turing); at the best: share of the restarts in the lowest minimum; needed: restarts to reach it with 95 %."
+)
+
+
+def bottoms_sentence(bottoms: pd.DataFrame) -> str:
+    """How many distinct bottoms the conditions of a sweep have found together."""
+    counts = bottoms["kind"].astype(str).value_counts()
+    told = [f"{kind.replace('_', ' ')} {int(counts[kind]):,}" for kind in KINDS if counts.get(kind, 0)]
+    found = "1 distinct bottom was" if len(bottoms) == 1 else f"{len(bottoms):,} distinct bottoms were"
+    return f"{found} found in all: {', '.join(told)}."
+
+
+def bottom_cells(row: pd.Series) -> dict[str, str]:
+    """A bottom that conditions of a sweep have found, by the headings a person reads."""
+    return {
+        "bottom": "-" if row["sweep_minimum"] < 0 else str(row["sweep_minimum"]),
+        "kind": str(row["kind"]).replace("_", " "),
+        "loss": f"{row['loss']:.6g}",
+        "restarts": f"{row['restarts']:,}",
+        "share": percent(row["share"]),
+        "conditions": str(row["conditions"]),
+        "λ min": f"{row['lambda_min']:.3g}",
+        "λ max": f"{row['lambda_max']:.3g}",
+        "one of its restarts": f"{row['restart']} of {str(row['run_id'])[:8]}",
+    }
+
+
+def held_out_cells(row: pd.Series) -> dict[str, str]:
+    """What was measured beside the loss, by the headings a person reads."""
+    name = {"loss_holdout": "loss on held-out samples", "accuracy": "accuracy on the samples trained on"}
+    quartiles = f"{_loss(row['q25'])} to {_loss(row['q75'])}"
+    measure = name.get(row["measure"], "accuracy on held-out samples")
+    return {"measure": measure, "median": _loss(row["median"]), "quartiles": quartiles}
+
+
+def duration(seconds: float) -> str:
+    """A wall time as it is written.
+
+    >>> duration(0.25), duration(100), duration(7261)
+    ('0.25 s', '1 min 40 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def amount(size: float) -> str:
+    """Bytes.
+
+    >>> amount(999), amount(1_234_567), amount(73e9)
+    ('999 bytes', '1.2 MB', '73 GB')
+    """
+    if size < 1000:
+        return f"{size:.0f} byte{'s' * (size != 1)}"
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.5:
+            return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
+    return f"{size / 1000:,.1f} TB"
+
+
+def percent(share: float) -> str:
+    """A share as it is written."""
+    if np.isnan(share):
+        return "-"
+    text = f"{100 * share:.3g}"
+    if text == "100" and share < 1:  # nearly all is not all
+        text = f"{min(100 * share, 99.99):.4g}"
+    return f"{text} %"
+
+
+def _loss(value: float) -> str:
+    return "-" if np.isnan(value) else "∞" if np.isinf(value) else f"{value:.4g}"
+
+
+def _signed(value: float, size: float = 0.0) -> str:
+    """A difference between numbers of a size, where that is more than rounding."""
+    if np.isfinite(value) and abs(value) <= SAME_LOSS * (1 + size):
+        return "0"
+    return "-" if np.isnan(value) else f"{value:+.3g}".replace("inf", "∞").replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+
+
+def _number(value: float, form: str) -> str:
+    if np.isnan(value):
+        return "-"
+    return "∞" if np.isinf(value) else format(int(value) if form == "d" else np.ceil(value), "," + form.lstrip(","))

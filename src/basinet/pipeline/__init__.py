@@ -1,0 +1,1 @@
+"""From a study to its findings, free of Hydra and MLflow."""

@@ -1,0 +1,214 @@
+"""Blocks of restarts: what is computed at a time, and where it is kept until all are there."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from basinet.foundation.errors import ConfigError
+from basinet.stages.certify import Evidence
+from basinet.stages.polish import Polished
+from basinet.stages.solution import Solution, Trajectory
+
+_log = logging.getLogger(__name__)
+
+WRITING = "writing-"
+"""How the names of files begin that are not complete yet."""
+
+_FORMAT_KEY = b"basinet_block"
+_FORMAT = 2
+"""Of the files of blocks; raised when `Block` changes: what is of another one is computed again."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Everything known about a contiguous range of restarts; tensors are on the CPU."""
+
+    restarts: range
+    starts: Tensor  # [restart, parameter]
+    loss_initial: Tensor  # [restart], f at the starts
+    solution: Solution
+    polished: Polished
+    evidence: Evidence
+    signature: Tensor  # [restart, 2 · n], see Objective.signature
+    loss_holdout: Tensor | None  # [restart], without penalties
+    accuracy: Tensor | None  # [restart], share of the samples in the right class
+    accuracy_holdout: Tensor | None  # [restart]
+
+    def within(self, restarts: int) -> Block:
+        """Without the restarts from number `restarts` on."""
+        count = min(len(self.restarts), restarts - self.restarts.start)
+        if count == len(self.restarts):
+            return self
+        tensors = dict(_tensors(self, ""))
+        steps = tensors.pop(_STEP)
+        kept = {name: tensor.narrow(int(name in _BY_RECORD), 0, count) for name, tensor in tensors.items()}
+        cut: Block = _part(Block, {**kept, _STEP: steps}, "", restarts=self.restarts[:count])
+        return cut
+
+
+class Store(Protocol):
+    """Where finished blocks are kept."""
+
+    def add(self, block: Block) -> None:
+        """Keep a block."""
+        ...
+
+    def finished(self) -> int:
+        """How many restarts are there, from the first on without a gap."""
+        ...
+
+    def blocks(self) -> list[Block]:
+        """The blocks of these restarts, in their order."""
+        ...
+
+
+@dataclass
+class MemoryStore:
+    """Blocks in memory."""
+
+    kept: list[Block] = field(default_factory=list)
+
+    def add(self, block: Block) -> None:
+        self.kept.append(block)
+
+    def finished(self) -> int:
+        return self.kept[-1].restarts.stop if self.kept else 0
+
+    def blocks(self) -> list[Block]:
+        return list(self.kept)
+
+
+@dataclass(frozen=True)
+class FolderStore:
+    """Blocks as Parquet files `<first restart>-<after the last>.parquet` in a folder, one row per restart.
+
+    A file appears when it is complete (it is written aside and renamed), so that a process that dies at any moment
+    costs the block it was at and nothing else. A file that cannot be read counts as missing and is made again.
+    """
+
+    folder: Path
+
+    @property
+    def lock(self) -> FileLock:
+        """Held by whoever computes the condition: whoever comes second finds it done."""
+        return FileLock(f"{self.folder}.lock")
+
+    def add(self, block: Block) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = _table(block)
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=WRITING, delete=False) as aside:
+            try:
+                pq.write_table(table, aside, compression="zstd", use_dictionary=False, write_page_checksum=True)
+                aside.flush()
+                os.fsync(aside.fileno())
+                os.replace(aside.name, self.folder / f"{block.restarts.start:012d}-{block.restarts.stop:012d}.parquet")
+            except BaseException:  # a full disk, Ctrl-C
+                Path(aside.name).unlink(missing_ok=True)
+                raise
+
+    def clear(self) -> None:
+        """Forget all blocks."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def finished(self) -> int:
+        return max((restarts.stop for _, restarts in self._files()), default=0)
+
+    def blocks(self) -> list[Block]:
+        return [_block(_read(path), restarts) for path, restarts in self._files()]
+
+    def _files(self) -> Iterator[tuple[Path, range]]:
+        """The files that follow each other without a gap from the first restart on."""
+        end = 0
+        for path in sorted(self.folder.glob("*-*.parquet")):
+            first, stop = (int(part) for part in path.stem.split("-"))
+            if first == end and _is_readable(path):
+                end = stop
+                yield path, range(first, stop)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:  # the file is whole, but the disk has changed what is in it
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{path}: is damaged ({reason}); delete it, and the same command makes it again") from error
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        _log.warning("%s is damaged and made again (%s)", path, str(error).partition("\n")[0])
+        return False
+    return metadata.get(_FORMAT_KEY) == str(_FORMAT).encode()
+
+
+# A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
+
+_PARTS: Mapping[type, Mapping[str, type]] = {
+    Block: {"solution": Solution, "polished": Polished, "evidence": Evidence},
+    Solution: {"trajectory": Trajectory},
+}
+_STEP = "solution.trajectory.step"  # one number per record, not per restart: it stands in the metadata
+_BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm"))
+
+
+def _table(block: Block) -> pa.Table:
+    tensors = dict(_tensors(block, ""))
+    steps = tensors.pop(_STEP)
+    columns = {name: _column(tensor.t() if name in _BY_RECORD else tensor) for name, tensor in tensors.items()}
+    metadata = {_FORMAT_KEY: str(_FORMAT), _STEP: ",".join(str(step) for step in steps.tolist())}
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def _tensors(part: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for entry in dataclasses.fields(part):
+        value = getattr(part, entry.name)
+        if isinstance(value, Tensor):
+            yield prefix + entry.name, value
+        elif dataclasses.is_dataclass(value):
+            yield from _tensors(value, f"{prefix}{entry.name}.")
+
+
+def _column(tensor: Tensor) -> pa.Array:
+    values = pa.array(tensor.contiguous().view(-1).numpy())
+    return values if tensor.dim() == 1 else pa.FixedSizeListArray.from_arrays(values, tensor.shape[1])
+
+
+def _block(table: pa.Table, restarts: range) -> Block:
+    steps = torch.tensor([int(step) for step in table.schema.metadata[_STEP.encode()].decode().split(",")])
+    tensors = {name: _tensor(table.column(name)) for name in table.column_names}
+    by_record = {name: tensors[name].t().contiguous() for name in _BY_RECORD}
+    return _part(Block, {**tensors, **by_record, _STEP: steps}, "", restarts=restarts)  # type: ignore[no-any-return]
+
+
+def _part(kind: type, tensors: Mapping[str, Tensor], prefix: str, **known: Any) -> Any:
+    values = dict(known)
+    for entry in dataclasses.fields(kind):
+        if entry.name in known:
+            continue
+        inner = _PARTS.get(kind, {}).get(entry.name)
+        name = prefix + entry.name
+        values[entry.name] = tensors.get(name) if inner is None else _part(inner, tensors, f"{name}.")
+    return kind(**values)
+
+
+def _tensor(column: pa.ChunkedArray) -> Tensor:
+    array = column.combine_chunks()
+    if pa.types.is_fixed_size_list(array.type):
+        return torch.from_numpy(array.values.to_numpy(zero_copy_only=False).copy()).view(len(array), -1)
+    return torch.from_numpy(array.to_numpy(zero_copy_only=False).copy())

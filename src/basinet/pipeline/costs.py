@@ -1,0 +1,172 @@
+"""What a condition takes: memory and disk are counted, time is measured on a few restarts and steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from basinet.pipeline.run import largest_block, solve
+from basinet.stages.descend import descend
+from basinet.stages.polish import newton_seconds
+from basinet.study.study import Study
+
+_SIGNATURE = 8  # numbers
+_SCALARS = 200  # bytes of a restart in its block and in the tables: losses, norms, verdicts, …, not compressed
+_RECORD = 12  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
+_CURVE = 9
+_WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
+_PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
+_HESSIANS = 4  # of a restart while it is polished: itself, aligned, its eigenvectors, what LAPACK works in
+_TABLES = 3e-5  # seconds to write a restart into its block and tables (measured)
+_LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
+_TOO_LONG = 2.0  # seconds: a step that takes as long as this is not tried more often
+_TRIES = 4
+_MOST = 4096  # restarts to measure with
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that one restart takes on this machine, where many are computed together."""
+
+    segment: float  # from one record to the next, beside the steps between them
+    step: float  # of the descent
+    newton: float  # step of polishing
+    rest: float  # everything else: its spectrum, what tells it from others
+
+
+def memory(study: Study) -> int:
+    """Bytes of a process that computes a condition, where they are most."""
+    size = study.network.size
+    block = min(largest_block(study), study.restarts)
+    polishing = study.polishing.steps > 0 and size <= study.polishing.dense_max
+    directions = 0 if size <= study.polishing.dense_max else study.polishing.lanczos_steps
+    at_work = block * 8 * ((6 + directions) * size + (_HESSIANS * size * size if polishing else 0))
+    kept = study.restarts * _per_restart(study)
+    return int(_PROGRAM + max(at_work, kept) + kept)
+
+
+def blocks_size(study: Study, restarts: int) -> int:
+    """Bytes of the blocks of so many restarts."""
+    return restarts * _per_restart(study)
+
+
+def tables_size(study: Study, restarts: int, curves_max: int) -> int:
+    """Bytes of what is written when a condition of so many restarts has finished."""
+    curves = min(curves_max, restarts) * len(study.record_steps) * _CURVE
+    return restarts * (_parameters(study) + 8 * _eigenvalues(study) + _SCALARS) + curves + _WRITTEN
+
+
+def _per_restart(study: Study) -> int:
+    """Bytes of a restart in its block."""
+    descended = study.network.size * study.dtype.itemsize
+    spectrum = 8 * (_eigenvalues(study) + _SIGNATURE)
+    return _parameters(study) + descended + spectrum + len(study.record_steps) * _RECORD + _SCALARS
+
+
+def _parameters(study: Study) -> int:
+    """Bytes of where a restart begins and ends."""
+    return study.network.size * (study.dtype.itemsize + 8)
+
+
+def _eigenvalues(study: Study) -> int:
+    return study.network.size if study.network.size <= study.polishing.dense_max else 2
+
+
+def pace(study: Study) -> Pace:
+    """Measure how long a few restarts take for a few steps, with the study's own engine."""
+    restarts = min(study.engine.threads, study.restarts)
+    most = min(study.restarts, _MOST, largest_block(study))
+    while restarts < most and _segment_seconds(study, restarts, 1) < _LONG_ENOUGH / 2:
+        restarts = min(4 * restarts, most)
+    one, steps = _segment_seconds(study, restarts, 1), 1
+    many = one
+    while steps < 1000 and many < (_TOO_LONG if steps == 1 else _LONG_ENOUGH):
+        steps *= 4
+        many = _segment_seconds(study, restarts, steps)
+    step = max(many - one, 0.0) / (steps - 1) if steps > 1 else one
+    return Pace(max(one - step, 0.0) / restarts, step / restarts, _newton(study), _rest(study))
+
+
+def _segment_seconds(study: Study, restarts: int, steps: int) -> float:
+    """For that many restarts, from one record to the next."""
+    budget = replace(study.descent.budget, steps=steps, records=1, tolerance=0.0)
+    descent = replace(study.descent, budget=budget)  # type: ignore[type-var]
+    starts = study.starts(range(restarts))
+
+    def measure() -> float:
+        states = descend(study.objective, descent, study.engine, starts)
+        next(states)
+        begin = time.perf_counter()
+        for state in states:
+            state.theta[:1].cpu()  # a device that works by itself is waited for
+        return time.perf_counter() - begin
+
+    return _least(measure)
+
+
+def _newton(study: Study) -> float:
+    """Seconds of a Newton step of one restart."""
+    if study.network.size > study.polishing.dense_max or study.polishing.steps == 0:
+        return 0.0
+
+    def measure(restarts: int) -> float:
+        theta = study.starts(range(restarts)).double().cpu()
+        return restarts * newton_seconds(study.exact_objective, theta, study.exact_engine)
+
+    return _of_one(study, measure)
+
+
+def _rest(study: Study) -> float:
+    """Seconds for one restart of all that is neither descent nor polishing."""
+    budget = replace(study.descent.budget, steps=0)
+    unpolished = replace(study.polishing, steps=0)
+    short = replace(study, descent=replace(study.descent, budget=budget), polishing=unpolished)  # type: ignore[type-var]
+
+    def measure(restarts: int) -> float:
+        begin = time.perf_counter()
+        solve(short, range(restarts))
+        return time.perf_counter() - begin
+
+    return _of_one(study, measure) + _TABLES
+
+
+def _of_one(study: Study, measure: Callable[[int], float]) -> float:
+    """Seconds for one of several restarts: of so many that they take long enough."""
+    most = min(study.restarts, _MOST, largest_block(study))
+    restarts = min(8, most)
+    while (seconds := _least(lambda count=restarts: measure(count))) < _LONG_ENOUGH and restarts < most:  # type: ignore[misc]
+        restarts = min(4 * restarts, most)
+    return seconds / restarts
+
+
+def _least(measure: Callable[[], float]) -> float:
+    """The least of some tries: the first may have to prepare things, and others may be held up by something else."""
+    least = math.inf
+    for attempt in range(_TRIES):
+        least = min(least, measure())
+        if attempt > 0 and least > _TOO_LONG:
+            break
+    return least
+
+
+def descent_seconds(study: Study, missing: int, found: Pace) -> float:
+    """Of the descent of restarts that are missing, if none of them arrives before its budget of steps is used up."""
+    steps = study.descent.budget.steps
+    segments = len(study.record_steps) + steps // 1000
+    return missing * (found.step * steps + found.segment * segments)
+
+
+def polishing_seconds(study: Study, missing: int, found: Pace) -> float:
+    """Of polishing and examining restarts that are missing, if all need all the steps that they may take."""
+    twice = 1 if study.objective.coercive else 2  # what was given up is followed once more, to see where it leads
+    return missing * (found.newton * twice * study.polishing.steps + found.rest)
+
+
+def kind(study: Study) -> tuple[object, ...]:
+    """The same for conditions that take the same time, so that one of them has to be measured."""
+    settings = study.settings
+    descent = {key: value for key, value in settings["descent"].items() if key in ("name", "batch_size")}
+    how = (study.dtype, study.device, study.execution.engine)
+    return (study.objective_key, str(descent), *how, str(settings["polish"]))

@@ -1,0 +1,203 @@
+"""From tensors to tidy tables: the only crossing from torch to pandas."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from basinet.analysis import unseen
+from basinet.foundation.schema import QUANTILES
+from basinet.pipeline.blocks import Block
+from basinet.protocols import Status
+from basinet.stages.certify import Evidence, Kind, Tolerances, count_modes
+from basinet.stages.merge import Equivalence, Minima, distinct
+
+SPECTRUM = ["dense", "lanczos", "none"]
+KIND = [kind.name.lower() for kind in Kind]
+STATUS = [status.name.lower() for status in Status if status is not Status.RUNNING]
+
+
+def evidence_arrays(blocks: list[Block]) -> dict[str, npt.NDArray[Any]]:
+    """The evidence of all restarts, by the names of `Evidence`."""
+    names = [field.name for field in dataclasses.fields(Evidence)]
+    return {name: _column(blocks, lambda block, name=name: getattr(block.evidence, name)) for name in names}  # type: ignore[misc]
+
+
+def evidence_arrow(evidence: dict[str, npt.NDArray[Any]]) -> pa.Table:
+    """One row per restart: the evidence, with the eigenvalues as lists (pandas would need an object per restart)."""
+    columns = {name: _arrow_lists(values) if values.ndim == 2 else values for name, values in evidence.items()}
+    return pa.table({"restart": np.arange(len(evidence["converged"])), **columns})
+
+
+def _arrow_lists(values: npt.NDArray[Any]) -> pa.Array:
+    offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
+    return pa.LargeListArray.from_arrays(offsets, values.reshape(-1))
+
+
+def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Equivalence) -> Minima:
+    """The distinct bottoms of all restarts."""
+    theta = torch.cat([block.polished.theta for block in blocks])
+    loss = _column(blocks, lambda block: block.polished.loss)
+    return distinct(kind, loss, _column(blocks, lambda block: block.signature), theta, symmetry)
+
+
+def restarts_table(
+    blocks: list[Block],
+    seed: int,
+    engine: str,
+    kind: npt.NDArray[np.int8],
+    evidence: dict[str, npt.NDArray[Any]],
+    found: Minima,
+) -> pd.DataFrame:
+    """One row per restart."""
+    status = _column(blocks, lambda block: block.solution.status)
+    eigenvalues = evidence["eigenvalues"]
+    columns: dict[str, object] = {
+        "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
+        "seed": seed,
+        "engine": pd.Categorical([engine] * len(status), categories=pd.Index(["torch", "native"])),
+        "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS)),
+        "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND)),
+        "minimum": found.minimum,
+        "steps": _column(blocks, lambda block: block.solution.steps),
+        "loss_initial": _column(blocks, lambda block: block.loss_initial),
+        "loss_descended": _column(blocks, lambda block: block.solution.loss),
+        "loss": _column(blocks, lambda block: block.polished.loss),
+        "gradient_norm": _column(blocks, lambda block: block.polished.gradient_norm),
+        "parameter_norm": _column(blocks, lambda block: _norms(block.polished.theta)),
+        "parameter_norm_descended": _column(blocks, lambda block: _norms(block.solution.theta)),
+        "distance_polished": _column(blocks, lambda block: block.polished.distance),
+        "last_newton_step": _column(blocks, lambda block: block.polished.last_step),
+        "spectrum": pd.Categorical([_spectrum(blocks[0])] * len(status), categories=pd.Index(SPECTRUM)),
+        "lambda_min": eigenvalues[:, 0],
+        "lambda_max": eigenvalues[:, -1],
+        "zero_modes": count_modes(eigenvalues, Tolerances())[0],
+        "explained_zero_modes": evidence["explained_zero_modes"],
+    }
+    columns["loss_holdout"] = np.nan
+    for name in ("loss_holdout", "accuracy", "accuracy_holdout"):
+        if getattr(blocks[0], name) is not None:
+            columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
+    return pd.DataFrame(columns)
+
+
+def _spectrum(block: Block) -> str:
+    """How the ends of the spectrum were found: from the whole Hessian, from products with it, or not at all."""
+    eigenvalues = block.evidence.eigenvalues
+    if eigenvalues.shape[1] == block.starts.shape[1]:
+        return "dense"
+    return "lanczos" if bool(torch.isfinite(eigenvalues).any()) else "none"
+
+
+def _norms(theta: Tensor) -> Tensor:
+    """Euclidean norm of each restart's parameters."""
+    norms: Tensor = torch.linalg.vector_norm(theta.double(), dim=1)
+    return norms
+
+
+def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], found: Minima) -> pd.DataFrame:
+    """One row per distinct bottom, in the order of their losses; `share` is of all restarts, with Wilson's interval."""
+    theta = np.concatenate([block.polished.theta.numpy() for block in blocks])
+    signature = _column(blocks, lambda block: block.signature)
+    loss = _column(blocks, lambda block: block.polished.loss)
+    eigenvalues = evidence["eigenvalues"][found.representative]
+    whole = eigenvalues.shape[1] == theta.shape[1]
+    low, high = unseen.wilson(found.count, len(theta))
+    return pd.DataFrame(
+        {
+            "minimum": np.arange(len(found.count)),
+            "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND)),
+            "loss": loss[found.representative],
+            "count": found.count,
+            "share": found.count / len(theta),
+            "share_low": low,
+            "share_high": high,
+            "lambda_min": eigenvalues[:, 0],
+            "lambda_max": eigenvalues[:, -1],
+            "trace": eigenvalues.sum(1) if whole else np.nan,
+            "parameter_norm": np.linalg.norm(theta[found.representative], axis=1),
+            "looseness": found.diameter,
+            "restart": found.representative,
+            "parameters": list(theta[found.representative]),
+            "signature": list(signature[found.representative]),
+        }
+    )
+
+
+def merge_catalogues(minima: pd.DataFrame, symmetry: Equivalence) -> npt.NDArray[np.int64]:
+    """The same bottom found by several conditions of one objective: an id for every row of their minima tables.
+
+    Ids are in the order of the losses.
+    """
+    theta = torch.from_numpy(np.stack(minima["parameters"].to_list()))
+    kind = pd.Categorical(minima["kind"], categories=KIND).codes
+    signature = np.stack(minima["signature"].to_list())
+    return distinct(np.asarray(kind), minima["loss"].to_numpy(np.float64), signature, theta, symmetry).minimum
+
+
+def curves_table(blocks: list[Block], curves_max: int) -> pd.DataFrame:
+    """One row per record of the first `curves_max` restarts; a diverged one is left out from where it diverged."""
+    parts = []
+    left = curves_max
+    for block in blocks:
+        count = min(left, len(block.restarts))
+        left -= count
+        parts.append(_curves_of(block, count))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _curves_of(block: Block, count: int) -> pd.DataFrame:
+    trajectory = block.solution.trajectory
+    records = len(trajectory.step)
+    loss = trajectory.loss[:, :count].T.numpy()  # [restart, record]
+    frame = pd.DataFrame(
+        {
+            "restart": np.repeat(np.arange(block.restarts.start, block.restarts.start + count), records),
+            "record": np.tile(np.arange(records, dtype=np.int32), count),
+            "step": np.tile(trajectory.step.numpy(), count),
+            "loss": loss.reshape(-1),
+            "gradient_norm": trajectory.gradient_norm[:, :count].T.numpy().reshape(-1),
+        }
+    )
+    return frame[frame["loss"].notna()].reset_index(drop=True)
+
+
+def quantiles_table(blocks: list[Block]) -> pd.DataFrame:
+    """One row per record: quantiles over all restarts that have not diverged, and how many of them there are."""
+    steps = blocks[0].solution.trajectory.step.numpy()
+    rows = []
+    for record, step in enumerate(steps):
+        row: dict[str, float] = {"record": record, "step": int(step)}
+        for name in ("loss", "gradient_norm"):
+            values = np.concatenate([getattr(b.solution.trajectory, name)[record].numpy() for b in blocks])
+            values = values[~np.isnan(values)]
+            row["restarts"] = len(values)
+            row.update({f"{name}_{key}": value for key, value in _quantiles(values).items()})
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"record": np.int32})
+
+
+def _quantiles(values: npt.NDArray[np.float32]) -> dict[str, float]:
+    if len(values) == 0:
+        return dict.fromkeys(QUANTILES, np.nan)
+    return dict(zip(QUANTILES, np.quantile(values.astype(np.float64), list(QUANTILES.values())).tolist(), strict=True))
+
+
+def parameters(blocks: list[Block]) -> dict[str, npt.NDArray[np.floating]]:
+    """The starts and the ends of all restarts, `[restart, parameter]` each."""
+    return {
+        "initial": np.concatenate([block.starts.numpy() for block in blocks]),
+        "final": np.concatenate([block.polished.theta.numpy() for block in blocks]),
+    }
+
+
+def _column(blocks: list[Block], get: Callable[[Block], Tensor]) -> npt.NDArray[Any]:
+    return np.concatenate([get(block).numpy() for block in blocks])

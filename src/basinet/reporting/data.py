@@ -1,0 +1,208 @@
+"""What a report is made from: the tables of a name, and the statistics that need them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from basinet.analysis import compare
+from basinet.analysis.spread import OBJECTIVE, spread
+from basinet.study.defaults import differing
+from basinet.tracking import load
+from basinet.tracking.origin import Origin, load_origin
+
+ONE_CONDITION = ["init", "network.depth"]
+"""What a condition is called by where there is no other to tell it from."""
+
+PAIRS_MAX = 5_000  # of conditions: more are not compared, 100 conditions have fewer
+_HELD_OUT = ("loss_holdout", "accuracy", "accuracy_holdout")
+_RESTARTS = [
+    *("run_id", "restart", "seed", "status", "kind", "minimum", "sweep_minimum", "steps"),
+    *("loss_initial", "loss", "gradient_norm", "parameter_norm", "lambda_min", "lambda_max"),
+]
+_PROBLEM = ("problem", "objective")  # groups of settings between whose values losses are not compared
+
+
+@dataclass(frozen=True)
+class Material:
+    """Frames as `basinet.load_*` return them, and what follows from them; all are empty if nothing has finished."""
+
+    origin: Origin
+    by: list[str]  # what tells conditions apart
+    restarts: pd.DataFrame  # one row per restart
+    minima: pd.DataFrame  # one row per bottom and condition
+    curves: pd.DataFrame  # one row per restart and record, of a single condition; of several it is empty
+    quantiles: pd.DataFrame  # one row per record and condition
+    spread: pd.DataFrame  # one row per condition
+    bottoms: pd.DataFrame  # one row per bottom, whichever conditions found it
+    pairs: pd.DataFrame | None  # one row per pair of conditions of one problem; None if there are too many
+    levels: pd.DataFrame  # one row per setting whose values are compared, and setting of the others
+    held_out: pd.DataFrame  # one row per condition and measure on samples: quartiles
+
+    def runs(self) -> list[str]:
+        """The run of each row of the spread table."""
+        settings = self.restarts.drop_duplicates("run_id")
+        rows = settings.groupby(self.by, observed=True, sort=True, dropna=False).ngroup().to_numpy()
+        return [str(run_id) for run_id in settings["run_id"].to_numpy()[np.argsort(rows)]]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one condition, so that nothing is compared."""
+        return len(self.spread) == 1
+
+    def of_run(self, frame: pd.DataFrame, run_id: str) -> pd.DataFrame:
+        """The rows of one condition."""
+        rows: pd.DataFrame = frame[(frame["run_id"] == run_id).to_numpy()]
+        return rows
+
+
+def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
+    """Everything that a report on an experiment, a sweep or a run needs.
+
+    Raises:
+        ConfigError: if there is no such experiment or run, or its tables are not where they were written.
+    """
+    origin = load_origin(name, tracking_uri=tracking_uri)
+    if not origin.finished:
+        return _nothing(origin)
+    by = _told_apart_by(origin)
+    known = load.table_columns("restarts", name, tracking_uri=tracking_uri)
+    wanted = [*_RESTARTS, *(column for column in _HELD_OUT if column in known), *by]
+    restarts = load.load_restarts(name, tracking_uri=tracking_uri, columns=list(dict.fromkeys(wanted)))
+    minima = load.load_minima(name, tracking_uri=tracking_uri)
+    quantiles = load.load_quantiles(name, tracking_uri=tracking_uri)
+    single = len(origin.finished) == 1
+    curves = load.load_curves(name, tracking_uri=tracking_uri) if single else pd.DataFrame()
+    return Material(
+        origin=origin,
+        by=by,
+        restarts=restarts,
+        minima=minima,
+        curves=curves,
+        quantiles=quantiles,
+        spread=spread(restarts, by),
+        bottoms=bottoms(minima, restarts, by, {run.run_id: run.sweep_id for run in origin.finished}),
+        pairs=pairs(restarts, by),
+        levels=levels(restarts, by),
+        held_out=held_out(restarts, by),
+    )
+
+
+def _told_apart_by(origin: Origin) -> list[str]:
+    """The settings in which the finished conditions differ; the run, too, if only what lies in a file does."""
+    columns = [condition.columns for condition in origin.finished]
+    by = differing(columns) or ONE_CONDITION
+    places = {tuple(settings.get(key) for key in by) for settings in columns}
+    return by if len(places) == len(columns) else [*by, "run_id"]
+
+
+def _nothing(origin: Origin) -> Material:
+    empty = pd.DataFrame()
+    return Material(origin, [], empty, empty, empty, empty, empty, empty, empty, empty, empty)
+
+
+def bottoms(
+    minima: pd.DataFrame, restarts: pd.DataFrame, by: Sequence[str], sweeps: Mapping[str, str | None]
+) -> pd.DataFrame:
+    """One row per distinct bottom, whichever conditions of a sweep found it.
+
+    Args:
+        minima: one row per bottom and condition, with `run_id` and the columns `by`.
+        restarts: one row per restart, with `run_id` and the columns `by`.
+        by: what tells conditions apart.
+        sweeps: the sweep of each run: ids of bottoms hold within one.
+
+    Returns:
+        The columns of `by` that decide what is minimised, then `sweep_minimum kind loss restarts share conditions
+        lambda_min lambda_max parameter_norm run_id restart`; `share` is of the restarts of all conditions with the
+        same objective, `restart` of `run_id` has reached the bottom. The lowest come first.
+    """
+    objective = [key for key in by if _group(key) in OBJECTIVE]
+    scope = minima["run_id"].astype(str).map(lambda run_id: sweeps.get(run_id) or run_id)
+    # Of a sweep that has not ended, the bottoms are not merged yet.
+    alone = minima["sweep_minimum"] < 0
+    frame = minima.assign(
+        scope=scope.where(~alone, minima["run_id"].astype(str)),
+        place=minima["sweep_minimum"].where(~alone, minima["minimum"]),
+    ).sort_values("loss", kind="stable")
+    groups = frame.groupby(["scope", "place"], sort=False)["count"]
+    totals = groups.agg(restarts="sum", conditions="size").reset_index(drop=True)
+    table = frame.drop_duplicates(["scope", "place"]).reset_index(drop=True).assign(**totals)
+    total: float | pd.Series = float(len(restarts))
+    if objective:
+        sizes = restarts.groupby(objective, observed=True, dropna=False).size().rename("total").reset_index()
+        total = table[objective].merge(sizes, on=objective, how="left")["total"]
+    columns = ["sweep_minimum", "kind", "loss", "restarts", "share", "conditions"]
+    rest = ["lambda_min", "lambda_max", "parameter_norm", "run_id", "restart"]
+    return table.assign(share=table["restarts"] / total)[[*objective, *columns, *rest]]
+
+
+def pairs(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame | None:
+    """The conditions of each problem in pairs (`basinet.analysis.compare.differences`), the most different ones first.
+
+    None where there are more than `PAIRS_MAX`.
+    """
+    fixed = [key for key in by if _group(key) in _PROBLEM]
+    free = [key for key in by if key not in fixed]
+    names = [f"{key}_{side}" for side in "ab" for key in by]
+    if not free:
+        return pd.DataFrame(columns=names)
+    groups = [((), restarts)] if not fixed else restarts.groupby(fixed, observed=True, sort=True, dropna=False)
+    counts = [group.groupby(free, observed=True, dropna=False).ngroups for _, group in groups]
+    if sum(n * (n - 1) // 2 for n in counts) > PAIRS_MAX:
+        return None
+    parts = []
+    for key, group in groups:
+        table = compare.differences(group, free)
+        same = pd.DataFrame(
+            {f"{name}_{side}": value for side in "ab" for name, value in zip(fixed, key, strict=True)},
+            index=table.index,
+        )
+        parts.append(pd.concat([same, table], axis="columns"))
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    order = np.lexsort((-table["delta"].abs().to_numpy(np.float64), (table["better"] == "neither").to_numpy()))
+    rest = [column for column in table.columns if column not in names]
+    return table.iloc[order].reset_index(drop=True)[[*names, *rest]]
+
+
+def levels(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """What each varied setting does to the losses (`compare.levels`), the others held fixed, as `factor …`."""
+    parts = []
+    for factor in by:
+        if _group(factor) not in _PROBLEM and restarts[factor].nunique(dropna=False) > 1:
+            within = [key for key in by if key != factor]
+            table = compare.levels(restarts, factor, within)
+            parts.append(table[table["levels"] > 1].assign(factor=factor))
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame({"factor": []})
+    table = pd.concat(parts, ignore_index=True)
+    return table[
+        ["factor", *(key for key in by if key in table), *(key for key in table if key not in ("factor", *by))]
+    ]
+
+
+def held_out(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Quartiles of what was measured beside the loss: on samples held out, and of the share in the right class.
+
+    Returns:
+        `by`, then `measure q25 median q75`, one row per condition and measure; no rows where there is none.
+    """
+    measures = [column for column in _HELD_OUT if column in restarts and restarts[column].notna().any()]
+    kept = restarts[(restarts["status"] != "diverged").to_numpy()]
+    parts = []
+    for measure in measures:
+        quartiles = (
+            kept.groupby(list(by), observed=True, dropna=False)[measure].quantile(np.array([0.25, 0.5, 0.75])).unstack()
+        )
+        quartiles.columns = pd.Index(["q25", "median", "q75"])
+        parts.append(quartiles.reset_index().assign(measure=measure))
+    columns = [*by, "measure", "q25", "median", "q75"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _group(key: str) -> str:
+    return key.partition(".")[0]

@@ -1,0 +1,191 @@
+"""What a person sees of a run in MLflow beside its numbers: a note, figures, a page to point at restarts in, minima."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from basinet import plots, reporting
+from basinet.analysis import wording
+from basinet.analysis.spread import Summary
+from basinet.pipeline.run import Findings
+from basinet.reporting import provenance
+from basinet.reporting.data import Material
+from basinet.reporting.document import Report, Section
+from basinet.reporting.html import render
+from basinet.reporting.points import points
+from basinet.tracking.minima_runs import MinimumRun, write_minima
+from basinet.tracking.origin import Origin
+from basinet.tracking.record import OpenRun, write_note
+from basinet.tracking.store import default_uri
+
+_PAGE = "figures/restarts.html"
+_MINIMA_SHOWN = 20
+_NOTE_MAX = 6500  # characters of a note's table: what follows has to fit, too
+_ROOM = "&nbsp;&nbsp;"  # MLflow leaves none between the columns of a note's table
+
+
+def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame, *, drawn: bool) -> None:
+    """Write a condition's note and, where they are `drawn`, its figures and the page of its restarts.
+
+    Args:
+        written: its run.
+        findings: what came out.
+        spread: its spread table, one row, with the column `condition`.
+        drawn: whether there are to be figures.
+    """
+    if drawn:
+        page = restarts_page(findings.restarts, spread, written.id)
+        with written.store.writing(written.run) as folder:
+            plots.save(_figures(findings, str(spread["condition"].iloc[0])), (folder / _PAGE).parent)
+            if page is not None:
+                (folder / _PAGE).write_text(page, encoding="utf-8")
+    links = {"every restart, to be pointed at": _PAGE} if drawn else {}
+    links |= {"the table of minima": "minima.csv"} if len(findings.minima) else {}
+    write_note(written, f"{condition_note(spread.iloc[0], findings.minima)}\n\n{_links(written, links)}")
+
+
+def _figures(findings: Findings, title: str) -> dict[str, Any]:
+    """Those of `plots.condition_figures` that say most for their time: of each, it is the writing that takes it."""
+    return {
+        "loss_fan": plots.loss_fan(findings.quantiles, title),
+        "waterfall": plots.waterfall(findings.restarts, title),
+        "fans_by_minimum": plots.fans(findings.curves, findings.restarts, "minimum", title),
+        "rank_abundance": plots.rank_abundance(findings.minima, title),
+    }
+
+
+def restarts_page(restarts: pd.DataFrame, spread: pd.DataFrame, run_id: str) -> str | None:
+    """The final losses of a condition as HTML: a dot for each restart that says which it is; None if there is no dot.
+
+    It is drawn by the script of the report: 25 kB, and 25 bytes for a restart. MLflow shows a page by itself, without
+    what lies beside it, so that plotly's script would be in every file, with 4.6 MB.
+    """
+    nothing = pd.DataFrame()
+    name = str(spread["condition"].iloc[0])
+    material = Material(
+        origin=Origin(run_id, "", [], []),
+        by=["condition"],
+        restarts=restarts.assign(run_id=run_id, condition=name),
+        minima=nothing,
+        curves=nothing,
+        quantiles=nothing,
+        spread=spread,
+        bottoms=nothing,
+        pairs=None,
+        levels=nothing,
+        held_out=nothing,
+    )
+    shown = points(material, provenance.replay_command("{run}", "{restart}", None))
+    if shown is None:
+        return None
+    shown.data["conditions"][0]["label"] = name
+    return render(Report(name, [Section("restarts", name, [shown])]), {})
+
+
+def exhibit_minima(written: OpenRun, findings: Findings, most: int) -> None:
+    """Make a run below a condition's for each of its lowest minima, not more than `most`, with a restart's curve."""
+    write_minima(written, _minima(findings, most))
+
+
+def _minima(findings: Findings, most: int) -> Iterator[MinimumRun]:
+    """The curve of a minimum is that of its representative, or of the first restart there whose curve was kept.
+
+    Its last point, one step later, is the bottom itself: where Newton's steps led.
+    """
+    minima = findings.minima[(findings.minima["kind"] == "minimum").to_numpy()].head(most)
+    curves = findings.curves.set_index("restart")[["step", "loss"]]
+    kept = findings.restarts[findings.restarts["restart"].isin(curves.index).to_numpy()]
+    first = kept.drop_duplicates("minimum").set_index("minimum")["restart"]
+    last = findings.quantiles["step"].max()
+    for row in minima.to_dict("records"):
+        restart = row["restart"] if row["restart"] in curves.index else first.get(row["minimum"], -1)
+        bottom = pd.DataFrame({"step": [last + 1], "loss": [row["loss"]]})
+        curve = pd.concat([curves[curves.index == restart], bottom], ignore_index=True)
+        numbers = {name: float(row[name]) for name in ("share", "count", "lambda_min", "lambda_max")}
+        yield MinimumRun(row["minimum"], minimum_name(row), numbers, curve)
+
+
+def minimum_name(row: Mapping[Any, Any]) -> str:
+    """What the run of a minimum is called.
+
+    >>> minimum_name({"minimum": 3, "loss": 0.02049, "share": 0.07})
+    'minimum 3 · loss 0.0205 · 7 % of starts'
+    """
+    return f"minimum {row['minimum']} · loss {row['loss']:.3g} · {wording.percent(row['share'])} of starts"
+
+
+def exhibit_sweep(
+    parent: OpenRun, summary: Summary, restarts: pd.DataFrame, minima: pd.DataFrame, *, drawn: bool
+) -> None:
+    """Write a sweep's note and, where they are `drawn`, the figures that compare its conditions.
+
+    Args:
+        parent: its run.
+        summary: what came out.
+        restarts: one row per restart of every condition, with its settings.
+        minima: one row per bottom of every condition, with its settings.
+        drawn: whether there are to be figures.
+    """
+    if drawn:
+        figures = plots.sweep_figures(restarts, minima, summary.spread, summary.by)
+        with parent.store.writing(parent.run) as folder:
+            plots.save(figures, folder / "figures")
+    _write_sweep_note(parent, summary, _FIGURE_LINKS if drawn else {})
+
+
+def exhibit_report(parent: OpenRun, summary: Summary) -> None:
+    """Put the report on a sweep that has ended among the artifacts of its run: one page that can be sent on."""
+    uri = parent.store.uri
+    page = reporting.page(parent.id, None if uri == default_uri() else uri)
+    with parent.store.writing(parent.run) as folder:
+        (folder / reporting.PAGE).write_text(page, encoding="utf-8")
+    _write_sweep_note(parent, summary, {"the report": reporting.PAGE, **_FIGURE_LINKS})
+
+
+_FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figures/heat.png"}
+
+
+def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str]) -> None:
+    links = {**links, "the table": "tables/spread.csv"}
+    write_note(parent, f"{sweep_note(summary.spread, summary.by)}\n\n{_links(parent, links)}")
+
+
+def condition_note(row: pd.Series, minima: pd.DataFrame) -> str:
+    """What came out of a condition, in Markdown: of a long note MLflow shows the beginning only, so that tells most."""
+    told = wording.minima_clause(row)
+    lines = [f"{told[0].upper()}{told[1:]}.", wording.losses_sentence(row)]
+    lines += [f"They ended at: {wording.spread_cells(row)['ended at']}."]
+    if len(minima):
+        rows = [wording.minimum_cells(minimum) for _, minimum in minima.head(_MINIMA_SHOWN).iterrows()]
+        lines.append(_table(rows, len(minima)))
+    return "\n\n".join(lines)
+
+
+def sweep_note(spread: pd.DataFrame, by: Sequence[str]) -> str:
+    """What came out of a sweep, in Markdown: in words, and condition by condition."""
+    told = [wording.size_sentence(spread, by), wording.ended_sentence(spread), wording.best_sentence(spread, by)]
+    rows = [{**{key: str(row[key]) for key in by}, **wording.spread_cells(row)} for _, row in spread.iterrows()]
+    return "\n\n".join([" ".join(told), _table(rows, len(spread)), wording.LEGEND])
+
+
+def _table(rows: Sequence[Mapping[str, str]], there_are: int) -> str:
+    """As many rows as a note has room for, in Markdown, and how many more there are."""
+    lines = [_line(rows[0]), " | ".join("---" for _ in rows[0])]
+    for row in rows:
+        if sum(map(len, lines)) < _NOTE_MAX:
+            lines.append(_line(row.values()))
+    left = there_are - (len(lines) - 2)
+    return "\n".join(lines) + (f"\n\nand {left:,} more" if left else "")
+
+
+def _line(cells: Any) -> str:
+    return " | ".join(str(cell).replace("|", "\\|") + _ROOM for cell in cells)
+
+
+def _links(run: OpenRun, artifacts: Mapping[str, str]) -> str:
+    """Artifacts of a run by what they are called, as links within MLflow's pages."""
+    place = f"#/experiments/{run.run.info.experiment_id}/runs/{run.id}/artifacts"
+    return " · ".join(f"[{title}]({place}/{path})" for title, path in artifacts.items())

@@ -1,0 +1,262 @@
+"""Polishing: from where a descent ended to the bottom itself, by Newton steps in a trust region, within the basin."""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from basinet.foundation.errors import require
+from basinet.foundation.threads import single_threaded_operations
+from basinet.linalg.eigen import eigenvectors
+from basinet.protocols import CurvedObjective, Engine
+
+_GRADIENT = 1e-12  # converged when ‖g‖ ≤ this · ‖H‖ (1 + ‖θ‖): what rounding θ changes the gradient by, and some room
+_STEP = 1e-5  # … and the Newton step has shrunk to this · (1 + ‖θ‖), which it never does on the way to infinity
+_SHIFT = 1e-10  # smallest shift of the spectrum, relative to ‖H‖: flat directions of a degenerate bottom stay still
+_SMALLEST_REGION = 1e-14  # relative to 1 + ‖θ‖: no step can be told from rounding any more
+_ROUNDING = 1e-15  # a loss that rises by less, relative to itself, has not risen
+_INVISIBLE = 1e-13  # a loss that is foretold to fall by less, relative to itself, may show anything
+_LARGEST_REGION = 0.1  # of the limit: what still swings is settled before a restart can leave, and none is leapt over
+_BEYOND = 0.5  # how far, relative to 1 + ‖θ‖, a bottom is looked for before a restart may be called at infinity
+_BISECTIONS = 50  # of the shift, which then is exact enough: its range is bounded to begin with
+
+
+class Outcome(enum.IntEnum):
+    """How polishing a restart ended (int8)."""
+
+    CONVERGED = 0  # the gradient is at rounding level: theta is the polished point
+    LEFT_RADIUS = 1  # the bottom is farther than the radius: theta is the descended point
+    STALLED = 2  # no step within the radius lowers the loss, or the steps were used up: theta is the descended point
+    SKIPPED = 3  # not tried: diverged, too many parameters, or polish=none
+
+
+@dataclass(frozen=True)
+class Polishing:
+    """How bottoms are sharpened and examined."""
+
+    steps: int  # Newton steps at most; 0: none
+    radius: float  # how far a restart may move, relative to 1 + ‖θ‖
+    dense_max: int  # parameters up to which Hessians are made as a whole
+    lanczos_steps: int  # beyond: Hessian-vector products for the ends of the spectrum; 0: none
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "dense_max", "lanczos_steps"):
+            require(getattr(self, name) >= 0, f"polish.{name}={getattr(self, name)}: must be 0 or more")
+        require(0 < self.radius < float("inf"), f"polish.radius={self.radius:g}: must be positive")
+
+
+@dataclass(frozen=True)
+class Polished:
+    """One row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    loss: Tensor  # [restart], f at theta
+    gradient_norm: Tensor  # [restart], ‖∇f‖ at theta
+    outcome: Tensor  # [restart] int8, an `Outcome`
+    distance: Tensor  # [restart], from the descended point to where Newton got, kept or not
+    last_step: Tensor  # [restart], length of the last Newton step tried
+    gradient_norm_reached: Tensor  # [restart], ‖∇f‖ there
+    rests_beyond: Tensor  # [restart] bool: not converged, but Newton comes to rest somewhat beyond the radius
+    outward: Tensor  # [restart], cosine of the way that Newton went and θ where it began: > 0 if it made ‖θ‖ larger
+    outward_descended: Tensor  # [restart], cosine of -∇f and θ at the descended point, where a descent may still swing
+
+
+def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing, engine: Engine) -> Polished:
+    """Newton's method in a trust region, from each restart until its gradient is at rounding level.
+
+        p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ,      p = -(H + μ I)⁻¹ ∇f  with μ ≥ 0 and H + μ I positive definite
+
+    The shift μ comes from the eigendecomposition of H, and Δ from how well the quadratic model foretold the last step.
+    A step is taken only if it does not raise the loss. A restart whose path leads farther away than `radius` (1 + ‖θ‖)
+    is given up and keeps its descended point: that is another basin, or infinity.
+
+    Source: Moré & Sorensen (1983), *Computing a trust region step*; Nocedal & Wright (2006), chapter 4.
+
+    Args:
+        objective: in float64.
+        theta: where the descents ended, `[restart, parameter]`; rows that are not finite are skipped.
+        settings: with more parameters than `dense_max`, or without steps, all are skipped.
+        engine: what computes derivatives.
+    """
+    f = _Function(objective, engine)
+    limit = settings.radius * (1 + _norm(theta))
+    state = _start(f, theta, limit)
+    if objective.size > settings.dense_max or settings.steps == 0:
+        state = state._replace(outcome=torch.full_like(state.outcome, int(Outcome.SKIPPED)))
+    with single_threaded_operations():
+        state = _follow(f, state, theta, limit, settings.steps)
+        return _finished(f, theta, state, _rests_beyond(f, state, theta, settings.steps))
+
+
+def newton_seconds(objective: CurvedObjective, theta: Tensor, engine: Engine) -> float:
+    """Seconds that a Newton step of one restart takes, measured on a few `theta [restart, parameter]`.
+
+    Its Hessian and its eigenvectors are what counts. The latter take some 10 P³ operations: where P is large they are
+    timed on a part of the Hessian, so that to know what is dear is not dear itself.
+    """
+    f, measured = _Function(objective, engine), min(objective.size, _MEASURED)
+    with single_threaded_operations():
+        start = time.perf_counter()
+        hessian = f.hessian(theta)
+        made = time.perf_counter()
+        eigenvectors(hessian[:, :measured, :measured].contiguous(), engine.threads)
+        done = time.perf_counter()
+    return (made - start + (done - made) * (objective.size / measured) ** 3) / len(theta)
+
+
+_OPEN = 4
+_MEASURED = 512  # rows of a Hessian whose eigenvectors are timed
+
+
+class _Function(NamedTuple):
+    """What is minimised, and what computes its derivatives."""
+
+    objective: CurvedObjective
+    engine: Engine
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return self.engine.loss_and_gradient(self.objective, theta)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        return self.engine.hessian(self.objective, theta)
+
+
+class _State(NamedTuple):
+    theta: Tensor
+    loss: Tensor
+    gradient: Tensor
+    region: Tensor  # Δ
+    length: Tensor  # of the last step tried
+    outcome: Tensor
+
+    def rows(self, index: Tensor) -> _State:
+        return _State(*(column[index] for column in self))
+
+    def scatter(self, index: Tensor, part: _State) -> _State:
+        return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
+
+
+def _follow(f: _Function, state: _State, start: Tensor, limit: Tensor, steps: int) -> _State:
+    """Newton steps for all restarts whose outcome is open, until none is."""
+    for _ in range(steps):
+        active = (state.outcome == _OPEN).nonzero().squeeze(1)
+        if len(active) == 0:
+            break
+        state = state.scatter(active, _iterate(f, state.rows(active), start[active], limit[active]))
+    return state
+
+
+def _rests_beyond(f: _Function, state: _State, start: Tensor, steps: int) -> Tensor:
+    """Whether Newton's method, let go on beyond the radius, comes to rest before it has gone half of ‖θ‖, `[restart]`.
+
+    A restart that does has a finite bottom ahead, however slowly its descent and its norm still creep.
+    """
+    rests = torch.zeros_like(state.outcome, dtype=torch.bool)
+    left = (state.outcome == Outcome.LEFT_RADIUS) | (state.outcome == Outcome.STALLED) | (state.outcome == _OPEN)
+    index = left.nonzero().squeeze(1)
+    if f.objective.coercive or len(index) == 0:
+        return rests
+    limit = _BEYOND * (1 + _norm(start[index]))
+    going_on = state.rows(index)
+    going_on = going_on._replace(region=_LARGEST_REGION * limit, outcome=torch.full_like(going_on.outcome, _OPEN))
+    ended = _follow(f, going_on, start[index], limit, steps)
+    return rests.index_copy(0, index, ended.outcome == Outcome.CONVERGED)
+
+
+def _start(f: _Function, theta: Tensor, limit: Tensor) -> _State:
+    loss, gradient = f.loss_and_gradient(theta)
+    finite = torch.isfinite(loss) & torch.isfinite(gradient).all(1) & torch.isfinite(theta).all(1)
+    outcome = torch.where(finite, _OPEN, int(Outcome.SKIPPED)).to(torch.int8)
+    return _State(theta, loss, gradient, _LARGEST_REGION * limit, torch.full_like(loss, torch.nan), outcome)
+
+
+def _iterate(f: _Function, state: _State, start: Tensor, limit: Tensor) -> _State:
+    """One Newton step for every restart, taken or refused."""
+    hessian = f.hessian(state.theta)
+    eigenvalues, vectors = eigenvectors(hessian, f.engine.threads)
+    step, foretold = _trust_region_step(eigenvalues, vectors, state.gradient, state.region)
+    trial, length = state.theta + step, _norm(step)
+    loss, gradient = f.loss_and_gradient(trial)
+    norm, reach = _norm(state.gradient), 1 + _norm(state.theta)
+    at_rest = norm <= _GRADIENT * torch.linalg.matrix_norm(hessian) * reach
+    converged = at_rest & (length <= _STEP * reach)
+
+    # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
+    invisible = (foretold <= _INVISIBLE * state.loss.abs()) & (_norm(gradient) < norm)
+    rise = torch.where(invisible, _INVISIBLE, _ROUNDING) * state.loss.abs()
+    better = (loss <= state.loss + rise) & torch.isfinite(gradient).all(1)
+    outside = _norm(trial - start) > limit
+    # Once at rest, a step is still worth taking where it lowers the gradient: Newton's squares the error.
+    take = better & ~outside & (~at_rest | (_norm(gradient) < norm))
+    exact = (state.loss - loss) / foretold.clamp(min=torch.finfo(foretold.dtype).tiny)
+    region = torch.where(better & (exact > 0.75), torch.maximum(state.region, 2 * length), state.region)
+    region = torch.minimum(region, _LARGEST_REGION * limit)
+    region = torch.where(~better | (exact < 0.1) & ~at_rest, length / 4, region)
+
+    outcome = state.outcome.to(torch.int64)
+    outcome = torch.where(region <= _SMALLEST_REGION * reach, int(Outcome.STALLED), outcome)
+    outcome = torch.where(better & outside, int(Outcome.LEFT_RADIUS), outcome)
+    outcome = torch.where(converged, int(Outcome.CONVERGED), outcome)
+    return _State(
+        torch.where(take.unsqueeze(1), trial, state.theta),
+        torch.where(take, loss, state.loss),
+        torch.where(take.unsqueeze(1), gradient, state.gradient),
+        region,
+        length,
+        outcome.to(torch.int8),
+    )
+
+
+def _trust_region_step(eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """The step p `[restart, parameter]`, and by how much the quadratic model falls along it, `[restart]`."""
+    along = (vectors * gradient.unsqueeze(2)).sum(1)  # ∇f in the eigenbasis
+    size = eigenvalues.abs().amax(1)
+    tiny = torch.finfo(size.dtype).tiny
+    low = torch.maximum(_SHIFT * size, _SHIFT * size - eigenvalues[:, 0]).clamp(min=tiny)
+    high = torch.maximum(low, _norm(gradient) / region.clamp(min=tiny) - eigenvalues[:, 0])  # there, ‖p‖ ≤ Δ
+    high = torch.maximum(high, low)
+    too_long = _norm(along / (eigenvalues + low.unsqueeze(1))) > region
+    for _ in range(_BISECTIONS if bool(too_long.any()) else 0):
+        middle = (low * high).sqrt()
+        longer = _norm(along / (eigenvalues + middle.unsqueeze(1))) > region
+        low, high = torch.where(longer, middle, low), torch.where(longer, high, middle)
+    shift = torch.where(too_long, high, low)
+    parts = -along / (eigenvalues + shift.unsqueeze(1))
+    foretold = -(along * parts + 0.5 * eigenvalues * parts * parts).sum(1)
+    return (vectors * parts.unsqueeze(1)).sum(2), foretold
+
+
+def _finished(f: _Function, start: Tensor, state: _State, rests_beyond: Tensor) -> Polished:
+    """Restarts that did not converge keep their descended point."""
+    outcome = torch.where(state.outcome == _OPEN, int(Outcome.STALLED), state.outcome.to(torch.int64))
+    converged = outcome == Outcome.CONVERGED
+    loss, gradient = f.loss_and_gradient(start)
+    return Polished(
+        theta=torch.where(converged.unsqueeze(1), state.theta, start),
+        loss=torch.where(converged, state.loss, loss),
+        gradient_norm=torch.where(converged, _norm(state.gradient), _norm(gradient)),
+        outcome=outcome.to(torch.int8),
+        distance=_norm(state.theta - start),
+        last_step=state.length,
+        gradient_norm_reached=_norm(state.gradient),
+        rests_beyond=rests_beyond,
+        outward=_cosine(state.theta - start, start),
+        outward_descended=_cosine(-gradient, start),
+    )
+
+
+def _cosine(directions: Tensor, theta: Tensor) -> Tensor:
+    """Of the angle between each pair of rows; 0 if one of them is 0."""
+    lengths = _norm(directions) * _norm(theta)
+    return (directions * theta).sum(1) / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    """Euclidean norm of each row."""
+    result: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return result

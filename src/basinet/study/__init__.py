@@ -1,0 +1,1 @@
+"""One condition: its settings, checked, and what they stand for."""

@@ -1,0 +1,53 @@
+"""Writing: a run for each distinct minimum, below the run of its condition, so that MLflow's charts compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from basinet.tracking.process import process_tags
+from basinet.tracking.record import CURRENT, PARENT, RUN_KIND, OpenRun
+
+_NUMBER = "basinet.minimum"
+
+
+@dataclass(frozen=True)
+class MinimumRun:
+    """What the run of a minimum says."""
+
+    number: int  # the id of the minimum in its condition
+    name: str
+    metrics: dict[str, float]
+    curve: pd.DataFrame  # step loss
+
+
+def write_minima(condition: OpenRun, minima: Iterable[MinimumRun]) -> None:
+    """Make a run for each minimum; those that are there already stay as they are.
+
+    They are dated just before the sweep, so that they come after all its conditions where runs are shown newest first,
+    and in the order of their numbers.
+    """
+    asked = list(minima)
+    if not asked:
+        return
+    client, info = condition.store.client, condition.run.info
+    earlier = client.search_runs([info.experiment_id], f"tags.`{PARENT}` = '{condition.id}'")
+    there = {run.data.tags.get(_NUMBER) for run in earlier}
+    sweep_id = condition.run.data.tags.get(PARENT)
+    before = client.get_run(sweep_id).info.start_time if sweep_id else info.start_time
+    shared = {
+        RUN_KIND: "minimum",
+        CURRENT: "yes",
+        PARENT: condition.id,
+        "mlflow.source.name": "basinet",
+        **process_tags(),
+    }
+    params = {"condition": info.run_name}
+    for minimum in asked:
+        if str(minimum.number) not in there:
+            time, tags = before - 1 - minimum.number, {**shared, _NUMBER: str(minimum.number)}
+            run = OpenRun(condition.store, client.create_run(info.experiment_id, time, tags, minimum.name))
+            run.log(params=params, metrics=minimum.metrics, history=minimum.curve)
+            client.set_terminated(run.id, "FINISHED", time)

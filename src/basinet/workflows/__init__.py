@@ -1,0 +1,1 @@
+"""What a person asks for: a sweep, a restart again, verdicts again."""

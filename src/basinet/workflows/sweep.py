@@ -1,0 +1,314 @@
+"""A condition and a sweep, with tracking: what is trained is written down."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from basinet.analysis.spread import KINDS, Summary, spread
+from basinet.foundation.errors import ConfigError, is_interrupt, require, unknown
+from basinet.pipeline.blocks import FolderStore
+from basinet.pipeline.run import Findings, Report, run
+from basinet.pipeline.tables import evidence_arrow, merge_catalogues
+from basinet.reporting import exhibits
+from basinet.study.convert import fill
+from basinet.study.study import Study
+from basinet.tracking import find, load
+from basinet.tracking.abandoned import close_abandoned
+from basinet.tracking.integrity import damage
+from basinet.tracking.membership import join_sweep, stand_for_condition
+from basinet.tracking.record import (
+    OpenRun,
+    open_condition,
+    open_sweep,
+    quantile_history,
+    write_condition,
+    write_parquet,
+)
+from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
+from basinet.tracking.view import save_views
+
+_FIGURES = ("condition", "sweep", "none")
+_RERUN = ("failed", "none", "all")
+_MANY_CONDITIONS = 50
+_MINIMA_RUNS = 20
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """Where and how much is kept."""
+
+    uri: str | None
+    experiment: str | None
+    curves_max: int
+    figures: str | None
+    minima_runs: int | None
+    rerun: str
+
+    def __post_init__(self) -> None:
+        if self.rerun not in _RERUN:
+            raise unknown("rerun", self.rerun, _RERUN)
+        require(self.curves_max >= 0, f"tracking.curves_max={self.curves_max}: must be 0 or more")
+        if self.figures is not None and self.figures not in _FIGURES:
+            raise unknown("tracking.figures", self.figures, _FIGURES)
+        few = self.minima_runs is None or self.minima_runs >= 0
+        require(few, f"tracking.minima_runs={self.minima_runs}: must be 0 or more")
+        checked_uri(self.uri)
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> TrackingSettings:
+        """Checked settings of the group `tracking`, and `rerun`."""
+        group = config["tracking"]
+        whole = {**group, "rerun": config["rerun"]} if isinstance(group, Mapping) else group
+        return fill(TrackingSettings, whole, "tracking")
+
+    def draws(self, where: str, conditions: int) -> bool:
+        """Whether figures are drawn for each `condition`, or for the `sweep`."""
+        chosen = self.figures or ("condition" if conditions <= _MANY_CONDITIONS else "sweep")
+        return chosen in ("condition", where)
+
+    def shows(self, conditions: int) -> int:
+        """For how many minima of each condition a run is made."""
+        if self.minima_runs is not None:
+            return self.minima_runs
+        return _MINIMA_RUNS if conditions <= _MANY_CONDITIONS else 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the conditions of one launch are written, and what tells them apart."""
+
+    uri: str
+    experiment: str
+    experiment_id: str
+    sweep_id: str | None
+    varied: tuple[str, ...]
+    conditions: int
+    threads: int | None  # for each condition; None: as many as there are cores where it runs
+    journal: str  # the file where conditions say what they are at
+
+
+_METRICS = {
+    "loss_min": "final/best_loss",
+    "loss_median": "final/median_loss",
+    "loss_iqr": "spread/iqr",
+    "minima": "minima/found",
+    "minima_low": "minima/at_least",
+    "coverage": "minima/coverage",
+    "restarts_needed": "minima/restarts_needed",
+    **{f"share_{name}": f"share/{name}" for name in ("arrived", "diverged", "best", *KINDS)},
+}
+"""Columns of the spread table that are metrics of a condition's run, and by which name."""
+
+
+def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
+    """The name of a condition's run: the settings in which it differs from the others of its sweep."""
+    keys = [key for key in varied if key in columns] or ["problem", "init", "network.depth"]
+    return " ".join(f"{key}={columns[key]}" for key in keys)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a condition ended that did not fail."""
+
+    summary: Summary | None  # None: it failed before, and was not to be tried again
+    before: bool  # whether it had been finished by an earlier launch
+
+
+def run_condition(study: Study, tracking: TrackingSettings, place: Place, report: Report) -> Ended:
+    """Train a condition and write its run; whatever happens, the run ends with its true status.
+
+    What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
+    was interrupted, or had fewer restarts, only the blocks that are missing are computed.
+    """
+    store = TrackingStore.reopen(place.uri)
+    name = condition_name(study.columns, place.varied)
+    blocks = FolderStore(store.work_folder / "blocks" / study.key)
+    blocks.folder.parent.mkdir(parents=True, exist_ok=True)
+    with blocks.lock:
+        if tracking.rerun == "all":
+            blocks.clear()
+        else:
+            earlier = find.find_condition(store, place.experiment_id, study.key)
+            if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
+                return Ended(None, before=True)
+            if earlier is not None and is_whole(store, earlier, study):
+                return Ended(_taken_over(store, earlier, name, place), before=True)
+        written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
+        summary = _computed(study, tracking, place, written, name, blocks, report)
+        stand_for_condition(store, written.run)
+        return Ended(summary, before=False)
+
+
+def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
+    """Whether a run has all that a study asks for.
+
+    Raises:
+        ConfigError: if a later version of this package has made it.
+    """
+    asked = {"restarts": str(study.execution.restarts)}
+    if study.is_auto:
+        asked["restarts_max"] = str(study.execution.restarts_max)
+    same = all(run.data.tags.get(key) == value for key, value in asked.items())
+    return run.info.status == "FINISHED" and same and damage(store, run) is None
+
+
+def _taken_over(store: TrackingStore, run: Any, name: str, place: Place) -> Summary:
+    if place.sweep_id is not None:
+        join_sweep(store, run, place.sweep_id)
+    restarts = load.load_restarts(run.info.run_id, tracking_uri=place.uri)
+    written = OpenRun(store, run)
+    figures = None if written.folder is None else written.folder / "figures"
+    return Summary(spread(restarts.assign(condition=name), ["condition"]), ["condition"], figures)
+
+
+def _computed(
+    study: Study,
+    tracking: TrackingSettings,
+    place: Place,
+    written: OpenRun,
+    name: str,
+    blocks: FolderStore,
+    report: Report,
+) -> Summary:
+    with _ending(written):
+        written.log(tags={"basinet.engine": study.engine.name, "hardware.device": str(study.device)})
+        findings = run(study, store=blocks, curves_max=tracking.curves_max, report=report)
+        return _write(written, findings, name, tracking, place.conditions)
+
+
+@contextmanager
+def _ending(run: OpenRun, status: str = "FINISHED") -> Iterator[None]:
+    """End a run with `status`, or with what has become of it."""
+    try:
+        yield
+    except StoreAway:  # where it could be said that the run has failed; the next launch will
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if is_interrupt(error):
+            run.close("KILLED")
+            raise KeyboardInterrupt from error
+        run.log(tags={"basinet.error": traceback.format_exc()[-4000:]})
+        run.close("FAILED")
+        raise
+    run.close(status)
+
+
+def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSettings, conditions: int) -> Summary:
+    start = time.perf_counter()
+    frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
+    tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
+    write_condition(written, findings.study.settings, tables, findings.parameters)
+    table = spread(findings.restarts.assign(condition=name), ["condition"])
+    summary = table.iloc[0]
+    metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
+    seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
+    written.log(
+        metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
+        tags={key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")},
+        history=quantile_history(findings.quantiles),
+    )
+    exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
+    logged = time.perf_counter()
+    exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
+    written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
+    return Summary(table, ["condition"], None if written.folder is None else written.folder / "figures")
+
+
+def begin(
+    tracking: TrackingSettings,
+    experiment: str,
+    studies: Sequence[Study],
+    varied: Sequence[str],
+    threads: int | None,
+    command: str | None,
+) -> Place:
+    """Open the store and, for a sweep (`command` is how it was launched), its parent run."""
+    uri = checked_uri(tracking.uri)
+    store = TrackingStore.open(uri)
+    experiment_id = store.experiment(experiment)
+    close_abandoned(store, experiment_id)
+    save_views(store, experiment_id, varied)
+    sweep_id = None
+    if command is not None:
+        parent = open_sweep(store, experiment_id, f"sweep of {len(studies)} conditions", command)
+        shared = {key: value for key, value in studies[0].columns.items() if _shared(key, value, studies)}
+        parent.log(params=shared, metrics={"conditions": len(studies), "restarts": studies[0].restarts})
+        sweep_id = parent.id
+    journal = store.work_folder / f"journal-{uuid.uuid4().hex}.jsonl"
+    return Place(uri, experiment, experiment_id, sweep_id, tuple(varied), len(studies), threads, str(journal))
+
+
+def _shared(key: str, value: object, studies: Sequence[Study]) -> bool:
+    return all(study.columns.get(key, study) == value for study in studies)
+
+
+def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], status: str) -> Summary | None:
+    """Close a sweep with its status; its spread table, figure and note are of the conditions that have finished.
+
+    None if no condition has.
+    """
+    if place.sweep_id is None:
+        return None
+    store = TrackingStore.reopen(place.uri)
+    parent = OpenRun(store, store.client.get_run(place.sweep_id))
+    with _ending(parent, status):
+        _close_left_open(store, place)
+        summary = _summarise(parent, place, tracking, studies)
+    if summary is not None and status != "KILLED" and tracking.draws("sweep", place.conditions):
+        with _ending(parent, status):
+            exhibits.exhibit_report(parent, summary)  # of a sweep that has ended: it says how
+    return summary
+
+
+def _close_left_open(store: TrackingStore, place: Place) -> None:
+    """Conditions of this sweep whose process is gone: nobody else can say any more that they have ended."""
+    for child in find.children(store, place.experiment_id, str(place.sweep_id)):
+        if child.info.status == "RUNNING":
+            OpenRun(store, child).close("KILLED")
+
+
+def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studies: Sequence[Study]) -> Summary | None:
+    by = list(place.varied) or ["init", "network.depth"]
+    try:
+        needed = [*by, "loss", "status", "kind", "minimum", "steps"]
+        restarts = load.load_restarts(parent.id, tracking_uri=place.uri, columns=needed)
+    except ConfigError:
+        return None
+    table = spread(restarts, by)
+    minima = merge_sweep(load.load_catalogues(parent.id, tracking_uri=place.uri), studies)
+    with parent.store.writing(parent.run) as folder:
+        write_parquet(table, folder / "tables" / "spread.parquet")
+        write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
+        table.to_csv(folder / "tables" / "spread.csv", index=False)
+    summary = Summary(table, by, None if parent.folder is None else parent.folder / "figures")
+    minima = load.load_minima(parent.id, tracking_uri=place.uri)
+    exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
+    parent.log(metrics={"conditions/finished": len(table)})
+    return summary
+
+
+def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
+    """The minima of a sweep's conditions `run_id condition minimum …` with the same bottom's id, `sweep_minimum`.
+
+    Bottoms can be the same only where the objective is: conditions that differ in init or descent, for example.
+    """
+    numbers = catalogues["condition"].map({study.key: number for number, study in enumerate(studies)})
+    catalogues = catalogues.iloc[numbers.argsort(kind="stable")]  # as planned, in whichever order they ended
+    objectives = catalogues["condition"].map({study.key: study.objective_key for study in studies})
+    merged, first = [], 0
+    for key, group in catalogues.groupby(objectives, sort=False):
+        study = next(study for study in studies if study.objective_key == key)
+        ids = merge_catalogues(group, study.exact_objective.symmetry) + first
+        first = ids.max(initial=first - 1) + 1
+        merged.append(group[["run_id", "minimum"]].assign(sweep_minimum=ids))
+    if not merged:
+        return pd.DataFrame({"run_id": [], "minimum": [], "sweep_minimum": []})
+    return pd.concat(merged, ignore_index=True)

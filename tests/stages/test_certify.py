@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from basinet import Study, run
+from basinet.engines import TorchEngine
+from basinet.foundation.errors import ConfigError
+from basinet.mlp.network import Network
+from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.pipeline.run import Findings
+from basinet.protocols import Status
+from basinet.stages.certify import Evidence, Kind, Tolerances, classify, collect_evidence, count_modes
+from basinet.stages.polish import Outcome, Polishing, polish
+from basinet.stages.solution import Solution, Trajectory
+
+SETTINGS = Polishing(steps=100, radius=0.1, dense_max=300, lanczos_steps=60)
+ENGINE = TorchEngine()
+
+AT_REST: dict[str, Any] = {
+    "diverged": False,
+    "converged": True,
+    "eigenvalues": [1e-3, 0.5, 2.0],
+    "explained_zero_modes": 0,
+    "kink_distance": np.inf,
+    "coercive": False,
+    "rests_beyond": False,
+    "outward": 0.0,
+    "slope": 1e-14,
+    "norm_growth": 0.0,
+    "loss_fall": 0.0,
+}
+LEAVING = {
+    **AT_REST,
+    "converged": False,
+    "outward": 0.5,
+    "slope": 1e-4,
+    "norm_growth": 0.1,
+    "loss_fall": 1e-6,
+}
+
+
+def verdict(row: dict[str, Any], **tolerances: float) -> Kind:
+    evidence = {name: np.array([value]) for name, value in row.items()}
+    return Kind(classify(evidence, Tolerances(**tolerances))[0])
+
+
+FLAT, FLATTER, DOWN = [1e-12, 0.5, 2.0], [-1e-12, 1e-12, 2.0], [-1e-3, 1e-12, 2.0]
+
+CASES: list[tuple[str, dict[str, Any], Kind]] = [
+    ("at rest and curved upwards", {}, Kind.MINIMUM),
+    ("a small eigenvalue is none that is zero", {"eigenvalues": [4e-5, 0.5, 2.0]}, Kind.MINIMUM),
+    ("one zero, explained", {"eigenvalues": FLAT, "explained_zero_modes": 1}, Kind.MINIMUM),
+    ("more zeros allowed than there are", {"eigenvalues": FLAT, "explained_zero_modes": 2}, Kind.MINIMUM),
+    ("one zero, unexplained", {"eigenvalues": FLAT}, Kind.DEGENERATE),
+    ("two zeros, one explained", {"eigenvalues": FLATTER, "explained_zero_modes": 1}, Kind.DEGENERATE),
+    ("no curvature at all", {"eigenvalues": [0.0, 0.0, 0.0]}, Kind.DEGENERATE),
+    ("curvature that is rounding of f only", {"eigenvalues": [1e-16, 2e-16, 9e-15]}, Kind.DEGENERATE),
+    ("curved downwards", {"eigenvalues": [-1e-3, 0.5, 2.0]}, Kind.SADDLE),
+    ("curved downwards, with zeros", {"eigenvalues": DOWN}, Kind.SADDLE),
+    ("curved downwards only", {"eigenvalues": [-2.0, -1.0, -1e-3]}, Kind.SADDLE),
+    ("at rest on a kink", {"kink_distance": 1e-9}, Kind.KINK),
+    ("a kink that is far enough", {"kink_distance": 1e-3}, Kind.MINIMUM),
+    ("flat on a kink", {"kink_distance": 0.0, "eigenvalues": FLAT}, Kind.KINK),
+    ("curved downwards on a kink: it can be left", {"kink_distance": 0.0, "eigenvalues": DOWN}, Kind.SADDLE),
+    ("at rest while the parameters grew: it has arrived", {**LEAVING, "converged": True}, Kind.MINIMUM),
+    ("not at rest", {"converged": False}, Kind.UNFINISHED),
+    ("not at rest on a kink", {"converged": False, "kink_distance": 0.0}, Kind.KINK),
+    ("at rest, but the spectrum is unknown", {"eigenvalues": [np.nan] * 3}, Kind.UNFINISHED),
+    ("growing and falling", LEAVING, Kind.AT_INFINITY),
+    ("growing and falling, whatever the spectrum", {**LEAVING, "eigenvalues": DOWN}, Kind.AT_INFINITY),
+    ("growing and falling beside a kink", {**LEAVING, "kink_distance": 0.0}, Kind.AT_INFINITY),
+    ("penalties forbid infinity", {**LEAVING, "coercive": True}, Kind.UNFINISHED),
+    ("growing and falling, but a bottom lies ahead", {**LEAVING, "rests_beyond": True}, Kind.UNFINISHED),
+    ("falling, not growing", {**LEAVING, "norm_growth": 1e-3}, Kind.UNFINISHED),
+    ("shrinking", {**LEAVING, "norm_growth": -0.5}, Kind.UNFINISHED),
+    ("growing, not falling", {**LEAVING, "loss_fall": 0.0}, Kind.UNFINISHED),
+    ("growing, rising", {**LEAVING, "loss_fall": -1e-3}, Kind.UNFINISHED),
+    ("it had grown, but turns inwards", {**LEAVING, "outward": -0.5}, Kind.UNFINISHED),
+    ("a mere beginning of a descent", {**LEAVING, "slope": 0.3}, Kind.UNFINISHED),
+    ("diverged", {**LEAVING, "diverged": True, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
+    ("diverged, nothing is known", {**dict.fromkeys(AT_REST, np.nan), "diverged": True, "converged": False,
+                                    "coercive": False, "rests_beyond": False,
+                                    "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "kind"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+def test_the_verdict_is_what_the_evidence_says(changes: dict[str, Any], kind: Kind) -> None:
+    assert verdict({**AT_REST, **changes}) is kind
+
+
+def test_every_kind_is_among_these_cases() -> None:
+    assert {kind for _, _, kind in CASES} == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("row", "tolerance", "value", "before", "after"),
+    [
+        ({"eigenvalues": [1e-6, 0.5, 2.0]}, "zero", 1e-5, Kind.MINIMUM, Kind.DEGENERATE),
+        ({"eigenvalues": [-1e-6, 0.5, 2.0]}, "zero", 1e-5, Kind.SADDLE, Kind.DEGENERATE),
+        ({"eigenvalues": [1e-9, 1e-8, 1e-7]}, "floor", 5e-9, Kind.MINIMUM, Kind.DEGENERATE),
+        ({"kink_distance": 1e-3}, "kink", 1e-2, Kind.MINIMUM, Kind.KINK),
+        (LEAVING, "growth", 0.2, Kind.AT_INFINITY, Kind.UNFINISHED),
+        (LEAVING, "outward", 0.6, Kind.AT_INFINITY, Kind.UNFINISHED),
+        (LEAVING, "slope", 1e-5, Kind.AT_INFINITY, Kind.UNFINISHED),
+        (LEAVING, "fall", 1e-5, Kind.AT_INFINITY, Kind.UNFINISHED),
+    ],
+)
+def test_every_tolerance_draws_its_own_line(
+    row: dict[str, Any], tolerance: str, value: float, before: Kind, after: Kind
+) -> None:
+    assert verdict({**AT_REST, **row}) is before
+    assert verdict({**AT_REST, **row}, **{tolerance: value}) is after
+
+
+@given(
+    eigenvalues=st.lists(st.floats(-10, 10), min_size=1, max_size=6),
+    factor=st.sampled_from([1e-3, 1.0, 1e3]),
+)
+def test_modes_are_counted_relative_to_the_largest_eigenvalue(eigenvalues: list[float], factor: float) -> None:
+    scaled = sorted(factor * value for value in eigenvalues)
+    zeros, negatives = count_modes(np.array([scaled]), Tolerances())
+    line = max(1e-8 * max(abs(value) for value in scaled), 1e-14)
+    assert zeros[0] == len([value for value in scaled if abs(value) <= line])
+    assert negatives[0] == len([value for value in scaled if value < -line])
+
+
+def test_restarts_are_judged_one_by_one() -> None:
+    rows = [{**AT_REST, **changes} for _, changes, _ in CASES]
+    evidence = {name: np.array([row[name] for row in rows]) for name in AT_REST}
+    evidence |= {"explained_zero_modes": np.nan_to_num(evidence["explained_zero_modes"]).astype(np.int64)}
+    assert classify(evidence).tolist() == [kind for _, _, kind in CASES]
+    order = np.random.default_rng(0).permutation(len(rows))
+    shuffled = {name: values[order] for name, values in evidence.items()}
+    assert classify(shuffled).tolist() == [CASES[index][2] for index in order]
+
+
+# --- The evidence ---------------------------------------------------------------------------------------------------
+
+
+def ended(theta: Tensor, loss: Tensor, gradient_norm: Tensor, **changes: Any) -> Solution:
+    """A descent that ended here after 100 steps, recorded at steps 0, 1, 10 and 100."""
+    restarts = len(theta)
+    norms = torch.tensor([[1.0], [2.0], [4.0], [5.0]]).expand(4, restarts)
+    losses = torch.tensor([[8.0], [4.0], [2.0], [1.5]]).expand(4, restarts)
+    trajectory = Trajectory(torch.tensor([0, 1, 10, 100]), losses, norms, norms)
+    steps = torch.full((restarts,), 100)
+    status = torch.full((restarts,), int(Status.BUDGET), dtype=torch.int8)
+    whole = Solution(theta, loss, gradient_norm, steps, status, trajectory)
+    return dataclasses.replace(whole, **changes)
+
+
+def tanh_risk(seed: int = 0, **penalties: float) -> EmpiricalRisk:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 9, generator=generator, dtype=torch.float64)
+    y = torch.randn(1, 9, generator=generator, dtype=torch.float64)
+    return EmpiricalRisk(Network((2, 3, 1), "tanh", "identity"), x, y, **penalties)
+
+
+def examined(risk: EmpiricalRisk, restarts: int, settings: Polishing, **changes: Any) -> tuple[Tensor, Evidence]:
+    generator = torch.Generator().manual_seed(1)
+    theta = torch.randn(restarts, risk.size, generator=generator, dtype=torch.float64)
+    theta = changes.pop("theta", theta)
+    loss, gradient = risk.loss_and_gradient(theta)
+    solution = ended(theta, loss, torch.linalg.vector_norm(gradient, dim=1), **changes)
+    return theta, collect_evidence(risk, solution, polish(risk, theta, settings, ENGINE), settings, ENGINE)
+
+
+UNPOLISHED = dataclasses.replace(SETTINGS, steps=0)
+
+
+def test_eigenvalues_are_those_of_autograds_hessian(autograd_risk: Callable[..., Tensor]) -> None:
+    risk = tanh_risk(l2_weights=1e-2, l2_biases=2e-3)
+    theta, evidence = examined(risk, 5, UNPOLISHED)
+
+    def loss(vector: Tensor) -> Tensor:
+        widths, names = (2, 3, 1), ("tanh", "identity")
+        return autograd_risk(vector, widths, names, risk.inputs, risk.targets, penalties=(1e-2, 2e-3))
+
+    for row, found in zip(theta, evidence.eigenvalues, strict=True):
+        exact = torch.linalg.eigvalsh(torch.func.jacrev(torch.func.jacrev(loss))(row))
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-13 * float(exact.abs().max()))
+    assert evidence.coercive.all()
+    assert not examined(tanh_risk(l2_weights=1e-2), 1, UNPOLISHED)[1].coercive.any()  # biases may still run away
+
+
+def test_above_dense_max_only_the_ends_of_the_spectrum_are_evidence() -> None:
+    risk = tanh_risk()
+    _, whole = examined(risk, 4, UNPOLISHED)
+    _, ends = examined(risk, 4, dataclasses.replace(SETTINGS, dense_max=risk.size - 1))
+    assert ends.eigenvalues.shape == (4, 2)
+    # Lanczos with as many vectors as parameters is exact, up to the loss of their orthogonality.
+    np.testing.assert_allclose(ends.eigenvalues, whole.eigenvalues[:, [0, -1]], rtol=1e-6, atol=1e-9)
+    _, nothing = examined(risk, 4, dataclasses.replace(SETTINGS, dense_max=0, lanczos_steps=0))
+    assert nothing.eigenvalues.isnan().all()
+    fields = {field.name: np.asarray(getattr(nothing, field.name)) for field in dataclasses.fields(Evidence)}
+    assert Kind.MINIMUM not in classify(fields)
+
+
+def test_growth_and_fall_are_those_of_the_last_decade_of_a_restarts_own_steps() -> None:
+    risk = tanh_risk()
+    steps = torch.tensor([100, 99, 10, 1, 0])
+    _, evidence = examined(risk, 5, UNPOLISHED, steps=steps)
+    # A tenth of its steps lies at or after the records 10, 1, 1, 0, 0, of which the trajectory has ‖θ‖ and f.
+    assert evidence.norm_growth.tolist() == pytest.approx([5 / 4 - 1, 5 / 2 - 1, 5 / 2 - 1, 5 - 1, 5 - 1])
+    assert evidence.loss_fall.tolist() == pytest.approx([2 - 1.5, 4 - 1.5, 4 - 1.5, 8 - 1.5, 8 - 1.5])
+
+
+def test_the_slope_is_relative_to_the_loss_of_an_answer_of_zero() -> None:
+    risk = tanh_risk()
+    theta, evidence = examined(risk, 3, UNPOLISHED)
+    scale = float((risk.targets**2).sum()) / (2 * risk.samples)
+    _, gradient = risk.loss_and_gradient(theta)
+    expected = gradient.norm(dim=1) * (1 + theta.norm(dim=1)) / scale
+    np.testing.assert_allclose(evidence.slope, expected, rtol=1e-12)
+
+
+def test_outward_is_the_larger_of_the_descents_and_newtons() -> None:
+    risk = tanh_risk()
+    theta, _ = examined(risk, 3, UNPOLISHED)
+    loss, gradient = risk.loss_and_gradient(theta)
+    solution = ended(theta, loss, gradient.norm(dim=1))
+    polished = polish(risk, theta, UNPOLISHED, ENGINE)
+    one, other = torch.tensor([0.3, -0.2, 0.0]), torch.tensor([0.1, 0.4, -0.5])
+    changed = dataclasses.replace(polished, outward=one, outward_descended=other)
+    assert collect_evidence(risk, solution, changed, UNPOLISHED, ENGINE).outward.tolist() == pytest.approx(
+        [0.3, 0.4, 0.0]
+    )
+
+
+def test_a_diverged_restart_is_evidence_of_nothing_else_and_disturbs_no_other() -> None:
+    risk = tanh_risk()
+    theta, evidence = examined(risk, 3, SETTINGS)
+    lost = theta.clone()
+    lost[1] = torch.nan
+    status = torch.tensor([Status.BUDGET, Status.DIVERGED, Status.BUDGET], dtype=torch.int8)
+    _, with_lost = examined(risk, 3, SETTINGS, theta=lost, status=status)
+    assert with_lost.diverged.tolist() == [False, True, False]
+    assert with_lost.eigenvalues[1].isnan().all()
+    assert torch.equal(with_lost.eigenvalues[[0, 2]], evidence.eigenvalues[[0, 2]])
+    fields = {field.name: np.asarray(getattr(with_lost, field.name)) for field in dataclasses.fields(Evidence)}
+    assert classify(fields)[1] == Kind.DIVERGED
+
+
+def test_eigenvalues_of_a_restart_do_not_depend_to_the_bit_on_the_others() -> None:
+    risk = tanh_risk()  # 13 parameters: matrices of an odd size, where LAPACK's results depend on their place
+    theta, evidence = examined(risk, 50, UNPOLISHED)
+    for rows in ([7], [3, 8, 13], list(range(1, 50, 2))):
+        _, alone = examined(risk, len(rows), UNPOLISHED, theta=theta[rows])
+        assert torch.equal(alone.eigenvalues, evidence.eigenvalues[rows])
+
+
+def test_a_kink_is_as_near_as_the_smallest_preactivation() -> None:
+    x = torch.tensor([[1.0, 2.0, -1.0]], dtype=torch.float64)
+    risk = EmpiricalRisk(Network((1, 1, 1), "relu", "identity"), x, torch.ones_like(x))
+    theta = torch.tensor([[2.0, -4.5, 1.0, 0.0]], dtype=torch.float64)  # z = 2x - 4.5: -2.5, -.5, -6.5
+    _, evidence = examined(risk, 1, UNPOLISHED, theta=theta)
+    assert evidence.kink_distance.tolist() == [0.5]
+    assert examined(tanh_risk(), 1, UNPOLISHED)[1].kink_distance.tolist() == [np.inf]
+
+
+def test_a_bottom_on_the_boundary_of_a_relu_is_a_kink() -> None:
+    # x = ±1 → y = -1 with v relu(w x), v > 0: f = ¼ ((1 + v|w|)² + 1) has its bottom at w = 0, with slopes ± v / 2.
+    x = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+    risk = EmpiricalRisk(Network((1, 1, 1), "relu", "identity", bias=False), x, -torch.ones_like(x))
+    theta = torch.tensor([[1e-9, 1.0], [-1e-9, 1.0], [0.5, 1.0]], dtype=torch.float64)
+    _, evidence = examined(risk, 3, SETTINGS, theta=theta)
+    fields = {field.name: np.asarray(getattr(evidence, field.name)) for field in dataclasses.fields(Evidence)}
+    assert classify(fields).tolist() == [Kind.KINK, Kind.KINK, Kind.UNFINISHED]
+
+
+# --- Stored evidence ------------------------------------------------------------------------------------------------
+
+STORED: dict[str, dict[str, Any]] = {
+    "xor at its levels": {"problem": "xor", "descent": {"learning_rate": 10.0, "steps": 3000}, "restarts": 100},
+    "attainable xor": {
+        "problem": {"name": "xor", "low": 0.1, "high": 0.9},
+        "descent": {"learning_rate": 10.0, "steps": 3000},
+        "restarts": 100,
+    },
+    "relu that partly diverges": {
+        "problem": "teacher",
+        "network": {"activation": "relu"},
+        "descent": {"learning_rate": 0.35, "steps": 300, "records": 1},
+        "restarts": 100,
+    },
+    "penalised xor": {"problem": "xor", "objective": {"l2_weights": 1e-3, "l2_biases": 1e-3}, "restarts": 50},
+}
+
+
+@cache
+def stored_study(name: str) -> Findings:
+    return run(Study.from_config(STORED[name]))
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_evidence_stored_in_parquet_and_classified_again_gives_identical_kinds(name: str, tmp_path: Path) -> None:
+    findings = stored_study(name)
+    findings.evidence.to_parquet(tmp_path / "evidence.parquet")
+    stored = pd.read_parquet(tmp_path / "evidence.parquet")
+    kinds = [Kind(code).name.lower() for code in classify(stored)]  # type: ignore[arg-type]
+    assert kinds == findings.restarts["kind"].tolist()
+    # … and other tolerances give other kinds: a zero that is as wide as the spectrum leaves no minimum and no saddle.
+    wide = classify(stored, Tolerances(zero=1.0))  # type: ignore[arg-type]
+    assert not np.isin(wide, [Kind.MINIMUM, Kind.SADDLE]).any()
+
+
+def test_these_studies_have_several_kinds() -> None:
+    kinds = {kind for name in STORED for kind in stored_study(name).restarts["kind"]}
+    assert {"minimum", "degenerate", "at_infinity", "unfinished", "diverged"} <= kinds
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Tolerances)])
+def test_negative_tolerances_are_refused(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^certify\.{field}=-1: must be 0 or more$"):
+        Tolerances(**{field: -1.0})
+
+
+def test_outcomes_and_kinds_keep_the_numbers_they_are_stored_with() -> None:
+    assert [kind.name for kind in Kind] == [
+        "MINIMUM", "DEGENERATE", "SADDLE", "AT_INFINITY", "KINK", "UNFINISHED", "DIVERGED",
+    ]  # fmt: skip
+    assert [kind.value for kind in Kind] == list(range(7))
+    assert [outcome.value for outcome in Outcome] == list(range(4))
