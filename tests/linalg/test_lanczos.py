@@ -10,7 +10,7 @@ from torch import Tensor
 
 from basinet.foundation.errors import ConfigError
 from basinet.linalg.lanczos import ExtremeEigenvalues, HessianProduct, extreme_eigenvalues
-from basinet.mlp import lanczos
+from basinet.linalg import lanczos
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 
