@@ -11,10 +11,11 @@ import peers
 from basinet.descents import GradientDescent
 from basinet.descents.budget import Budget
 from basinet.engines import NativeEngine
+from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import single_threaded_operations
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import Engine, State, Status
+from basinet.protocols import Engine, State
 from report import replace_section
 
 RESTARTS = (2048, 8192, 65_536, 262_144, 1_000_000)

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from basinet.foundation.outcomes import Kind
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
-from basinet.pipeline.run import solve
-from basinet.stages.certify import Kind, Tolerances, classify
+from basinet.pipeline.solve import solve
+from basinet.stages.certify import classify
+from basinet.study.defaults import tolerances
 from basinet.study.study import Study
 from report import replace_section
 
@@ -113,7 +115,7 @@ def ours(study: Study) -> tuple[float, int, Block]:
     """Seconds for all restarts, and how many are certified minima."""
     start = time.perf_counter()
     block = solve(study, range(study.restarts))
-    kind = classify(tables.evidence_arrays([block]), Tolerances())
+    kind = classify(tables.evidence_arrays([block]), tolerances())
     tables.merged([block], kind, study.exact_objective.symmetry)
     return time.perf_counter() - start, int((kind == Kind.MINIMUM).sum()), block
 
@@ -178,7 +180,7 @@ def merge(name: str, settings: dict[str, Any]) -> str:
     """How long 100,000 certified restarts take to be merged."""
     study = Study.from_config({**settings, "restarts": 100_000})
     block = solve(study, range(study.restarts))
-    kind = classify(tables.evidence_arrays([block]), Tolerances())
+    kind = classify(tables.evidence_arrays([block]), tolerances())
     start = time.perf_counter()
     found = tables.merged([block], kind, study.exact_objective.symmetry)
     seconds, minima = time.perf_counter() - start, int((found.kind == Kind.MINIMUM).sum())

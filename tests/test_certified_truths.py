@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from basinet import Study, run
-from basinet.pipeline.run import Findings
+from basinet.pipeline.gather import Findings
 
 Array = npt.NDArray[np.float64]
 

@@ -18,11 +18,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import basinet
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import TorchEngine
+from basinet.foundation.outcomes import Status
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.pipeline.run import accuracy
-from basinet.protocols import Memory, State, Status
+from basinet.protocols import Memory, State
 from basinet.stages.solution import fold
 from basinet.study.study import Study
 
@@ -32,7 +32,7 @@ DESCENTS = {
     "momentum": Momentum(BUDGET, 0.9),
     "nesterov": Nesterov(BUDGET, 0.9),
     "adam": Adam(BUDGET, 0.9, 0.999, 1e-8),
-    "sgd": Sgd(BUDGET, seed=0, batch_size=2),
+    "sgd": Sgd(BUDGET, batch_size=2),
 }
 
 
@@ -125,7 +125,7 @@ def test_a_solution_leaves_cuda_and_its_curves_are_kept_on_the_cpu() -> None:
     assert {getattr(on_cpu, name).device.type for name in ("theta", "loss", "gradient_norm", "steps", "status")} == {
         "cpu"
     }
-    assert accuracy(risk, solution.theta).device.type == "cuda"
+    assert risk.accuracy(solution.theta).device.type == "cuda"
 
 
 @pytest.mark.usefixtures("fake_cuda")

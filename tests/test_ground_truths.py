@@ -13,12 +13,12 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from basinet.foundation.outcomes import Status
 from basinet.inits import INITS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.pipeline.blocks import Block, MemoryStore
 from basinet.pipeline.run import run
-from basinet.protocols import Status
 from basinet.stages.descend import descend
 from basinet.study.study import Study
 

@@ -75,7 +75,7 @@ def test_no_source_file_differentiates_automatically(path: Path) -> None:
 
 def test_all_of_the_package_is_read() -> None:
     names = {str(path.relative_to(SOURCE)) for path in FILES}
-    assert {"mlp/backprop.py", "objectives/empirical_risk.py", "engines/torch_engine.py", "study.py"} <= names
+    assert {"mlp/backprop.py", "objectives/empirical_risk.py", "engines/torch_engine.py", "study/study.py"} <= names
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from PIL import Image
 import basinet
 from basinet import reporting
 from basinet.foundation.errors import ConfigError
-from basinet.pipeline.tables import KIND
+from basinet.foundation.outcomes import KIND_NAMES
 from basinet.reporting import data, points, writing
 from basinet.study.study import Study
 from basinet.tracking.record import OpenRun, open_condition, open_sweep, write_condition, write_parquet
@@ -97,7 +97,7 @@ def made(
             "seed": 0,
             "engine": pd.Categorical(["torch"] * count, categories=["torch", "native"]),
             "status": pd.Categorical(np.where(diverged, "diverged", "arrived"), categories=STATUS),
-            "kind": pd.Categorical(kind, categories=KIND),
+            "kind": pd.Categorical(kind, categories=KIND_NAMES),
             "minimum": minimum,
             "steps": random.integers(10, 1000, count),
             "loss_initial": 1.0,

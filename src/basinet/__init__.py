@@ -8,7 +8,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
-    from basinet.pipeline.run import Findings, run
+    from basinet.pipeline.gather import Findings
+    from basinet.pipeline.run import run
     from basinet.reporting import report
     from basinet.study.study import Study
     from basinet.tracking.load import (
@@ -27,7 +28,7 @@ _WHERE = {
     "run": "basinet.pipeline.run",
     "replay": "basinet.workflows.replay",
     "report": "basinet.reporting",
-    "Findings": "basinet.pipeline.run",
+    "Findings": "basinet.pipeline.gather",
     "load_runs": "basinet.tracking.load",
     "load_minima": "basinet.tracking.load",
     "load_evidence": "basinet.tracking.load",

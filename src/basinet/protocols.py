@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,15 +10,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from basinet.descents.budget import Budget
-
-
-class Status(enum.IntEnum):
-    """How a restart's descent stands (per restart, int8)."""
-
-    RUNNING = 0
-    ARRIVED = 1  # the gradient norm fell to the tolerance
-    BUDGET = 2  # the budget of steps ended first
-    DIVERGED = 3  # the loss or the gradient is not finite any more
+    from basinet.mlp.network import Network
 
 
 @dataclass(frozen=True)
@@ -31,6 +22,7 @@ class Problem:
     holdout_inputs: Tensor  # [feature, held-out sample]; no columns if nothing is held out
     holdout_targets: Tensor  # [output, held-out sample]
     classes: bool = False  # whether the targets name a class: accuracy is then defined
+    fingerprint: str = ""  # of what the settings do not say: the content of files, or arrays from Python
 
 
 class Chunk(Protocol):
@@ -60,8 +52,32 @@ class Chunk(Protocol):
         ...
 
 
+class Symmetry(Protocol):
+    """Which changes of the parameters leave an objective as it is."""
+
+    @property
+    def by_function(self) -> bool:
+        """Whether only the answers tell equivalent points, so that signatures have the last word."""
+        ...
+
+    def canonical(self, theta: Tensor) -> Tensor:
+        """One representative of each class, `[restart, parameter]`: nearly the same for most copies."""
+        ...
+
+    def distance(self, theta: Tensor, other: Tensor) -> float:
+        """The distance of two parameter vectors `[parameter]` modulo the discrete symmetries."""
+        ...
+
+    def explained_zeros(self, theta: Tensor) -> Tensor:
+        """How many zeros of the Hessian the continuous symmetries account for, `[restart]` int64."""
+        ...
+
+
 class Objective(Protocol):
-    """A function to be minimised from many starts at once."""
+    """A function to be minimised from many starts at once, with what certifying and merging ask about it.
+
+    `basinet.objectives.plain` has what an objective without batches and symmetries needs of this.
+    """
 
     @property
     def size(self) -> int:
@@ -70,7 +86,22 @@ class Objective(Protocol):
 
     @property
     def samples(self) -> int:
-        """Number of samples that the loss is a mean of."""
+        """Number of samples that the loss is a mean of; 1 where there are none to choose from."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """What counts as a large value of f."""
+        ...
+
+    @property
+    def coercive(self) -> bool:
+        """Whether f → ∞ as ‖θ‖ → ∞, so that no bottom is at infinity."""
+        ...
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """Which changes of the parameters leave f as it is."""
         ...
 
     @property
@@ -87,6 +118,10 @@ class Objective(Protocol):
         """The objective laid out for a chunk of that many restarts."""
         ...
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> Objective:
+        """The same objective elsewhere, or in another precision."""
+        ...
+
     def loss(self, theta: Tensor) -> Tensor:
         """f `[restart]` at `theta [restart, parameter]`."""
         ...
@@ -95,30 +130,12 @@ class Objective(Protocol):
         """f `[restart]` and ∂f/∂θ `[restart, parameter]`."""
         ...
 
-
-class CurvedObjective(Objective, Protocol):
-    """An objective with second derivatives."""
-
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian-vector products, `[restart, parameter]`."""
         ...
 
     def hessian(self, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
-        ...
-
-    @property
-    def scale(self) -> float:
-        """What counts as a large value of f."""
-        ...
-
-    @property
-    def coercive(self) -> bool:
-        """Whether f → ∞ as ‖θ‖ → ∞, so that no bottom is at infinity."""
-        ...
-
-    def explained_zeros(self, theta: Tensor) -> Tensor:
-        """How many zeros of the Hessian its continuous symmetries account for, `[restart]` int64."""
         ...
 
     def signature(self, theta: Tensor) -> Tensor:
@@ -130,6 +147,26 @@ class CurvedObjective(Objective, Protocol):
 
     def kink_distance(self, theta: Tensor) -> Tensor:
         """How near f is to not being differentiable: the smallest |z| of a ReLU unit, inf if it is smooth."""
+        ...
+
+    def accuracy(self, theta: Tensor) -> Tensor | None:
+        """The share of the samples that are in the right class, `[restart]`; None where there are no classes."""
+        ...
+
+
+class ObjectiveFamily(Protocol):
+    """A member of `objective=`: frozen settings that make an objective of a problem and a network."""
+
+    def on(self, problem: Problem, network: Network) -> Objective:
+        """What is minimised, in float64 on the CPU.
+
+        Raises:
+            ConfigError: if the three do not fit together.
+        """
+        ...
+
+    def on_holdout(self, problem: Problem, network: Network) -> Objective | None:
+        """What is measured on samples that are held out, without penalties; None where there are none."""
         ...
 
 
@@ -228,10 +265,10 @@ class Engine(Protocol):
         """f `[restart]` and ∂f/∂θ `[restart, parameter]` at `theta [restart, parameter]`."""
         ...
 
-    def hvp(self, objective: CurvedObjective, theta: Tensor, v: Tensor) -> Tensor:
+    def hvp(self, objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian-vector products, `[restart, parameter]`."""
         ...
 
-    def hessian(self, objective: CurvedObjective, theta: Tensor) -> Tensor:
+    def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
         ...

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from basinet.analysis.spread import KINDS, median_interval, spread
+from basinet.analysis.spread import median_interval, spread
+from basinet.foundation.outcomes import ENDS
 
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
@@ -25,7 +26,7 @@ def restarts() -> pd.DataFrame:
             "network.depth": np.tile(np.repeat([10, 2], 40), 2),
             "loss": random.exponential(size=count),
             "status": pd.Categorical(random.choice(["arrived", "budget", "diverged"], count, p=[0.5, 0.3, 0.2])),
-            "kind": pd.Categorical(random.choice([*KINDS, "diverged"], count)),
+            "kind": pd.Categorical(random.choice([*ENDS, "diverged"], count)),
             "minimum": random.integers(0, 4, count),
         }
     )
@@ -49,7 +50,7 @@ def test_shares_are_of_all_restarts_and_their_intervals_are_wilsons(restarts: pd
     """(p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96 (Wilson, 1927)."""
     (row,) = spread(restarts.assign(all="x"), ["all"]).to_dict("records")
     n, z = len(restarts), 1.959963984540054
-    for column, names in (("status", ["arrived", "diverged"]), ("kind", list(KINDS))):
+    for column, names in (("status", ["arrived", "diverged"]), ("kind", list(ENDS))):
         for name in names:
             p = (restarts[column] == name).sum() / n
             middle = (p + z * z / (2 * n)) / (1 + z * z / n)

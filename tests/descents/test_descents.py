@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def descents(schedule: str = "constant") -> dict[str, Descent]:
         "momentum": Momentum(shared, momentum=0.8),
         "nesterov": Nesterov(shared, momentum=0.8),
         "adam": Adam(shared, beta1=0.85, beta2=0.99, epsilon=1e-6),
-        "sgd": Sgd(shared, seed=0, batch_size=1000),
+        "sgd": Sgd(shared, batch_size=1000),
     }
 
 
@@ -161,7 +162,7 @@ def test_only_sgd_looks_at_part_of_the_samples(name: str) -> None:
 
 
 def test_the_minibatches_of_an_epoch_are_one_permutation_and_the_last_one_is_short() -> None:
-    sgd = Sgd(budget(), seed=5, batch_size=4)
+    sgd = Sgd(replace(budget(), seed=5), batch_size=4)
     orders = []
     for epoch in range(30):
         batches = [sgd.batch(epoch * 3 + position, 10) for position in range(3)]
@@ -174,9 +175,9 @@ def test_the_minibatches_of_an_epoch_are_one_permutation_and_the_last_one_is_sho
 
 
 def test_minibatches_depend_on_seed_and_epoch_only() -> None:
-    one = Sgd(budget(), seed=5, batch_size=4)
-    same = Sgd(budget("cosine", rate=3.0), seed=5, batch_size=4)
-    halved, other = Sgd(budget(), seed=5, batch_size=2), Sgd(budget(), seed=6, batch_size=4)
+    one = Sgd(replace(budget(), seed=5), batch_size=4)
+    same = Sgd(replace(budget("cosine", rate=3.0), seed=5), batch_size=4)
+    halved, other = Sgd(replace(budget(), seed=5), batch_size=2), Sgd(replace(budget(), seed=6), batch_size=4)
 
     def order(sgd: Sgd, first: int, count: int) -> list[int]:
         return [int(i) for step in range(first, first + count) for i in sgd.batch(step, 10)]  # type: ignore[union-attr]
@@ -188,13 +189,13 @@ def test_minibatches_depend_on_seed_and_epoch_only() -> None:
 
 @pytest.mark.parametrize("size", [10, 11, 10**6])
 def test_a_batch_of_all_samples_is_gradient_descent(size: int) -> None:
-    assert Sgd(budget(), seed=0, batch_size=size).batch(0, 10) is None
+    assert Sgd(budget(), batch_size=size).batch(0, 10) is None
 
 
 def test_a_seed_of_the_study_reaches_sgd() -> None:
     study = Study.from_config({"seed": 9, "descent": {"name": "sgd", "batch_size": 2}})
     assert isinstance(study.descent, Sgd)
-    assert study.descent.seed == 9
+    assert study.descent.budget.seed == 9
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,11 +17,12 @@ from torch import Tensor
 
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import TorchEngine
+from basinet.foundation.outcomes import Status
 from basinet.mlp import layouts
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import Descent, State, Status
+from basinet.protocols import Descent, State
 from basinet.stages.descend import descend, record_steps
 from basinet.stages.solution import Solution, fold
 
@@ -49,7 +51,7 @@ def descent_of(name: str, tolerance: float, steps: int = STEPS) -> Descent:
         "momentum": Momentum(budget, 0.9),
         "nesterov": Nesterov(budget, 0.9),
         "adam": Adam(budget, 0.9, 0.999, 1e-8),
-        "sgd": Sgd(budget, seed=4, batch_size=2),
+        "sgd": Sgd(replace(budget, seed=4), batch_size=2),
     }[name]
 
 

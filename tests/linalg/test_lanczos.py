@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from basinet.foundation.errors import ConfigError
-from basinet.linalg.lanczos import ExtremeEigenvalues, HessianProduct, extreme_eigenvalues
 from basinet.linalg import lanczos
+from basinet.linalg.lanczos import ExtremeEigenvalues, HessianProduct, extreme_eigenvalues
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 

@@ -14,7 +14,7 @@ import torch
 
 from basinet import Study, run
 from basinet.pipeline.blocks import Block, FolderStore
-from basinet.pipeline.run import solve
+from basinet.pipeline.solve import solve
 
 # Holdout and classes fill the optional columns, a large learning rate gives NaNs.
 STUDY: dict[str, Any] = {

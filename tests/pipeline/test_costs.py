@@ -11,7 +11,8 @@ from torch import Tensor
 
 from basinet.pipeline import costs
 from basinet.pipeline.blocks import FolderStore
-from basinet.pipeline.run import run, solve
+from basinet.pipeline.run import run
+from basinet.pipeline.solve import solve
 from basinet.pipeline.tables import evidence_arrow
 from basinet.study.study import Study
 from basinet.tracking.record import write_parquet

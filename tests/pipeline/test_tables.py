@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
+from basinet.foundation.outcomes import Status
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
-from basinet.pipeline.run import gather, solve
-from basinet.protocols import Status
+from basinet.pipeline.gather import gather
+from basinet.pipeline.solve import solve
 from basinet.study.study import Study
 
 STATUS = {Status.ARRIVED: "arrived", Status.BUDGET: "budget", Status.DIVERGED: "diverged"}

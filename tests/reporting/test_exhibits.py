@@ -16,7 +16,8 @@ import pytest
 import basinet
 from basinet.analysis.spread import spread
 from basinet.foundation.errors import ConfigError
-from basinet.pipeline.run import Findings, run
+from basinet.pipeline.gather import Findings
+from basinet.pipeline.run import run
 from basinet.reporting import exhibits
 from basinet.study.study import Study
 from basinet.tracking.record import OpenRun, open_condition

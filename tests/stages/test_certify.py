@@ -17,13 +17,14 @@ from torch import Tensor
 from basinet import Study, run
 from basinet.engines import TorchEngine
 from basinet.foundation.errors import ConfigError
+from basinet.foundation.outcomes import Kind, Status
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.pipeline.run import Findings
-from basinet.protocols import Status
-from basinet.stages.certify import Evidence, Kind, Tolerances, classify, collect_evidence, count_modes
+from basinet.pipeline.gather import Findings
+from basinet.stages.certify import Evidence, Tolerances, classify, collect_evidence, count_modes
 from basinet.stages.polish import Outcome, Polishing, polish
 from basinet.stages.solution import Solution, Trajectory
+from basinet.study.defaults import tolerances
 
 SETTINGS = Polishing(steps=100, radius=0.1, dense_max=300, lanczos_steps=60)
 ENGINE = TorchEngine()
@@ -51,9 +52,9 @@ LEAVING = {
 }
 
 
-def verdict(row: dict[str, Any], **tolerances: float) -> Kind:
+def verdict(row: dict[str, Any], **changes: float) -> Kind:
     evidence = {name: np.array([value]) for name, value in row.items()}
-    return Kind(classify(evidence, Tolerances(**tolerances))[0])
+    return Kind(classify(evidence, tolerances(**changes))[0])
 
 
 FLAT, FLATTER, DOWN = [1e-12, 0.5, 2.0], [-1e-12, 1e-12, 2.0], [-1e-3, 1e-12, 2.0]
@@ -131,7 +132,7 @@ def test_every_tolerance_draws_its_own_line(
 )
 def test_modes_are_counted_relative_to_the_largest_eigenvalue(eigenvalues: list[float], factor: float) -> None:
     scaled = sorted(factor * value for value in eigenvalues)
-    zeros, negatives = count_modes(np.array([scaled]), Tolerances())
+    zeros, negatives = count_modes(np.array([scaled]), tolerances())
     line = max(1e-8 * max(abs(value) for value in scaled), 1e-14)
     assert zeros[0] == len([value for value in scaled if abs(value) <= line])
     assert negatives[0] == len([value for value in scaled if value < -line])
@@ -141,10 +142,10 @@ def test_restarts_are_judged_one_by_one() -> None:
     rows = [{**AT_REST, **changes} for _, changes, _ in CASES]
     evidence = {name: np.array([row[name] for row in rows]) for name in AT_REST}
     evidence |= {"explained_zero_modes": np.nan_to_num(evidence["explained_zero_modes"]).astype(np.int64)}
-    assert classify(evidence).tolist() == [kind for _, _, kind in CASES]
+    assert classify(evidence, tolerances()).tolist() == [kind for _, _, kind in CASES]
     order = np.random.default_rng(0).permutation(len(rows))
     shuffled = {name: values[order] for name, values in evidence.items()}
-    assert classify(shuffled).tolist() == [CASES[index][2] for index in order]
+    assert classify(shuffled, tolerances()).tolist() == [CASES[index][2] for index in order]
 
 
 # --- The evidence ---------------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def ended(theta: Tensor, loss: Tensor, gradient_norm: Tensor, **changes: Any) ->
     trajectory = Trajectory(torch.tensor([0, 1, 10, 100]), losses, norms, norms)
     steps = torch.full((restarts,), 100)
     status = torch.full((restarts,), int(Status.BUDGET), dtype=torch.int8)
-    whole = Solution(theta, loss, gradient_norm, steps, status, trajectory)
+    whole = Solution(theta, loss, loss, gradient_norm, steps, status, trajectory)
     return dataclasses.replace(whole, **changes)
 
 
@@ -175,7 +176,8 @@ def examined(risk: EmpiricalRisk, restarts: int, settings: Polishing, **changes:
     theta = changes.pop("theta", theta)
     loss, gradient = risk.loss_and_gradient(theta)
     solution = ended(theta, loss, torch.linalg.vector_norm(gradient, dim=1), **changes)
-    return theta, collect_evidence(risk, solution, polish(risk, theta, settings, ENGINE), settings, ENGINE)
+    polished = polish(risk, theta, settings, tolerances(), ENGINE)
+    return theta, collect_evidence(risk, solution, polished, settings, ENGINE)
 
 
 UNPOLISHED = dataclasses.replace(SETTINGS, steps=0)
@@ -206,7 +208,7 @@ def test_above_dense_max_only_the_ends_of_the_spectrum_are_evidence() -> None:
     _, nothing = examined(risk, 4, dataclasses.replace(SETTINGS, dense_max=0, lanczos_steps=0))
     assert nothing.eigenvalues.isnan().all()
     fields = {field.name: np.asarray(getattr(nothing, field.name)) for field in dataclasses.fields(Evidence)}
-    assert Kind.MINIMUM not in classify(fields)
+    assert Kind.MINIMUM not in classify(fields, tolerances())
 
 
 def test_growth_and_fall_are_those_of_the_last_decade_of_a_restarts_own_steps() -> None:
@@ -232,7 +234,7 @@ def test_outward_is_the_larger_of_the_descents_and_newtons() -> None:
     theta, _ = examined(risk, 3, UNPOLISHED)
     loss, gradient = risk.loss_and_gradient(theta)
     solution = ended(theta, loss, gradient.norm(dim=1))
-    polished = polish(risk, theta, UNPOLISHED, ENGINE)
+    polished = polish(risk, theta, UNPOLISHED, tolerances(), ENGINE)
     one, other = torch.tensor([0.3, -0.2, 0.0]), torch.tensor([0.1, 0.4, -0.5])
     changed = dataclasses.replace(polished, outward=one, outward_descended=other)
     assert collect_evidence(risk, solution, changed, UNPOLISHED, ENGINE).outward.tolist() == pytest.approx(
@@ -251,7 +253,7 @@ def test_a_diverged_restart_is_evidence_of_nothing_else_and_disturbs_no_other() 
     assert with_lost.eigenvalues[1].isnan().all()
     assert torch.equal(with_lost.eigenvalues[[0, 2]], evidence.eigenvalues[[0, 2]])
     fields = {field.name: np.asarray(getattr(with_lost, field.name)) for field in dataclasses.fields(Evidence)}
-    assert classify(fields)[1] == Kind.DIVERGED
+    assert classify(fields, tolerances())[1] == Kind.DIVERGED
 
 
 def test_eigenvalues_of_a_restart_do_not_depend_to_the_bit_on_the_others() -> None:
@@ -278,7 +280,7 @@ def test_a_bottom_on_the_boundary_of_a_relu_is_a_kink() -> None:
     theta = torch.tensor([[1e-9, 1.0], [-1e-9, 1.0], [0.5, 1.0]], dtype=torch.float64)
     _, evidence = examined(risk, 3, SETTINGS, theta=theta)
     fields = {field.name: np.asarray(getattr(evidence, field.name)) for field in dataclasses.fields(Evidence)}
-    assert classify(fields).tolist() == [Kind.KINK, Kind.KINK, Kind.UNFINISHED]
+    assert classify(fields, tolerances()).tolist() == [Kind.KINK, Kind.KINK, Kind.UNFINISHED]
 
 
 # --- Stored evidence ------------------------------------------------------------------------------------------------
@@ -310,10 +312,10 @@ def test_evidence_stored_in_parquet_and_classified_again_gives_identical_kinds(n
     findings = stored_study(name)
     findings.evidence.to_parquet(tmp_path / "evidence.parquet")
     stored = pd.read_parquet(tmp_path / "evidence.parquet")
-    kinds = [Kind(code).name.lower() for code in classify(stored)]  # type: ignore[arg-type]
+    kinds = [Kind(code).name.lower() for code in classify(stored, tolerances())]  # type: ignore[arg-type]
     assert kinds == findings.restarts["kind"].tolist()
     # … and other tolerances give other kinds: a zero that is as wide as the spectrum leaves no minimum and no saddle.
-    wide = classify(stored, Tolerances(zero=1.0))  # type: ignore[arg-type]
+    wide = classify(stored, tolerances(zero=1.0))  # type: ignore[arg-type]
     assert not np.isin(wide, [Kind.MINIMUM, Kind.SADDLE]).any()
 
 
@@ -324,8 +326,8 @@ def test_these_studies_have_several_kinds() -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Tolerances)])
 def test_negative_tolerances_are_refused(field: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^certify\.{field}=-1: must be 0 or more$"):
-        Tolerances(**{field: -1.0})
+    with pytest.raises(ConfigError, match=rf"^certify\.{field}=-1: must be 0 or more, and finite$"):
+        tolerances(**{field: -1.0})
 
 
 def test_outcomes_and_kinds_keep_the_numbers_they_are_stored_with() -> None:

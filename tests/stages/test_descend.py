@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,10 +12,11 @@ from torch import Tensor
 import basinet
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import TorchEngine
+from basinet.foundation.outcomes import Status
 from basinet.foundation.random_streams import Purpose, permutation
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import Descent, State, Status
+from basinet.protocols import Descent, State
 from basinet.stages.descend import descend, record_steps
 from basinet.stages.solution import Solution, fold
 from basinet.study.study import Study
@@ -155,7 +156,7 @@ DESCENTS: dict[str, Callable[[Budget], Descent]] = {
     "momentum": lambda b: Momentum(b, 0.9),
     "nesterov": lambda b: Nesterov(b, 0.9),
     "adam": lambda b: Adam(b, 0.9, 0.999, 1e-8),
-    "sgd": lambda b: Sgd(b, seed=3, batch_size=3),
+    "sgd": lambda b: Sgd(replace(b, seed=3), batch_size=3),
 }
 
 OPTIMISERS: dict[str, Callable[[Tensor], torch.optim.Optimizer]] = {

@@ -12,11 +12,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from basinet.foundation.outcomes import Kind
 from basinet.mlp.network import Network
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.stages.certify import Kind
-from basinet.stages.merge import Minima, distinct, near
+from basinet.stages.merge import Bottoms, Minima, distinct, near
+from basinet.study.defaults import tolerances
 
 Array = npt.NDArray[np.float64]
 
@@ -30,10 +31,14 @@ def risk_of(network: Network, seed: int = 0, **penalties: float) -> EmpiricalRis
     return EmpiricalRisk(network, x, y, **penalties)
 
 
+def bottoms(risk: EmpiricalRisk, theta: Tensor, kind: npt.NDArray[np.int8]) -> Bottoms:
+    return Bottoms(kind, risk.loss(theta).numpy(), risk.signature(theta).numpy(), theta)
+
+
 def merged(risk: EmpiricalRisk, theta: Tensor, kind: Kind = Kind.MINIMUM) -> Minima:
     """The catalogue of these points, all called `kind`."""
     kinds = np.full(len(theta), int(kind), dtype=np.int8)
-    return distinct(kinds, risk.loss(theta).numpy(), risk.signature(theta).numpy(), theta, risk.symmetry)
+    return distinct(bottoms(risk, theta, kinds), risk.symmetry, tolerances())
 
 
 def check_consistent(found: Minima, loss: Array) -> None:
@@ -188,7 +193,7 @@ def test_only_minima_and_the_two_kinds_of_sets_are_listed_and_each_kind_apart() 
     risk = risk_of(Network((2, 2, 1), "tanh", "identity"))
     theta = draw(1, 1, risk.size).expand(14, -1)
     kind = np.array([int(k) for k in Kind] * 2, dtype=np.int8)
-    found = distinct(kind, risk.loss(theta).numpy(), risk.signature(theta).numpy(), theta, risk.symmetry)
+    found = distinct(bottoms(risk, theta, kind), risk.symmetry, tolerances())
     assert found.count.tolist() == [2, 2, 2]
     assert found.kind.tolist() == [Kind.MINIMUM, Kind.DEGENERATE, Kind.AT_INFINITY]
     listed = np.isin(kind, found.kind)
@@ -243,7 +248,7 @@ def test_merging_compares_far_fewer_pairs_than_there_are_restarts(points: int, r
     theta = risk.symmetry.copy(draw(2, points, risk.size)[label], seed=5) + 1e-10 * draw(3, restarts, risk.size)
     counted = Counted(risk.symmetry)
     kinds = np.zeros(restarts, dtype=np.int8)
-    found = distinct(kinds, risk.loss(theta).numpy(), risk.signature(theta).numpy(), theta, counted)
+    found = distinct(bottoms(risk, theta, kinds), counted, tolerances())
     assert len(found.count) == points
     # A comparison for every canonical form beyond a point's first: near ties of a coefficient make some more.
     assert len(counted.calls) <= points

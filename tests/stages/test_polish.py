@@ -16,6 +16,7 @@ from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.stages.descend import descend
 from basinet.stages.polish import Outcome, Polished, Polishing, newton_seconds, polish
+from basinet.study.defaults import tolerances
 
 EPSILON = 2.0**-52
 ENGINE = TorchEngine()
@@ -46,7 +47,9 @@ class Descended:
 def descended(config: dict[str, Any], **changes: Any) -> Descended:
     study = Study.from_config(config)
     *_, last = descend(study.objective, study.descent, ENGINE, study.starts(range(study.restarts)))
-    return Descended(study.objective, last.theta, polish(study.objective, last.theta, settings(**changes), ENGINE))
+    return Descended(
+        study.objective, last.theta, polish(study.objective, last.theta, settings(**changes), tolerances(), ENGINE)
+    )
 
 
 STUDIES: dict[str, dict[str, Any]] = {
@@ -79,7 +82,9 @@ def test_least_squares_are_solved_to_rounding_by_newton_in_a_few_steps(seed: int
     generator = torch.Generator().manual_seed(seed + 100)
     away = torch.randn(50, 6, generator=generator, dtype=torch.float64)
     # The first region is a tenth of the limit, and doubles: ten steps from a tenth of the radius.
-    polished = polish(risk, best + 0.05 * away / away.norm(dim=1, keepdim=True), settings(steps=10), ENGINE)
+    polished = polish(
+        risk, best + 0.05 * away / away.norm(dim=1, keepdim=True), settings(steps=10), tolerances(), ENGINE
+    )
     assert set(polished.outcome.tolist()) == {Outcome.CONVERGED}
     # Both solve a system of condition < 100 to rounding; θ is of size 1.
     np.testing.assert_allclose(polished.theta, best.expand(50, -1), rtol=0, atol=1e3 * EPSILON)
@@ -152,19 +157,19 @@ def test_a_bottom_beyond_the_radius_is_refused_and_the_descended_point_kept() ->
         theta = best[None]
         for _ in range(100):
             theta = best + factor * 0.1 * (1 + theta.norm()) * direction
-        polished = polish(risk, theta, settings(), ENGINE)
+        polished = polish(risk, theta, settings(), tolerances(), ENGINE)
         assert polished.outcome.tolist() == [outcome]
         assert polished.distance.item() <= 0.1 * (1 + theta.norm().item())
         if outcome == Outcome.LEFT_RADIUS:
             assert torch.equal(polished.theta, theta)
             assert torch.equal(polished.loss, risk.loss(theta))
-        assert polish(risk, theta, settings(radius=0.3), ENGINE).outcome.tolist() == [Outcome.CONVERGED]
+        assert polish(risk, theta, settings(radius=0.3), tolerances(), ENGINE).outcome.tolist() == [Outcome.CONVERGED]
 
 
 def test_newtons_way_tells_outward_from_inward() -> None:
     risk, best = linear_risk(1)
     theta = torch.stack([0.98 * best, 1.02 * best])
-    polished = polish(risk, theta, settings(), ENGINE)
+    polished = polish(risk, theta, settings(), tolerances(), ENGINE)
     assert polished.outcome.tolist() == [Outcome.CONVERGED] * 2
     assert polished.outward.tolist() == pytest.approx([1, -1])
     _, gradient = risk.loss_and_gradient(theta)
@@ -176,7 +181,7 @@ def test_rows_that_are_not_finite_are_skipped_and_disturb_no_other() -> None:
     risk, best = linear_risk(2)
     near = 1.01 * best
     theta = torch.stack([near, torch.full_like(best, torch.nan), near, torch.full_like(best, torch.inf), 1e200 * best])
-    polished = polish(risk, theta, settings(), ENGINE)
+    polished = polish(risk, theta, settings(), tolerances(), ENGINE)
     converged, skipped = Outcome.CONVERGED, Outcome.SKIPPED
     assert polished.outcome.tolist() == [converged, skipped, converged, skipped, skipped]
     for row in (0, 2):
@@ -188,7 +193,7 @@ def test_rows_that_are_not_finite_are_skipped_and_disturb_no_other() -> None:
 def test_without_steps_or_with_too_many_parameters_nothing_is_polished(changes: dict[str, int]) -> None:
     risk, best = linear_risk(3)
     theta = torch.stack([best, 1.01 * best])
-    polished = polish(risk, theta, settings(**changes), ENGINE)
+    polished = polish(risk, theta, settings(**changes), tolerances(), ENGINE)
     assert polished.outcome.tolist() == [Outcome.SKIPPED] * 2
     assert torch.equal(polished.theta, theta)
     assert polished.distance.tolist() == [0, 0]
@@ -198,7 +203,7 @@ def test_without_steps_or_with_too_many_parameters_nothing_is_polished(changes: 
 
 def test_a_restart_that_runs_out_of_steps_is_stalled() -> None:
     risk, best = linear_risk(4)
-    polished = polish(risk, 1.03 * best[None], settings(steps=1), ENGINE)
+    polished = polish(risk, 1.03 * best[None], settings(steps=1), tolerances(), ENGINE)
     assert polished.outcome.tolist() == [Outcome.STALLED]
     assert torch.equal(polished.theta, 1.03 * best[None])
 
@@ -207,7 +212,7 @@ def test_a_restart_that_runs_out_of_steps_is_stalled() -> None:
 def test_a_restart_is_polished_to_the_bit_alike_alone_and_among_others(name: str) -> None:
     found = descended(STUDIES[name])
     for rows in ([7], list(range(3, 40, 4))):
-        alone = polish(found.risk, found.theta[rows], settings(), ENGINE)
+        alone = polish(found.risk, found.theta[rows], settings(), tolerances(), ENGINE)
         for field in ("theta", "loss", "gradient_norm", "outcome", "distance", "outward", "outward_descended"):
             assert torch.equal(getattr(alone, field), getattr(found.polished, field)[rows]), field
 
@@ -216,7 +221,9 @@ def test_a_saddle_at_rest_is_kept_and_a_point_beside_it_leaves() -> None:
     # f = ½ (1 - w₁ w₂)² has a strict saddle at 0, where the gradient is exactly 0.
     one = torch.ones(1, 1, dtype=torch.float64)
     risk = EmpiricalRisk(Network((1, 1, 1), "identity", "identity", bias=False), one, one)
-    polished = polish(risk, torch.tensor([[0.0, 0.0], [1e-3, 1e-3]], dtype=torch.float64), settings(), ENGINE)
+    polished = polish(
+        risk, torch.tensor([[0.0, 0.0], [1e-3, 1e-3]], dtype=torch.float64), settings(), tolerances(), ENGINE
+    )
     assert polished.outcome.tolist() == [Outcome.CONVERGED, Outcome.LEFT_RADIUS]
     assert polished.distance[0] == 0
 
@@ -227,7 +234,7 @@ def test_flat_directions_are_not_wandered_along() -> None:
     one = torch.ones(1, 1, dtype=torch.float64)
     risk = EmpiricalRisk(Network((1, 1, 1), "identity", "identity", bias=False), one, one)
     theta = torch.tensor([[2.0, 0.495], [1.0, 0.99], [0.25, 3.98]], dtype=torch.float64)
-    polished = polish(risk, theta, settings(), ENGINE)
+    polished = polish(risk, theta, settings(), tolerances(), ENGINE)
     assert polished.outcome.tolist() == [Outcome.CONVERGED] * 3
     np.testing.assert_allclose(polished.theta.prod(1), 1, rtol=1e-14)
     assert (polished.distance <= (1 - theta.prod(1)) * (1 + theta.norm(dim=1))).all()  # r, in units of θ

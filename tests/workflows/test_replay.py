@@ -13,7 +13,6 @@ import torch
 
 import basinet
 from basinet.foundation.errors import ConfigError
-from basinet.stages.certify import Tolerances
 from basinet.workflows.reclassify import reclassify
 
 SMALL = ["objective.l2_weights=1e-3", "objective.l2_biases=1e-3", "descent.learning_rate=4", "descent.steps=1500"]
@@ -98,14 +97,14 @@ def test_a_restart_that_is_not_there_is_refused(store: str, restart: int) -> Non
 
 
 def test_verdicts_taken_again_with_the_same_lines_are_the_same(store: str) -> None:
-    table = reclassify("basinet", Tolerances(), tracking_uri=store)
+    table = reclassify("basinet", tracking_uri=store)
     assert len(table) == 240
     assert (table["kind"].astype(str) == table["kind_before"].astype(str)).all()
 
 
 def test_verdicts_taken_again_follow_the_tolerance(store: str) -> None:
     """With every eigenvalue called zero, what was a minimum is degenerate."""
-    table = reclassify("basinet", Tolerances(zero=1.0), tracking_uri=store)
+    table = reclassify("basinet", tracking_uri=store, zero=1.0)
     assert set(table.loc[table["kind_before"] == "minimum", "kind"]) == {"degenerate"}
 
 

@@ -282,8 +282,8 @@ def _combined(table: pd.DataFrame, columns: Sequence[str]) -> tuple[list[str], p
     if not columns:
         return [""], pd.Series(0, index=table.index)
     parts = [positions(table[column]) for column in columns]
-    positions = pd.DataFrame({number: position for number, (_, position) in enumerate(parts)})
-    keys = positions.apply(tuple, axis=1)
+    places = pd.DataFrame({number: position for number, (_, position) in enumerate(parts)})
+    keys = places.apply(tuple, axis=1)
     order = sorted(set(keys))
     names = [", ".join(labels[place] for (labels, _), place in zip(parts, key, strict=True)) for key in order]
     return names, keys.map({key: place for place, key in enumerate(order)})

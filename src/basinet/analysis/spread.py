@@ -12,12 +12,11 @@ import pandas as pd
 from scipy import stats
 
 from basinet.analysis import unseen
+from basinet.foundation.outcomes import ENDS
+from basinet.foundation.schema import QUANTILES
 
 _CONFIDENCE = 0.95
 _NUMBERS = (10, 100, 1000)  # of restarts, for which expectations are given
-KINDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
-"""What a restart that has not diverged can have reached."""
-
 SAME_LOSS = 1e-10
 """Losses x of copies of a minimum differ by rounding only, which is far below this, relative to 1 + |x|."""
 
@@ -103,15 +102,14 @@ def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
 def _spread_of(group: pd.DataFrame) -> dict[str, float]:
     losses = np.sort(group.loc[group["status"] != "diverged", "loss"].to_numpy(dtype=np.float64))
     losses = losses[np.isfinite(losses)]
-    points = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
-    values = np.quantile(losses, list(points.values())) if len(losses) else np.full(len(points), np.nan)
+    values = np.quantile(losses, list(QUANTILES.values())) if len(losses) else np.full(len(QUANTILES), np.nan)
     row: dict[str, float] = {"restarts": len(group)}
-    row.update({f"loss_{name}": float(value) for name, value in zip(points, values, strict=True)})
+    row.update({f"loss_{name}": float(value) for name, value in zip(QUANTILES, values, strict=True)})
     row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
     row["median_low"], row["median_high"] = median_interval(losses)
     for r in _NUMBERS:
         row[f"best_of_{r}"] = float(unseen.expected_best(losses, [r])[0]) if r <= len(losses) else np.nan
-    for column, names in (("status", ("arrived", "diverged")), ("kind", KINDS)):
+    for column, names in (("status", ("arrived", "diverged")), ("kind", ENDS)):
         for name in names:
             row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
     row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))

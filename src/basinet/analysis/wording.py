@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from basinet.analysis.spread import KINDS, OBJECTIVE, SAME_LOSS
+from basinet.analysis.spread import OBJECTIVE, SAME_LOSS
+from basinet.foundation.outcomes import ENDS
 
 SIGNIFICANCE = 0.05
 """Of p-values that are corrected for how many they are."""
@@ -16,7 +17,7 @@ SIGNIFICANCE = 0.05
 
 def spread_cells(row: pd.Series) -> dict[str, str]:
     """A row of the spread table by the headings a person reads."""
-    shares = {name.replace("_", " "): row[f"share_{name}"] for name in (*KINDS, "diverged")}
+    shares = {name.replace("_", " "): row[f"share_{name}"] for name in (*ENDS, "diverged")}
     return {
         "restarts": f"{int(row['restarts']):,}",
         "best loss": f"{row['loss_min']:.3g}",
@@ -125,7 +126,7 @@ def _conditions(count: int) -> str:
 def ended_sentence(spread: pd.DataFrame) -> str:
     """Where all restarts of a sweep ended, taken together."""
     total = int(spread["restarts"].sum())
-    counts = {name: float((spread[f"share_{name}"] * spread["restarts"]).sum()) for name in (*KINDS, "diverged")}
+    counts = {name: float((spread[f"share_{name}"] * spread["restarts"]).sum()) for name in (*ENDS, "diverged")}
     shares = [f"{name.replace('_', ' ')} {percent(n / total)}" for name, n in counts.items() if round(n) > 0]
     return f"They ended at: {', '.join(shares)}."
 
@@ -225,7 +226,7 @@ LEGEND = (
 def bottoms_sentence(bottoms: pd.DataFrame) -> str:
     """How many distinct bottoms the conditions of a sweep have found together."""
     counts = bottoms["kind"].astype(str).value_counts()
-    told = [f"{kind.replace('_', ' ')} {int(counts[kind]):,}" for kind in KINDS if counts.get(kind, 0)]
+    told = [f"{kind.replace('_', ' ')} {int(counts[kind]):,}" for kind in ENDS if counts.get(kind, 0)]
     found = "1 distinct bottom was" if len(bottoms) == 1 else f"{len(bottoms):,} distinct bottoms were"
     return f"{found} found in all: {', '.join(told)}."
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -180,11 +180,11 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
     from basinet.analysis.wording import amount, duration
     from basinet.pipeline import costs
 
-    cores = len(os.sched_getaffinity(0))
+    cores = machine.cores()
     at_a_time = max(1, min(planned.workers or cores, cores, sum(not one.is_done for one in ahead)))
     most = max(sum(seconds) / at_a_time, *seconds)
     memory = sum(sorted((costs.memory(one.study) for one in ahead if not one.is_done), reverse=True)[:at_a_time])
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = machine.memory()
     room = sum(_room(planned, one) for one in ahead)
     done = sum(one.is_done for one in ahead)
     restarts = sum(one.missing for one in ahead)

@@ -23,6 +23,7 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
 
@@ -51,7 +52,7 @@ class Plan:
     @property
     def threads(self) -> int | None:
         """How many threads each condition has; None: as many as there are cores where it runs."""
-        return None if self.workers is None else max(1, len(os.sched_getaffinity(0)) // self.workers)
+        return None if self.workers is None else max(1, machine.cores() // self.workers)
 
     @property
     def varied(self) -> list[str]:
@@ -91,7 +92,7 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]
     Unless a launcher was chosen: as many processes as there are cores, where there are enough conditions to make up for
     starting them. Fewer conditions run one after the other, each with all cores.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = machine.cores()
     launcher = str(master.hydra.launcher["_target_"])
     if launcher.endswith(".JoblibLauncher"):
         asked = int(master.hydra.launcher.n_jobs)
@@ -365,7 +366,7 @@ def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:
 def _check_memory(study: Study) -> None:
     """Raise `ConfigError` if the starts and ends of all restarts, which are kept until they are written, do not fit."""
     needed = 16 * study.network.size * study.restarts
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = machine.memory()
     key = "restarts_max" if study.is_auto else "restarts"
     sizes = f"{key}={study.restarts:,} of {study.network.size:,} parameters each"
     require(needed < there, f"{sizes} take {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")

@@ -1,4 +1,4 @@
-"""The settings that every descent shares: learning rate and schedule, budget of steps, tolerance, records."""
+"""What every descent shares: learning rate and schedule, budget of steps, tolerance, records, and the study's seed."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Budget:
     schedule: str
     tolerance: float
     records: int
+    seed: int = 0  # of what is random about a descent
 
     def __post_init__(self) -> None:
         require(

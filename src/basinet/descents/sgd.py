@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +25,6 @@ class Sgd:
     """
 
     budget: Budget
-    seed: int
     batch_size: int
 
     def __post_init__(self) -> None:
@@ -38,6 +40,12 @@ class Sgd:
         if self.batch_size >= samples:
             return None
         epoch, position = divmod(step, -(-samples // self.batch_size))
-        order = permutation(self.seed, epoch, samples, Purpose.BATCHES)
+        order = _order(self.budget.seed, epoch, samples)
         start = position * self.batch_size
-        return torch.from_numpy(order[start : start + self.batch_size])
+        return torch.from_numpy(order[start : start + self.batch_size].copy())
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, samples: int) -> npt.NDArray[np.int64]:
+    """The samples as an epoch takes them: drawn once an epoch, not at every step."""
+    return permutation(seed, epoch, samples, Purpose.BATCHES)

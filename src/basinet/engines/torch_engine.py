@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations, workers
-from basinet.protocols import CHECK_EVERY, Chunk, CurvedObjective, Descent, Memory, Objective, State, Status
+from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class TorchEngine:
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)
 
-    def hvp(self, objective: CurvedObjective, theta: Tensor, v: Tensor) -> Tensor:
+    def hvp(self, objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
         return objective.hvp(theta, v)
 
-    def hessian(self, objective: CurvedObjective, theta: Tensor) -> Tensor:
+    def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
 
 

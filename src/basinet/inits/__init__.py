@@ -20,7 +20,21 @@ from basinet.mlp.network import Network
 
 
 class Init(Protocol):
-    """A member of `init=`: frozen settings that make starts."""
+    """A member of `init=`: frozen settings that make starts. `scaled.Drawn` answers the first three for most."""
+
+    @property
+    def max_restarts(self) -> int | None:
+        """How many starts there are; None if as many as are asked for."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what the settings do not say, the content of a file; empty if they say it all."""
+        ...
+
+    def check(self, network: Network, restarts: int) -> None:
+        """Raise `ConfigError` if there are no such starts for that network."""
+        ...
 
     def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
         """Starts `[restart, parameter]`, float64 on the CPU: every row depends on (seed, its own restart) only."""
@@ -40,4 +54,4 @@ INITS: dict[str, type[Init]] = {
     "given": Given,
 }
 
-__all__ = ["INITS", "Given", "Init"]
+__all__ = ["INITS", "Init"]

@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from basinet.foundation.errors import require
-from basinet.inits.scaled import Bias, scaled
+from basinet.inits.scaled import Bias, Drawn, scaled
 from basinet.mlp.network import Network
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Drawn):
     """θ = value: every restart is the same one, and hidden units stay equal for ever. For closed forms and controls."""
 
     value: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,16 @@ class Given:
         bad = np.argwhere(~np.isfinite(starts))
         require(len(bad) == 0, f"{path}: not a finite number in {f'row {bad[0][0] + 1}' if len(bad) else ''}")
         return starts
+
+    @property
+    def max_restarts(self) -> int | None:
+        return len(self.starts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(
+            repr(self.starts.shape).encode() + np.ascontiguousarray(self.starts).tobytes()
+        ).hexdigest()
 
     def check(self, network: Network, restarts: int) -> None:
         """Raise `ConfigError` unless the file has as many parameters and at least as many rows as are asked for."""

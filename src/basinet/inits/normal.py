@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from basinet.foundation import random_streams
-from basinet.inits.scaled import Bias, require_positive, scaled
+from basinet.inits.scaled import Bias, Drawn, require_positive, scaled
 from basinet.mlp.network import Network
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(Drawn):
     """θ ~ N(0, std²)."""
 
     std: float

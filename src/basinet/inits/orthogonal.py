@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from basinet.foundation import random_streams
-from basinet.inits.scaled import require_positive
+from basinet.inits.scaled import Drawn, require_positive
 from basinet.mlp.network import Network
 
 _LANES = 64  # restarts are padded to a multiple of this, see basinet.mlp.layouts
 
 
 @dataclass(frozen=True)
-class Orthogonal:
+class Orthogonal(Drawn):
     """W = gain · Q with orthonormal rows or columns, uniform (Haar) among all such matrices; biases are zero.
 
     Q comes from Gram-Schmidt on a normal matrix. Source: Saxe, McClelland & Ganguli (2014).

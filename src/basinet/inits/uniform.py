@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from basinet.foundation import random_streams
-from basinet.inits.scaled import Bias, require_positive, scaled
+from basinet.inits.scaled import Bias, Drawn, require_positive, scaled, symmetric
 from basinet.mlp.network import Network
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Drawn):
     """θ ~ U(-bound, bound)."""
 
     bound: float
@@ -22,5 +21,4 @@ class Uniform:
         require_positive("init.bound", self.bound)
 
     def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
-        draws = 2 * random_streams.uniform(seed, restarts, network.size) - 1
-        return scaled(network, draws, self.bias, lambda fan_in, fan_out: self.bound)
+        return scaled(network, symmetric(seed, restarts, network.size), self.bias, lambda fan_in, fan_out: self.bound)

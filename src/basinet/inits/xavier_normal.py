@@ -5,23 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from basinet.foundation import random_streams
-from basinet.inits.scaled import Bias, require_positive, scaled
-from basinet.mlp.network import Network
+from basinet.foundation.random_streams import normal
+from basinet.inits.scaled import FanScaled
 
 
 @dataclass(frozen=True)
-class XavierNormal:
+class XavierNormal(FanScaled):
     """W ~ N(0, gain² · 2 / (fan-in + fan-out)) (Glorot & Bengio, 2010)."""
 
-    gain: float
-    bias: Bias
+    draws = staticmethod(normal)
 
-    def __post_init__(self) -> None:
-        require_positive("init.gain", self.gain)
-
-    def draw(self, network: Network, seed: int, restarts: range) -> Tensor:
-        draws = random_streams.normal(seed, restarts, network.size)
-        return scaled(network, draws, self.bias, lambda fan_in, fan_out: self.gain * math.sqrt(2 / (fan_in + fan_out)))
+    def factor(self, fan_in: int, fan_out: int) -> float:
+        return self.gain * math.sqrt(2 / (fan_in + fan_out))

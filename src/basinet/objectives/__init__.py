@@ -1,1 +1,10 @@
-"""Functions to be minimised."""
+"""Functions to be minimised: one file per objective."""
+
+from __future__ import annotations
+
+from basinet.objectives.empirical_risk import RiskSettings
+from basinet.protocols import ObjectiveFamily
+
+OBJECTIVES: dict[str, type[ObjectiveFamily]] = {"empirical_risk": RiskSettings}
+
+__all__ = ["OBJECTIVES"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from basinet.foundation.errors import require, unknown
 from basinet.foundation.random_streams import Purpose, normal, uniform
@@ -18,9 +20,39 @@ from basinet.mlp.layouts import Layout, layout_for
 from basinet.mlp.network import Network
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.losses import LOSSES, Loss
+from basinet.protocols import Problem
 
 _PROBES = 64  # inputs at which functions are compared
+_VECTOR = 64  # numbers that sums are padded to a multiple of
 _PROJECTIONS = 4  # of the answers: more would not tell more
+
+
+@dataclass(frozen=True)
+class RiskSettings:
+    """`objective=empirical_risk`: which loss of a sample, and the penalties."""
+
+    loss: str
+    l2_weights: float
+    l2_biases: float
+
+    def __post_init__(self) -> None:
+        for name in ("l2_weights", "l2_biases"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"objective.{name}={value:g}: must be 0 or more")
+
+    def on(self, problem: Problem, network: Network) -> EmpiricalRisk:
+        x, y = problem.inputs, problem.targets
+        risk = EmpiricalRisk(network, x, y, self.loss, self.l2_weights, self.l2_biases, problem.classes)
+        if self.loss == "cross_entropy":
+            outputs = network.widths[-1]
+            require(outputs >= 2, f"objective.loss=cross_entropy: needs at least 2 outputs, the problem has {outputs}")
+            proper = bool((y >= 0).all()) and bool(((y.sum(0) - 1).abs() < 1e-9).all())
+            require(proper, "objective.loss=cross_entropy: targets must be probabilities that sum to 1")
+        return risk
+
+    def on_holdout(self, problem: Problem, network: Network) -> EmpiricalRisk | None:
+        x, y = problem.holdout_inputs, problem.holdout_targets
+        return EmpiricalRisk(network, x, y, self.loss, classes=problem.classes) if x.shape[1] > 0 else None
 
 
 @dataclass(frozen=True)
@@ -37,6 +69,7 @@ class EmpiricalRisk:
     loss_name: str = "squared"
     l2_weights: float = 0.0
     l2_biases: float = 0.0
+    classes: bool = False  # whether the targets name a class
 
     def __post_init__(self) -> None:
         if self.loss_name not in LOSSES:
@@ -147,7 +180,7 @@ class EmpiricalRisk:
         entries = targets.numel()
         draws = normal(0, range(_PROJECTIONS), entries, Purpose.PROBES)
         coefficients = torch.from_numpy(draws).to(theta) / entries**0.5  # [projection, output · sample]
-        parts = [probed.outputs(part).flatten(1) @ coefficients.T for part in theta.split(self.chunk_size)]
+        parts = [_projections(probed.outputs(part).flatten(1), coefficients) for part in theta.split(self.chunk_size)]
         return torch.cat(parts)
 
     @cached_property
@@ -183,9 +216,20 @@ class EmpiricalRisk:
         """Whether every parameter is penalised, so that no bottom is at infinity."""
         return self.l2_weights > 0 and (self.l2_biases > 0 or not self.network.bias)
 
-    def explained_zeros(self, theta: Tensor) -> Tensor:
-        """How many zeros of the Hessian its continuous symmetries account for, `[restart]` int64."""
-        return self.symmetry.explained_zeros(theta)
+    def accuracy(self, theta: Tensor) -> Tensor | None:
+        """Share of the samples in the right class: the largest output, or the nearer of two target values.
+
+        `[restart]`, NaN where θ is not finite; None where the targets name no class.
+        """
+        if not self.classes:
+            return None
+        outputs, targets = self.outputs(theta), self.targets
+        if targets.shape[0] > 1:
+            right = outputs.argmax(1) == targets.argmax(0)
+        else:
+            middle = (targets.min() + targets.max()) / 2
+            right = ((outputs > middle) == (targets > middle)).squeeze(1)
+        return right.to(theta.dtype).mean(1).masked_fill(torch.isfinite(theta).all(1).logical_not(), torch.nan)
 
     def kink_distance(self, theta: Tensor) -> Tensor:
         """The smallest |z| over all ReLU units and samples, `[restart]`; inf without ReLU units."""
@@ -207,6 +251,16 @@ class EmpiricalRisk:
             if chunk is None or chunk.restarts != part.shape[0]:
                 chunk = self.chunk(part.shape[0])
             yield chunk, part
+
+
+def _projections(answers: Tensor, coefficients: Tensor) -> Tensor:
+    """`answers [restart, entry]` times `coefficients [projection, entry]`, `[restart, projection]`.
+
+    Sums of products in a fixed shape, not a matrix product: that answers differently for another number of restarts.
+    """
+    entries = -answers.shape[1] % _VECTOR
+    padded = pad(answers, (0, entries))
+    return torch.stack([(padded * pad(row, (0, entries))).sum(1) for row in coefficients], 1)
 
 
 class RiskChunk:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,8 @@ WRITING = "writing-"
 """How the names of files begin that are not complete yet."""
 
 _FORMAT_KEY = b"basinet_block"
-_FORMAT = 2
+_MAKER_KEY = b"basinet_made_by"
+_FORMAT = 3
 """Of the files of blocks; raised when `Block` changes: what is of another one is computed again."""
 
 
@@ -39,7 +41,6 @@ class Block:
 
     restarts: range
     starts: Tensor  # [restart, parameter]
-    loss_initial: Tensor  # [restart], f at the starts
     solution: Solution
     polished: Polished
     evidence: Evidence
@@ -97,10 +98,12 @@ class FolderStore:
     """Blocks as Parquet files `<first restart>-<after the last>.parquet` in a folder, one row per restart.
 
     A file appears when it is complete (it is written aside and renamed), so that a process that dies at any moment
-    costs the block it was at and nothing else. A file that cannot be read counts as missing and is made again.
+    costs the block it was at and nothing else. A file that cannot be read counts as missing and is made again; so does
+    one of another maker: the restarts of a condition are never of two engines, or of two machines' last bits.
     """
 
     folder: Path
+    made_by: str | None = None  # as `Study.made_by`: stands in every file; None: whoever made a file, it is read
 
     @property
     def lock(self) -> FileLock:
@@ -109,7 +112,7 @@ class FolderStore:
 
     def add(self, block: Block) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        table = _table(block)
+        table = _table(block, self.made_by)
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=WRITING, delete=False) as aside:
             try:
                 pq.write_table(table, aside, compression="zstd", use_dictionary=False, write_page_checksum=True)
@@ -135,9 +138,24 @@ class FolderStore:
         end = 0
         for path in sorted(self.folder.glob("*-*.parquet")):
             first, stop = (int(part) for part in path.stem.split("-"))
-            if first == end and _is_readable(path):
+            if first == end and self._is_usable(path):
                 end = stop
                 yield path, range(first, stop)
+
+    def _is_usable(self, path: Path) -> bool:
+        metadata = _metadata(path)
+        if metadata.get(_FORMAT_KEY) != str(_FORMAT).encode():
+            return False
+        maker = metadata.get(_MAKER_KEY, b"").decode()
+        if self.made_by in (None, maker):
+            return True
+        _say_once(f"{path} was made by the {maker}, and is made again by the {self.made_by}")
+        return False
+
+
+@cache
+def _say_once(message: str) -> None:
+    _log.warning("%s", message)
 
 
 def _read(path: Path) -> pa.Table:
@@ -148,13 +166,13 @@ def _read(path: Path) -> pa.Table:
         raise ConfigError(f"{path}: is damaged ({reason}); delete it, and the same command makes it again") from error
 
 
-def _is_readable(path: Path) -> bool:
+def _metadata(path: Path) -> Mapping[bytes, bytes]:
+    """What a file says about itself; nothing if it cannot be read."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        return pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
         _log.warning("%s is damaged and made again (%s)", path, str(error).partition("\n")[0])
-        return False
-    return metadata.get(_FORMAT_KEY) == str(_FORMAT).encode()
+        return {}
 
 
 # A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
@@ -167,11 +185,12 @@ _STEP = "solution.trajectory.step"  # one number per record, not per restart: it
 _BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm"))
 
 
-def _table(block: Block) -> pa.Table:
+def _table(block: Block, made_by: str | None) -> pa.Table:
     tensors = dict(_tensors(block, ""))
     steps = tensors.pop(_STEP)
     columns = {name: _column(tensor.t() if name in _BY_RECORD else tensor) for name, tensor in tensors.items()}
     metadata = {_FORMAT_KEY: str(_FORMAT), _STEP: ",".join(str(step) for step in steps.tolist())}
+    metadata |= {} if made_by is None else {_MAKER_KEY: made_by}
     return pa.table(columns).replace_schema_metadata(metadata)
 
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from basinet.pipeline.run import largest_block, solve
+from basinet.pipeline.run import largest_block
+from basinet.pipeline.solve import solve
 from basinet.stages.descend import descend
 from basinet.stages.polish import newton_seconds
 from basinet.study.study import Study

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from basinet.analysis import unseen
+from basinet.foundation.outcomes import KIND_NAMES, STATUS_NAMES
 from basinet.foundation.schema import QUANTILES
 from basinet.pipeline.blocks import Block
-from basinet.protocols import Status
-from basinet.stages.certify import Evidence, Kind, Tolerances, count_modes
-from basinet.stages.merge import Equivalence, Minima, distinct
+from basinet.protocols import Symmetry
+from basinet.stages.certify import Evidence
+from basinet.stages.merge import Bottoms, Minima, distinct
+from basinet.stages.tolerances import Tolerances
 
 SPECTRUM = ["dense", "lanczos", "none"]
-KIND = [kind.name.lower() for kind in Kind]
-STATUS = [status.name.lower() for status in Status if status is not Status.RUNNING]
 
 
 def evidence_arrays(blocks: list[Block]) -> dict[str, npt.NDArray[Any]]:
@@ -42,11 +42,12 @@ def _arrow_lists(values: npt.NDArray[Any]) -> pa.Array:
     return pa.LargeListArray.from_arrays(offsets, values.reshape(-1))
 
 
-def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Equivalence) -> Minima:
+def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Symmetry, tolerances: Tolerances) -> Minima:
     """The distinct bottoms of all restarts."""
     theta = torch.cat([block.polished.theta for block in blocks])
     loss = _column(blocks, lambda block: block.polished.loss)
-    return distinct(kind, loss, _column(blocks, lambda block: block.signature), theta, symmetry)
+    signature = _column(blocks, lambda block: block.signature)
+    return distinct(Bottoms(kind, loss, signature, theta), symmetry, tolerances)
 
 
 def restarts_table(
@@ -55,6 +56,7 @@ def restarts_table(
     engine: str,
     kind: npt.NDArray[np.int8],
     evidence: dict[str, npt.NDArray[Any]],
+    zero_modes: npt.NDArray[np.int64],
     found: Minima,
 ) -> pd.DataFrame:
     """One row per restart."""
@@ -64,11 +66,11 @@ def restarts_table(
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
         "seed": seed,
         "engine": pd.Categorical([engine] * len(status), categories=pd.Index(["torch", "native"])),
-        "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS)),
-        "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND)),
+        "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS_NAMES)),
+        "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND_NAMES)),
         "minimum": found.minimum,
         "steps": _column(blocks, lambda block: block.solution.steps),
-        "loss_initial": _column(blocks, lambda block: block.loss_initial),
+        "loss_initial": _column(blocks, lambda block: block.solution.loss_initial),
         "loss_descended": _column(blocks, lambda block: block.solution.loss),
         "loss": _column(blocks, lambda block: block.polished.loss),
         "gradient_norm": _column(blocks, lambda block: block.polished.gradient_norm),
@@ -79,7 +81,7 @@ def restarts_table(
         "spectrum": pd.Categorical([_spectrum(blocks[0])] * len(status), categories=pd.Index(SPECTRUM)),
         "lambda_min": eigenvalues[:, 0],
         "lambda_max": eigenvalues[:, -1],
-        "zero_modes": count_modes(eigenvalues, Tolerances())[0],
+        "zero_modes": zero_modes,
         "explained_zero_modes": evidence["explained_zero_modes"],
     }
     columns["loss_holdout"] = np.nan
@@ -114,7 +116,7 @@ def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], fou
     return pd.DataFrame(
         {
             "minimum": np.arange(len(found.count)),
-            "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND)),
+            "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND_NAMES)),
             "loss": loss[found.representative],
             "count": found.count,
             "share": found.count / len(theta),
@@ -132,15 +134,16 @@ def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], fou
     )
 
 
-def merge_catalogues(minima: pd.DataFrame, symmetry: Equivalence) -> npt.NDArray[np.int64]:
+def merge_catalogues(minima: pd.DataFrame, symmetry: Symmetry, tolerances: Tolerances) -> npt.NDArray[np.int64]:
     """The same bottom found by several conditions of one objective: an id for every row of their minima tables.
 
     Ids are in the order of the losses.
     """
     theta = torch.from_numpy(np.stack(minima["parameters"].to_list()))
-    kind = pd.Categorical(minima["kind"], categories=KIND).codes
+    kind = pd.Categorical(minima["kind"], categories=KIND_NAMES).codes
     signature = np.stack(minima["signature"].to_list())
-    return distinct(np.asarray(kind), minima["loss"].to_numpy(np.float64), signature, theta, symmetry).minimum
+    bottoms = Bottoms(np.asarray(kind), minima["loss"].to_numpy(np.float64), signature, theta)
+    return distinct(bottoms, symmetry, tolerances).minimum
 
 
 def curves_table(blocks: list[Block], curves_max: int) -> pd.DataFrame:

@@ -20,6 +20,7 @@ class Samples:
     inputs: Array  # [feature, sample]
     targets: Array  # [output, sample]
     classes: bool = False  # whether the targets name a class
+    fingerprint: str = ""  # of what the settings do not say, the content of a file; empty if they say it all
 
 
 class ProblemFamily(Protocol):
@@ -61,4 +62,5 @@ def split(samples: Samples, holdout: float, seed: int) -> Problem:
         inputs[:, tested],
         targets[:, tested],
         samples.classes,
+        samples.fingerprint,
     )

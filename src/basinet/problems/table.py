@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Table:
         require(not both, f"{self.path}: column '{name}' is both in problem.inputs and in problem.targets")
         require(len(inputs) > 0, f"{self.path}: every column is a target, at least one input is needed")
         x, y = self._columns(frame, inputs), self._columns(frame, self.targets)
-        return Samples(self._standardized(x, inputs) if self.standardize else x, y, classes=_are_classes(y))
+        read = hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()  # before anything is computed from it
+        return Samples(self._standardized(x, inputs) if self.standardize else x, y, _are_classes(y), read)
 
     def _columns(self, frame: pd.DataFrame, names: tuple[str, ...]) -> Array:
         return np.stack([_numbers(self.path, name, frame[name]) for name in names])

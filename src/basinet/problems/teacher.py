@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from basinet.foundation.errors import require, unknown
-from basinet.foundation.random_streams import Purpose, normal
+from basinet.foundation.random_streams import Array, Purpose, normal
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.problems.samples import Samples
+
+_VECTOR = 64  # samples, see basinet.mlp.layouts
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,21 @@ class Teacher:
         # One row of the stream per sample: more points keep the earlier ones.
         draws = normal(seed, range(self.points), self.features + self.outputs, Purpose.DATA).T
         inputs, noise = draws[: self.features], draws[self.features :]
-        z = torch.from_numpy(weight @ inputs / np.sqrt(self.features) + 0.5 * bias)
-        hidden = ACTIVATIONS[self.activation].value(z).numpy()
-        return Samples(inputs.copy(), readout @ hidden / np.sqrt(self.width) + self.noise * noise)
+        z = torch.from_numpy(_product(weight, inputs) / np.sqrt(self.features) + 0.5 * bias)
+        hidden = _padded_value(self.activation, z)
+        return Samples(inputs.copy(), _product(readout, hidden) / np.sqrt(self.width) + self.noise * noise)
+
+
+def _product(matrix: Array, columns: Array) -> Array:
+    """`matrix @ columns`, term by term: matrix-product libraries add in an order of their own, by processor."""
+    result = np.zeros((len(matrix), columns.shape[1]))
+    for entry, row in zip(matrix.T, columns, strict=True):
+        result += np.outer(entry, row)
+    return result
+
+
+def _padded_value(activation: str, z: torch.Tensor) -> Array:
+    """σ(z) on whole vectors: what is left over at the end of a tensor is computed with other instructions."""
+    padding = -z.shape[1] % _VECTOR
+    value = ACTIVATIONS[activation].value(torch.nn.functional.pad(z, (0, padding)))
+    return value[:, : z.shape[1]].numpy()

@@ -10,7 +10,7 @@ import pandas as pd
 from basinet import plots, reporting
 from basinet.analysis import wording
 from basinet.analysis.spread import Summary
-from basinet.pipeline.run import Findings
+from basinet.pipeline.gather import Findings
 from basinet.reporting import provenance
 from basinet.reporting.data import Material
 from basinet.reporting.document import Report, Section

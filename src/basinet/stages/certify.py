@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
@@ -13,45 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from basinet.foundation.errors import require
+from basinet.foundation.outcomes import Kind, Status
 from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.eigen import eigenvalues
 from basinet.linalg.lanczos import extreme_eigenvalues
-from basinet.protocols import CurvedObjective, Engine, Status
+from basinet.protocols import Engine, Objective
 from basinet.stages.polish import Outcome, Polished, Polishing
 from basinet.stages.solution import Solution
+from basinet.stages.tolerances import Tolerances
 
 _HESSIANS = 4096  # made at a time
-
-
-class Kind(enum.IntEnum):
-    """What a restart has reached (int8)."""
-
-    MINIMUM = 0  # stationary, curved upwards in every direction that no symmetry keeps flat
-    DEGENERATE = 1  # stationary, nowhere curved downwards, flat where no symmetry explains it: second order is silent
-    SADDLE = 2  # stationary, curved downwards somewhere
-    AT_INFINITY = 3  # the loss still falls while the parameters grow
-    KINK = 4  # stuck at the boundary of a ReLU unit
-    UNFINISHED = 5  # none of these could be shown
-    DIVERGED = 6  # not finite
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """Where verdicts draw their lines."""
-
-    zero: float = 1e-8  # an eigenvalue is zero if |λ| ≤ zero · max |λ| …
-    floor: float = 1e-14  # … or |λ| ≤ floor: rounding of f's own scale
-    growth: float = 1e-2  # at infinity, ‖θ‖ grows by more than this share in the last decade of steps,
-    outward: float = 0.1  # … the gradient or Newton's way points outwards by more than this cosine
-    slope: float = 5e-2  # … the slope is below this share of f's scale, so that it is no mere beginning of a descent,
-    fall: float = 1e-10  # … and the loss falls by more than this
-    kink: float = 1e-6  # a ReLU boundary is near if |z| ≤ kink for some unit and sample
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            require(value >= 0, f"certify.{field.name}={value:g}: must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -72,7 +42,7 @@ class Evidence:
 
 
 def collect_evidence(
-    objective: CurvedObjective, solution: Solution, polished: Polished, settings: Polishing, engine: Engine
+    objective: Objective, solution: Solution, polished: Polished, settings: Polishing, engine: Engine
 ) -> Evidence:
     """The evidence about restarts that ended their descent at `solution` and were then polished.
 
@@ -86,7 +56,7 @@ def collect_evidence(
         diverged=diverged,
         converged=polished.outcome == Outcome.CONVERGED,
         eigenvalues=_spectrum(objective, theta, settings, engine).masked_fill(diverged.unsqueeze(1), torch.nan),
-        explained_zero_modes=objective.explained_zeros(theta),
+        explained_zero_modes=objective.symmetry.explained_zeros(theta),
         kink_distance=objective.kink_distance(theta),
         coercive=torch.full_like(diverged, objective.coercive),
         rests_beyond=polished.rests_beyond,
@@ -97,7 +67,7 @@ def collect_evidence(
     )
 
 
-def _spectrum(objective: CurvedObjective, theta: Tensor, settings: Polishing, engine: Engine) -> Tensor:
+def _spectrum(objective: Objective, theta: Tensor, settings: Polishing, engine: Engine) -> Tensor:
     """All eigenvalues of the Hessians `[restart, parameter]`, or the lowest and the highest `[restart, 2]`."""
     if objective.size <= settings.dense_max:
         with single_threaded_operations():
@@ -122,7 +92,7 @@ def _last_decade(solution: Solution) -> tuple[Tensor, Tensor]:
     return growth, loss_then - loss[-1]
 
 
-def classify(evidence: Mapping[str, Any], tolerances: Tolerances = Tolerances()) -> npt.NDArray[np.int8]:
+def classify(evidence: Mapping[str, Any], tolerances: Tolerances) -> npt.NDArray[np.int8]:
     """The verdict about every restart: a pure function of the evidence, a `Kind` each.
 
     Where polishing reached rounding level, the spectrum decides. Where it did not, the descent's own behaviour does,

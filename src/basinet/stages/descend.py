@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from basinet.protocols import Descent, Engine, Objective, State, Status
+from basinet.foundation.outcomes import Status
+from basinet.protocols import Descent, Engine, Objective, State
 
 _LONGEST_SEGMENT = 1000  # steps: arrived restarts are put aside, and progress is seen, at least this often
 

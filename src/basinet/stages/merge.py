@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from basinet.stages.certify import Kind
+from basinet.foundation.outcomes import Kind
+from basinet.protocols import Symmetry
+from basinet.stages.tolerances import Tolerances
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-_SAME = 1e-6  # polished copies of a minimum agree in loss and signature to better than this, relative to 1 + |x|
-_SAME_PARAMETERS = 1e-4  # … and in parameters, up to symmetry, relative to 1 + ‖θ‖
-_SAME_LEVEL = 2e-2  # restarts on a level that is a set, or at infinity, agree on the samples to this
 
+@dataclass(frozen=True)
+class Bottoms:
+    """Where restarts have got to, one row each."""
 
-class Equivalence(Protocol):
-    """When two parameter vectors are copies of each other: the symmetries of an objective."""
-
-    @property
-    def by_function(self) -> bool:
-        """Whether only what the network does can tell, and signatures have the last word."""
-        ...
-
-    def canonical(self, theta: Tensor) -> Tensor:
-        """One representative of each class, `[restart, parameter]`: nearly the same for most copies."""
-        ...
-
-    def distance(self, theta: Tensor, other: Tensor) -> float:
-        """The distance of two parameter vectors modulo symmetry."""
-        ...
+    kind: npt.NDArray[
+        np.int8
+    ]  # [restart], a `Kind`; restarts of other kinds than minimum, degenerate and at infinity belong to no bottom
+    loss: Array  # [restart]
+    signature: Array  # [restart, 2 · n], see `Objective.signature`
+    theta: Tensor  # [restart, parameter]
 
 
 @dataclass(frozen=True)
@@ -48,9 +40,7 @@ class Minima:
     diameter: Array  # [minimum], farthest a member is from the representative in loss and signature
 
 
-def distinct(
-    kind: npt.NDArray[np.int8], loss: Array, signature: Array, theta: Tensor, equivalence: Equivalence
-) -> Minima:
+def distinct(bottoms: Bottoms, symmetry: Symmetry, tolerances: Tolerances) -> Minima:
     """The distinct bottoms among restarts, merged where a symmetry of the objective makes them equal.
 
     Minima are merged in two steps: near in loss and in signature (invariant under every symmetry, and cheap), then
@@ -62,19 +52,22 @@ def distinct(
     The cost is nearly linear in the restarts: sorting, and one assignment per distinct canonical form.
 
     Args:
-        kind: `[restart]`, a `Kind` each; restarts of other kinds than these three belong to no bottom.
-        loss: `[restart]`.
-        signature: `[restart, 2 · n]`, see `Objective.signature`.
-        theta: `[restart, parameter]`.
-        equivalence: of the objective.
+        bottoms: of the restarts.
+        symmetry: of the objective.
+        tolerances: how near copies have to be.
     """
-    everywhere = np.column_stack([loss, signature])
-    on_samples = everywhere[:, : 1 + signature.shape[1] // 2]
-    candidates = _partition(np.flatnonzero(kind == Kind.MINIMUM), everywhere, _SAME)
-    groups = [copies for group in candidates for copies in _confirmed(group, theta, equivalence)]
+    kind = bottoms.kind
+    everywhere = np.column_stack([bottoms.loss, bottoms.signature])
+    on_samples = everywhere[:, : 1 + bottoms.signature.shape[1] // 2]
+    candidates = _partition(np.flatnonzero(kind == Kind.MINIMUM), everywhere, tolerances.same_function)
+    groups = [
+        copies
+        for group in candidates
+        for copies in _confirmed(group, bottoms.theta, symmetry, tolerances.same_parameters)
+    ]
     for which in (Kind.DEGENERATE, Kind.AT_INFINITY):
-        groups.extend(_partition(np.flatnonzero(kind == which), on_samples, _SAME_LEVEL))
-    groups.sort(key=lambda group: (loss[group].min(), group[0]))
+        groups.extend(_partition(np.flatnonzero(kind == which), on_samples, tolerances.same_level))
+    groups.sort(key=lambda group: (bottoms.loss[group].min(), group[0]))
     return _assembled(groups, kind, everywhere, on_samples)
 
 
@@ -111,18 +104,18 @@ def _partition(rows: Indices, values: Array, tolerance: float) -> list[Indices]:
     return np.split(rows[order], np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def _confirmed(group: Indices, theta: Tensor, equivalence: Equivalence) -> list[Indices]:
+def _confirmed(group: Indices, theta: Tensor, symmetry: Symmetry, tolerance: float) -> list[Indices]:
     """A group of restarts with the same function, split where the parameters are not copies of each other."""
-    if equivalence.by_function or len(group) == 1:
+    if symmetry.by_function or len(group) == 1:
         return [group]
-    canonical = equivalence.canonical(theta[torch.from_numpy(group)]).numpy()
+    canonical = symmetry.canonical(theta[torch.from_numpy(group)]).numpy()
     reach = 1 + float(np.linalg.norm(canonical[0]))
-    labels = near(canonical, _SAME_PARAMETERS)
+    labels = near(canonical, tolerance)
     merged: list[list[Indices]] = []
     for form in (group[labels == label] for label in range(labels.max() + 1)):
         for family in merged:
             first, other = theta[family[0][0]], theta[form[0]]
-            if equivalence.distance(first, other) <= _SAME_PARAMETERS * reach:
+            if symmetry.distance(first, other) <= tolerance * reach:
                 family.append(form)
                 break
         else:

@@ -13,16 +13,14 @@ from torch import Tensor
 from basinet.foundation.errors import require
 from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.eigen import eigenvectors
-from basinet.protocols import CurvedObjective, Engine
+from basinet.protocols import Engine, Objective
+from basinet.stages.tolerances import Tolerances
 
-_GRADIENT = 1e-12  # converged when ‖g‖ ≤ this · ‖H‖ (1 + ‖θ‖): what rounding θ changes the gradient by, and some room
-_STEP = 1e-5  # … and the Newton step has shrunk to this · (1 + ‖θ‖), which it never does on the way to infinity
 _SHIFT = 1e-10  # smallest shift of the spectrum, relative to ‖H‖: flat directions of a degenerate bottom stay still
 _SMALLEST_REGION = 1e-14  # relative to 1 + ‖θ‖: no step can be told from rounding any more
 _ROUNDING = 1e-15  # a loss that rises by less, relative to itself, has not risen
 _INVISIBLE = 1e-13  # a loss that is foretold to fall by less, relative to itself, may show anything
 _LARGEST_REGION = 0.1  # of the limit: what still swings is settled before a restart can leave, and none is leapt over
-_BEYOND = 0.5  # how far, relative to 1 + ‖θ‖, a bottom is looked for before a restart may be called at infinity
 _BISECTIONS = 50  # of the shift, which then is exact enough: its range is bounded to begin with
 
 
@@ -66,7 +64,9 @@ class Polished:
     outward_descended: Tensor  # [restart], cosine of -∇f and θ at the descended point, where a descent may still swing
 
 
-def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing, engine: Engine) -> Polished:
+def polish(
+    objective: Objective, theta: Tensor, settings: Polishing, tolerances: Tolerances, engine: Engine
+) -> Polished:
     """Newton's method in a trust region, from each restart until its gradient is at rounding level.
 
         p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ,      p = -(H + μ I)⁻¹ ∇f  with μ ≥ 0 and H + μ I positive definite
@@ -81,6 +81,7 @@ def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing, engin
         objective: in float64.
         theta: where the descents ended, `[restart, parameter]`; rows that are not finite are skipped.
         settings: with more parameters than `dense_max`, or without steps, all are skipped.
+        tolerances: when a gradient is at rounding level.
         engine: what computes derivatives.
     """
     f = _Function(objective, engine)
@@ -89,11 +90,11 @@ def polish(objective: CurvedObjective, theta: Tensor, settings: Polishing, engin
     if objective.size > settings.dense_max or settings.steps == 0:
         state = state._replace(outcome=torch.full_like(state.outcome, int(Outcome.SKIPPED)))
     with single_threaded_operations():
-        state = _follow(f, state, theta, limit, settings.steps)
-        return _finished(f, theta, state, _rests_beyond(f, state, theta, settings.steps))
+        state = _follow(f, state, _Way(theta, limit, settings.steps, tolerances))
+        return _finished(f, theta, state, _rests_beyond(f, state, theta, settings.steps, tolerances))
 
 
-def newton_seconds(objective: CurvedObjective, theta: Tensor, engine: Engine) -> float:
+def newton_seconds(objective: Objective, theta: Tensor, engine: Engine) -> float:
     """Seconds that a Newton step of one restart takes, measured on a few `theta [restart, parameter]`.
 
     Its Hessian and its eigenvectors are what counts. The latter take some 10 P³ operations: where P is large they are
@@ -116,7 +117,7 @@ _MEASURED = 512  # rows of a Hessian whose eigenvectors are timed
 class _Function(NamedTuple):
     """What is minimised, and what computes its derivatives."""
 
-    objective: CurvedObjective
+    objective: Objective
     engine: Engine
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,6 +125,18 @@ class _Function(NamedTuple):
 
     def hessian(self, theta: Tensor) -> Tensor:
         return self.engine.hessian(self.objective, theta)
+
+
+class _Way(NamedTuple):
+    """How far and how long restarts may be followed, and when they have arrived."""
+
+    start: Tensor  # [restart, parameter]
+    limit: Tensor  # [restart]: whoever gets farther from its start has left its radius
+    steps: int
+    tolerances: Tolerances
+
+    def rows(self, index: Tensor) -> _Way:
+        return self._replace(start=self.start[index], limit=self.limit[index])
 
 
 class _State(NamedTuple):
@@ -141,17 +154,17 @@ class _State(NamedTuple):
         return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
 
 
-def _follow(f: _Function, state: _State, start: Tensor, limit: Tensor, steps: int) -> _State:
+def _follow(f: _Function, state: _State, way: _Way) -> _State:
     """Newton steps for all restarts whose outcome is open, until none is."""
-    for _ in range(steps):
+    for _ in range(way.steps):
         active = (state.outcome == _OPEN).nonzero().squeeze(1)
         if len(active) == 0:
             break
-        state = state.scatter(active, _iterate(f, state.rows(active), start[active], limit[active]))
+        state = state.scatter(active, _iterate(f, state.rows(active), way.rows(active)))
     return state
 
 
-def _rests_beyond(f: _Function, state: _State, start: Tensor, steps: int) -> Tensor:
+def _rests_beyond(f: _Function, state: _State, start: Tensor, steps: int, tolerances: Tolerances) -> Tensor:
     """Whether Newton's method, let go on beyond the radius, comes to rest before it has gone half of ‖θ‖, `[restart]`.
 
     A restart that does has a finite bottom ahead, however slowly its descent and its norm still creep.
@@ -161,10 +174,10 @@ def _rests_beyond(f: _Function, state: _State, start: Tensor, steps: int) -> Ten
     index = left.nonzero().squeeze(1)
     if f.objective.coercive or len(index) == 0:
         return rests
-    limit = _BEYOND * (1 + _norm(start[index]))
+    limit = tolerances.beyond * (1 + _norm(start[index]))
     going_on = state.rows(index)
     going_on = going_on._replace(region=_LARGEST_REGION * limit, outcome=torch.full_like(going_on.outcome, _OPEN))
-    ended = _follow(f, going_on, start[index], limit, steps)
+    ended = _follow(f, going_on, _Way(start[index], limit, steps, tolerances))
     return rests.index_copy(0, index, ended.outcome == Outcome.CONVERGED)
 
 
@@ -175,7 +188,7 @@ def _start(f: _Function, theta: Tensor, limit: Tensor) -> _State:
     return _State(theta, loss, gradient, _LARGEST_REGION * limit, torch.full_like(loss, torch.nan), outcome)
 
 
-def _iterate(f: _Function, state: _State, start: Tensor, limit: Tensor) -> _State:
+def _iterate(f: _Function, state: _State, way: _Way) -> _State:
     """One Newton step for every restart, taken or refused."""
     hessian = f.hessian(state.theta)
     eigenvalues, vectors = eigenvectors(hessian, f.engine.threads)
@@ -183,19 +196,19 @@ def _iterate(f: _Function, state: _State, start: Tensor, limit: Tensor) -> _Stat
     trial, length = state.theta + step, _norm(step)
     loss, gradient = f.loss_and_gradient(trial)
     norm, reach = _norm(state.gradient), 1 + _norm(state.theta)
-    at_rest = norm <= _GRADIENT * torch.linalg.matrix_norm(hessian) * reach
-    converged = at_rest & (length <= _STEP * reach)
+    at_rest = norm <= way.tolerances.stationary * torch.linalg.matrix_norm(hessian) * reach
+    converged = at_rest & (length <= way.tolerances.settled * reach)
 
     # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
     invisible = (foretold <= _INVISIBLE * state.loss.abs()) & (_norm(gradient) < norm)
     rise = torch.where(invisible, _INVISIBLE, _ROUNDING) * state.loss.abs()
     better = (loss <= state.loss + rise) & torch.isfinite(gradient).all(1)
-    outside = _norm(trial - start) > limit
+    outside = _norm(trial - way.start) > way.limit
     # Once at rest, a step is still worth taking where it lowers the gradient: Newton's squares the error.
     take = better & ~outside & (~at_rest | (_norm(gradient) < norm))
     exact = (state.loss - loss) / foretold.clamp(min=torch.finfo(foretold.dtype).tiny)
     region = torch.where(better & (exact > 0.75), torch.maximum(state.region, 2 * length), state.region)
-    region = torch.minimum(region, _LARGEST_REGION * limit)
+    region = torch.minimum(region, _LARGEST_REGION * way.limit)
     region = torch.where(~better | (exact < 0.1) & ~at_rest, length / 4, region)
 
     outcome = state.outcome.to(torch.int64)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from basinet.protocols import State, Status
+from basinet.foundation.outcomes import Status
+from basinet.protocols import State
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Solution:
     """The end of a descent, one row per restart."""
 
     theta: Tensor  # [restart, parameter]
+    loss_initial: Tensor  # [restart], f at the start
     loss: Tensor  # [restart], f at theta
     gradient_norm: Tensor  # [restart], Euclidean norm of ∇f at theta
     steps: Tensor  # [restart] int64, updates made; of a diverged restart, the step at which it was noticed
@@ -34,8 +36,15 @@ class Solution:
 
     def cpu(self) -> Solution:
         """The same on the CPU."""
-        theta, loss, norm = self.theta.cpu(), self.loss.cpu(), self.gradient_norm.cpu()
-        return Solution(theta, loss, norm, self.steps.cpu(), self.status.cpu(), self.trajectory)
+        return Solution(
+            self.theta.cpu(),
+            self.loss_initial.cpu(),
+            self.loss.cpu(),
+            self.gradient_norm.cpu(),
+            self.steps.cpu(),
+            self.status.cpu(),
+            self.trajectory,
+        )
 
     def without_parameter_norms(self) -> Solution:
         """The same after the verdicts: a third of the memory of trajectories is free again."""
@@ -46,8 +55,9 @@ def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
     """The solution at the end of a descent's states, with a trajectory of those states whose step is in `records`."""
     wanted = frozenset(records)
     steps, losses, norms, lengths = [], [], [], []
-    last = None
+    first = last = None
     for last in states:
+        first = last if first is None else first
         if last.step in wanted:
             lost = last.status == Status.DIVERGED
             steps.append(last.step)
@@ -55,13 +65,13 @@ def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
             norms.append(_single(last.gradient_norm, lost))
             length = torch.linalg.vector_norm(last.theta, dim=1)
             lengths.append(_single(length, lost))
-    if last is None:
+    if first is None or last is None:
         raise ValueError("a descent has at least one state")
     status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status)
     trajectory = Trajectory(
         torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms), torch.stack(lengths)
     )
-    return Solution(last.theta, last.loss, last.gradient_norm, last.steps, status, trajectory)
+    return Solution(last.theta, first.loss, last.loss, last.gradient_norm, last.steps, status, trajectory)
 
 
 def _single(values: Tensor, lost: Tensor) -> Tensor:

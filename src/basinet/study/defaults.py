@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 
 from basinet.foundation.errors import ConfigError, unknown
+from basinet.stages.tolerances import Tolerances
+from basinet.study.convert import fill
 
-GROUPS = ("problem", "network", "init", "descent", "objective", "polish")
+GROUPS = ("problem", "network", "init", "descent", "objective", "polish", "certify")
 
 
 def conf_directory() -> Path:
@@ -164,6 +166,24 @@ def _written(value: Any) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), value) + "'"
 
 
+def usual_columns() -> dict[str, Any]:
+    """The columns that stand in tables only where some condition has another value than this.
+
+    >>> usual_columns()["certify.zero"]
+    1e-08
+    """
+    return {f"certify.{key}": value for key, value in _unnamed(_read("certify/standard.yaml")).items()}
+
+
+def tolerances(**changes: Any) -> Tolerances:
+    """Those of `conf/certify/`, with some changed; raises `ConfigError` for one that there is not, or out of range."""
+    return fill(Tolerances, {**_unnamed(_read("certify/standard.yaml")), **changes}, "certify")
+
+
+def _unnamed(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key != "name"}
+
+
 def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The resolved settings of a study with their dotted keys, as they stand in tables."""
     flat: dict[str, Any] = {}
@@ -173,6 +193,8 @@ def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
             continue
         for name, entry in value.items():
             flat[key if name == "name" else f"{key}.{name}"] = entry
-    for constant in ("restarts", "restarts_max", "threads", "network", "objective", "engine"):
+    usual = usual_columns()
+    for constant in ("restarts", "restarts_max", "threads", "network", "objective", "engine", "certify"):
         flat.pop(constant, None)
+    flat = {key: value for key, value in flat.items() if key not in usual or value != usual[key]}
     return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}

@@ -5,32 +5,32 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from basinet.descents import DESCENTS, Sgd
+from basinet.descents import DESCENTS
 from basinet.descents.budget import Budget
-from basinet.engines import NativeEngine, check_engine, choose_engine
+from basinet.engines import check_engine, choose_engine
 from basinet.foundation.errors import ConfigError, require
-from basinet.inits import INITS, Given, Init
+from basinet.foundation.machine import cores, numerics
+from basinet.inits import INITS, Init
 from basinet.mlp.network import Network
-from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS, ProblemFamily, split
-from basinet.protocols import Descent, Engine, Problem
+from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem
 from basinet.stages.descend import record_steps
 from basinet.stages.polish import Polishing
+from basinet.stages.tolerances import Tolerances
 from basinet.study import defaults
 from basinet.study.convert import fill
 
-_NUMERICS = 2  # raised when the same settings give other numbers than before: nothing old is then taken up again
-_CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads", "engine")
+_NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,6 @@ class Execution:
         require(self.threads is None or self.threads >= 1, f"threads={self.threads}: must be at least 1")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
-
-
-@dataclass(frozen=True)
-class ObjectiveSettings:
-    """What is minimised beside the problem and the network."""
-
-    loss: str
-    l2_weights: float
-    l2_biases: float
-
-    def __post_init__(self) -> None:
-        for name in ("l2_weights", "l2_biases"):
-            value = getattr(self, name)
-            require(0 <= value < np.inf, f"objective.{name}={value:g}: must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -104,10 +90,11 @@ class Study:
     execution: Execution
     problem: Problem
     network: Network
-    objective_settings: ObjectiveSettings
+    objectives: ObjectiveFamily
     init: Init
     descent: Descent
     polishing: Polishing
+    tolerances: Tolerances
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Study:
@@ -126,28 +113,22 @@ class Study:
         execution = fill(Execution, {k: v for k, v in settings.items() if k not in defaults.GROUPS}, "")
         family, problem = _problem(settings["problem"])
         network = _network(settings["network"], family, problem)
-        objective = fill(ObjectiveSettings, _unnamed(settings["objective"]), "objective")
+        objectives: ObjectiveFamily = fill(
+            OBJECTIVES[settings["objective"]["name"]], _unnamed(settings["objective"]), "objective"
+        )
         init: Init = fill(INITS[settings["init"]["name"]], _unnamed(settings["init"]), "init")
         descent = _descent(settings["descent"], execution.seed)
         width = settings["network"]["width"]
         width = family.natural_width if width is None else width
         resolved = {**settings, "network": {**settings["network"], "width": width, "output": network.output}}
         polishing = fill(Polishing, _unnamed(settings["polish"]), "polish")
-        study = Study(resolved, execution, problem, network, objective, init, descent, polishing)
+        tolerances = fill(Tolerances, _unnamed(settings["certify"]), "certify")
+        study = Study(resolved, execution, problem, network, objectives, init, descent, polishing, tolerances)
         study._check_relations()
         return study
 
     def _check_relations(self) -> None:
-        if isinstance(self.init, Given):
-            self.init.check(self.network, self.restarts)
-        if self.objective_settings.loss == "cross_entropy":
-            require(
-                self.network.widths[-1] >= 2,
-                "objective.loss=cross_entropy: needs at least 2 outputs, the problem has 1",
-            )
-            y = self.problem.targets
-            proper = bool((y >= 0).all()) and bool(((y.sum(0) - 1).abs() < 1e-9).all())
-            require(proper, "objective.loss=cross_entropy: targets must be probabilities that sum to 1")
+        self.init.check(self.network, self.restarts)
         check_engine(self.execution.engine, self.objective, self.descent)
 
     @property
@@ -155,8 +136,8 @@ class Study:
         """Number of restarts; with `restarts=auto` the largest number that there can be."""
         if self.execution.restarts != "auto":
             return self.execution.restarts
-        limit = self.execution.restarts_max
-        return min(limit, len(self.init.starts)) if isinstance(self.init, Given) else limit
+        limit, there_are = self.execution.restarts_max, self.init.max_restarts
+        return limit if there_are is None else min(limit, there_are)
 
     @property
     def is_auto(self) -> bool:
@@ -182,28 +163,19 @@ class Study:
         return torch.float32 if self.execution.dtype == "float32" else torch.float64
 
     @cached_property
-    def objective(self) -> EmpiricalRisk:
-        """f on the training samples, penalties included."""
-        return self._risk(self._placed(self.problem.inputs), self._placed(self.problem.targets))
-
-    def _risk(self, inputs: Tensor, targets: Tensor) -> EmpiricalRisk:
-        chosen = self.objective_settings
-        return EmpiricalRisk(self.network, inputs, targets, chosen.loss, chosen.l2_weights, chosen.l2_biases)
-
-    @cached_property
-    def holdout(self) -> EmpiricalRisk | None:
-        """The loss on the held-out samples, without penalties; None if nothing is held out."""
-        if self.problem.holdout_inputs.shape[1] == 0:
-            return None
-        problem = self.problem
-        return EmpiricalRisk(
-            self.network, problem.holdout_inputs, problem.holdout_targets, self.objective_settings.loss
-        )
-
-    @cached_property
-    def exact_objective(self) -> EmpiricalRisk:
+    def exact_objective(self) -> Objective:
         """f in float64 on the CPU, on data that is not rounded: what is certified is certified there."""
-        return self._risk(self.problem.inputs, self.problem.targets)
+        return self.objectives.on(self.problem, self.network)
+
+    @cached_property
+    def objective(self) -> Objective:
+        """f where and as precisely as the descent computes it."""
+        return self.exact_objective.to(self.device, self.dtype)
+
+    @cached_property
+    def holdout(self) -> Objective | None:
+        """The loss on the held-out samples, without penalties; None if nothing is held out."""
+        return self.objectives.on_holdout(self.problem, self.network)
 
     @cached_property
     def engine(self) -> Engine:
@@ -219,7 +191,7 @@ class Study:
 
     @property
     def _threads(self) -> int:
-        return self.execution.threads or len(os.sched_getaffinity(0))
+        return self.execution.threads or cores()
 
     @cached_property
     def record_steps(self) -> list[int]:
@@ -235,29 +207,25 @@ class Study:
     def key(self) -> str:
         """The same for studies whose restarts are the same numbers, whatever how many there are of them.
 
-        A hash of the settings without those that change no number, of the data, and of the numerical code: its version
-        and the engine.
+        A hash of the settings without those that change no number, of the content of files, and of the version of the
+        numerical code. Nothing that is computed enters it, nor which engine `auto` finds: that, like the last bits, is
+        the business of a machine, and stands with the blocks (`made_by`).
         """
         settings = {name: value for name, value in self.settings.items() if name not in _CHANGES_NO_NUMBER}
         groups = {
-            name: {key: entry for key, entry in group.items() if key != "path"}  # what lies there is hashed below
+            name: {key: entry for key, entry in group.items() if key != "path"}  # what lies there is in the fingerprint
             for name, group in settings.items()
             if isinstance(group, Mapping)
         }
-        native = (
-            self.execution.engine != "torch" and NativeEngine().unsupported_reason(self.objective, self.descent) is None
-        )
-        resolved = {"device": self.device.type, "engine": "native" if native else "torch", "numerics": _NUMERICS}
+        read = {"problem": self.problem.fingerprint, "init": self.init.fingerprint}
+        resolved = {"device": self.device.type, "numerics": _NUMERICS, "read": read}
         plain = _plain({**settings, **groups, **resolved})
-        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-        problem = self.problem
-        data = [problem.inputs, problem.targets, problem.holdout_inputs, problem.holdout_targets]
-        arrays = [tensor.numpy() for tensor in data]
-        if isinstance(self.init, Given):
-            arrays.append(self.init.starts)
-        for array in arrays:
-            digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()[:20]
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:20]
+
+    @property
+    def made_by(self) -> str:
+        """What decides the last bits of a block: the engine that runs, the processor, the libraries."""
+        return f"{self.engine.name} engine, {numerics()}"
 
     @cached_property
     def objective_key(self) -> str:
@@ -270,9 +238,6 @@ class Study:
     def starts(self, restarts: range) -> Tensor:
         """θ `[restart, parameter]` before the first step."""
         return self.init.draw(self.network, self.seed, restarts).to(self.device, self.dtype)
-
-    def _placed(self, samples: Tensor) -> Tensor:
-        return samples.to(self.device, self.dtype)
 
 
 def _plain(value: Any) -> Any:
@@ -312,8 +277,7 @@ def _network(settings: Mapping[str, Any], family: ProblemFamily, problem: Proble
 
 def _descent(settings: Mapping[str, Any], seed: int) -> Descent:
     rest = _unnamed(settings)
-    shared = [field.name for field in dataclasses.fields(Budget)]
-    budget = fill(Budget, {key: rest.pop(key) for key in shared if key in rest}, "descent")
+    shared = [field.name for field in dataclasses.fields(Budget) if field.name != "seed"]
+    budget = fill(Budget, {key: rest.pop(key) for key in shared if key in rest}, "descent", seed=seed)
     method: type[Descent] = DESCENTS[settings["name"]]
-    given: dict[str, Any] = {"budget": budget, "seed": seed} if method is Sgd else {"budget": budget}
-    return fill(method, rest, "descent", **given)
+    return fill(method, rest, "descent", budget=budget)

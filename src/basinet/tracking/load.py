@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from basinet.foundation.errors import ConfigError, require, unknown
-from basinet.study.defaults import columns_of
+from basinet.study.defaults import columns_of, usual_columns
 from basinet.tracking.find import find_conditions
 from basinet.tracking.integrity import open_table, reading
 from basinet.tracking.record import COLUMNS, CONDITION, PARENT
@@ -32,12 +32,12 @@ def load_runs(name: str, *, tracking_uri: str | None = None, columns: Sequence[s
     """
     _, runs = _conditions(name, tracking_uri)
     rows = []
-    for run in runs:
-        settings = json.loads(run.data.tags[COLUMNS])
+    every = _settings(runs)
+    for run, settings in zip(runs, every, strict=True):
         metrics = {key: value for key, value in run.data.metrics.items() if key not in settings}
         rows.append({**_identity(run), **metrics, **settings})
     frame = pd.DataFrame(rows)
-    settings_keys = {key for run in runs for key in json.loads(run.data.tags[COLUMNS])}
+    settings_keys = {key for settings in every for key in settings}
     for key in frame.columns:
         if key in settings_keys or key == "status":
             frame[key] = _typed(frame[key])
@@ -215,12 +215,23 @@ def _joined(parts: list[pd.DataFrame], runs: list[Any], columns: Sequence[str] |
     """The conditions' frames below each other, with `run_id` before and the settings behind."""
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
-    settings = pd.DataFrame([json.loads(run.data.tags[COLUMNS]) for run in runs])
+    settings = pd.DataFrame(_settings(runs))
     settings.insert(0, "run_id", [run.info.run_id for run in runs])
     new = [key for key in settings.columns if key not in frame.columns and (columns is None or key in columns)]
     repeated = {key: _repeat(_typed(settings[key]), lengths) for key in new}
     front = {"run_id": repeated.pop("run_id")} if "run_id" in repeated else {}
     return pd.DataFrame({**front, **{key: frame[key] for key in frame.columns}, **repeated})
+
+
+def _settings(runs: list[Any]) -> list[dict[str, Any]]:
+    """The settings of conditions as they stand in tables.
+
+    Those of which only unusual values are columns (`usual_columns`) are there for all conditions if they are for one.
+    """
+    own = [json.loads(run.data.tags[COLUMNS]) for run in runs]
+    unusual = [key for key in usual_columns() if any(key in settings for settings in own)]
+    usual = {key: usual_columns()[key] for key in unusual}
+    return [{**settings, **{key: settings.get(key, value) for key, value in usual.items()}} for settings in own]
 
 
 def _repeat(values: pd.Series, lengths: np.ndarray[Any, Any]) -> Any:

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from basinet.pipeline.tables import KIND
-from basinet.stages.certify import Tolerances, classify
-from basinet.tracking.load import load_evidence, load_restarts
+from basinet.foundation.errors import unknown
+from basinet.foundation.outcomes import KIND_NAMES
+from basinet.stages.certify import classify
+from basinet.study.defaults import tolerances, usual_columns
+from basinet.tracking.load import load_evidence, load_restarts, load_runs
+
+TAKEN_AGAIN = ("zero", "floor", "growth", "outward", "slope", "fall", "kink")
+"""The tolerances that verdicts about stored evidence ask for; the others had their say when it was collected."""
 
 
-def reclassify(name: str, tolerances: Tolerances, *, tracking_uri: str | None = None) -> pd.DataFrame:
-    """The restarts of an experiment, sweep or run with the kinds that `tolerances` give them.
+def reclassify(name: str, *, tracking_uri: str | None = None, **changes: float | str) -> pd.DataFrame:
+    """The restarts of an experiment, sweep or run with the kinds that other tolerances give them.
+
+    Args:
+        name: an experiment, or the id of a sweep or run.
+        tracking_uri: the store; the one of the working directory if None.
+        changes: tolerances of the group `certify`, over those that each condition was trained with.
 
     Returns:
         `run_id restart kind kind_before loss`, one row per restart.
+
+    Raises:
+        ConfigError: if there is no such experiment or run, or no such tolerance, or it is out of range.
     """
+    for key in changes:
+        if key not in TAKEN_AGAIN:
+            raise unknown("tolerance of verdicts", key, TAKEN_AGAIN)
     evidence = load_evidence(name, tracking_uri=tracking_uri)
     before = load_restarts(name, tracking_uri=tracking_uri, columns=["run_id", "restart", "kind", "loss"])
+    conditions = {row["run_id"]: row for row in load_runs(name, tracking_uri=tracking_uri).to_dict("records")}
     parts = []
     for run_id, group in evidence.groupby("run_id", observed=True, sort=False):
         arrays = {key: group[key].to_numpy() for key in group.columns if key != "eigenvalues"}
-        kinds = classify({**arrays, "eigenvalues": np.stack(group["eigenvalues"].to_list())}, tolerances)
-        now = pd.Categorical.from_codes(kinds.tolist(), categories=pd.Index(KIND))
+        own = _own(conditions[run_id])
+        spectrum = np.stack(group["eigenvalues"].to_list())
+        kinds = classify({**arrays, "eigenvalues": spectrum}, tolerances(**{**own, **changes}))
+        now = pd.Categorical.from_codes(kinds.tolist(), categories=pd.Index(KIND_NAMES))
         parts.append(before[before["run_id"] == run_id].assign(kind_before=lambda frame: frame["kind"], kind=now))
     return pd.concat(parts, ignore_index=True)[["run_id", "restart", "kind", "kind_before", "loss"]]
+
+
+def _own(condition: Mapping[Any, Any]) -> dict[str, Any]:
+    """The tolerances that a condition was trained with, given its row of `load_runs`."""
+    return {key.removeprefix("certify."): condition.get(key, usual) for key, usual in usual_columns().items()}

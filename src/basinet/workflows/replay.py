@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.errors import require
+from basinet.linalg.eigen import eigenvalues
 from basinet.stages.descend import retrace
 from basinet.stages.polish import polish
 from basinet.study.study import Study
@@ -101,7 +102,7 @@ def _spectrum(study: Study, theta: Tensor) -> npt.NDArray[np.float64] | None:
     if exact.size > study.polishing.dense_max:
         return None
     hessian = study.exact_engine.hessian(exact, theta.unsqueeze(0))
-    return torch.linalg.eigvalsh(hessian)[0].numpy() if bool(torch.isfinite(hessian).all()) else None
+    return eigenvalues(hessian, 1)[0].numpy() if bool(torch.isfinite(hessian).all()) else None
 
 
 def _kept_steps(steps: int) -> set[int]:
@@ -125,4 +126,4 @@ def _end(study: Study, theta: Tensor, row: pd.Series) -> Tensor:
     if row["kind"] == "diverged":
         return descended
     start = descended.unsqueeze(0)
-    return polish(study.exact_objective, start, study.polishing, study.exact_engine).theta[0]
+    return polish(study.exact_objective, start, study.polishing, study.tolerances, study.exact_engine).theta[0]

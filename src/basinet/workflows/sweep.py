@@ -7,15 +7,18 @@ import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from basinet.analysis.spread import KINDS, Summary, spread
+from basinet.analysis.spread import Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require, unknown
+from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import FolderStore
-from basinet.pipeline.run import Findings, Report, run
+from basinet.pipeline.gather import Findings
+from basinet.pipeline.run import run
+from basinet.pipeline.solve import OnProgress
 from basinet.pipeline.tables import evidence_arrow, merge_catalogues
 from basinet.reporting import exhibits
 from basinet.study.convert import fill
@@ -103,7 +106,7 @@ _METRICS = {
     "minima_low": "minima/at_least",
     "coverage": "minima/coverage",
     "restarts_needed": "minima/restarts_needed",
-    **{f"share_{name}": f"share/{name}" for name in ("arrived", "diverged", "best", *KINDS)},
+    **{f"share_{name}": f"share/{name}" for name in ("arrived", "diverged", "best", *ENDS)},
 }
 """Columns of the spread table that are metrics of a condition's run, and by which name."""
 
@@ -122,7 +125,7 @@ class Ended:
     before: bool  # whether it had been finished by an earlier launch
 
 
-def run_condition(study: Study, tracking: TrackingSettings, place: Place, report: Report) -> Ended:
+def run_condition(study: Study, tracking: TrackingSettings, place: Place, progress: OnProgress) -> Ended:
     """Train a condition and write its run; whatever happens, the run ends with its true status.
 
     What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
@@ -142,7 +145,7 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, report
             if earlier is not None and is_whole(store, earlier, study):
                 return Ended(_taken_over(store, earlier, name, place), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
-        summary = _computed(study, tracking, place, written, name, blocks, report)
+        summary = _computed(study, tracking, place, written, name, blocks, progress)
         stand_for_condition(store, written.run)
         return Ended(summary, before=False)
 
@@ -176,11 +179,18 @@ def _computed(
     written: OpenRun,
     name: str,
     blocks: FolderStore,
-    report: Report,
+    progress: OnProgress,
 ) -> Summary:
     with _ending(written):
-        written.log(tags={"basinet.engine": study.engine.name, "hardware.device": str(study.device)})
-        findings = run(study, store=blocks, curves_max=tracking.curves_max, report=report)
+        tags = {
+            "basinet.engine": study.engine.name,
+            "basinet.made_by": study.made_by,
+            "hardware.device": str(study.device),
+        }
+        written.log(tags=tags)
+        findings = run(
+            study, store=replace(blocks, made_by=study.made_by), curves_max=tracking.curves_max, progress=progress
+        )
         return _write(written, findings, name, tracking, place.conditions)
 
 
@@ -299,14 +309,20 @@ def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFr
     """The minima of a sweep's conditions `run_id condition minimum …` with the same bottom's id, `sweep_minimum`.
 
     Bottoms can be the same only where the objective is: conditions that differ in init or descent, for example.
+
+    Raises:
+        ConfigError: if there is a condition that none of the studies is.
     """
+    keys = [study.key for study in studies]
+    for key in catalogues["condition"].unique():
+        require(key in keys, f"condition {key} is none of the studies ({', '.join(keys)}) whose minima are merged")
     numbers = catalogues["condition"].map({study.key: number for number, study in enumerate(studies)})
     catalogues = catalogues.iloc[numbers.argsort(kind="stable")]  # as planned, in whichever order they ended
     objectives = catalogues["condition"].map({study.key: study.objective_key for study in studies})
     merged, first = [], 0
     for key, group in catalogues.groupby(objectives, sort=False):
         study = next(study for study in studies if study.objective_key == key)
-        ids = merge_catalogues(group, study.exact_objective.symmetry) + first
+        ids = merge_catalogues(group, study.exact_objective.symmetry, study.tolerances) + first
         first = ids.max(initial=first - 1) + 1
         merged.append(group[["run_id", "minimum"]].assign(sweep_minimum=ids))
     if not merged:

@@ -19,12 +19,14 @@ from torch import Tensor
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import NativeEngine, TorchEngine
 from basinet.engines.native import library
+from basinet.foundation.outcomes import Status
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import CHECK_EVERY, Descent, Engine, State, Status
+from basinet.protocols import CHECK_EVERY, Descent, Engine, State
 from basinet.stages.descend import descend, record_steps, retrace
 from basinet.stages.polish import Outcome, Polishing, polish
 from basinet.stages.solution import Solution, fold
+from basinet.study.defaults import tolerances
 
 Risks = Callable[..., EmpiricalRisk]
 Draws = Callable[..., Tensor]
@@ -67,7 +69,7 @@ def descent_of(name: str, tolerance: float = 0.0, schedule: str = "cosine", step
         "momentum": Momentum(budget, 0.9),
         "nesterov": Nesterov(budget, 0.9),
         "adam": Adam(budget, 0.9, 0.999, 1e-8),
-        "sgd": Sgd(budget, seed=4, batch_size=4),
+        "sgd": Sgd(replace(budget, seed=4), batch_size=4),
     }[name]
 
 
@@ -584,13 +586,13 @@ def test_polishing_ends_at_the_same_bottoms_with_either_engine(risk_of: Risks, n
     *_, last = descend(risk, descent_of("momentum", steps=2000), NativeEngine(), starts(normal, risk, 60))
     theta = last.theta
     wanted = Polishing(steps=100, radius=0.3, dense_max=300, lanczos_steps=60)
-    one, other = (polish(risk, theta, wanted, engine) for engine in (TorchEngine(), NativeEngine(2)))
+    one, other = (polish(risk, theta, wanted, tolerances(), engine) for engine in (TorchEngine(), NativeEngine(2)))
     assert torch.equal(one.outcome, other.outcome)
     converged = one.outcome == Outcome.CONVERGED
     assert converged.sum() > 20
     # Newton squares its error until rounding, 1e-16, is left, which penalties keep from growing more than 1,000-fold.
     torch.testing.assert_close(one.theta[converged], other.theta[converged], rtol=0, atol=1e-12)
-    alone = polish(risk, theta[[7, 31]], wanted, NativeEngine())
+    alone = polish(risk, theta[[7, 31]], wanted, tolerances(), NativeEngine())
     assert torch.equal(bits(alone.theta), bits(other.theta[[7, 31]]))
 
 

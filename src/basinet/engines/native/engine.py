@@ -25,7 +25,7 @@ from basinet.engines.native.library import (
     pointer,
 )
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import CHECK_EVERY, CurvedObjective, Descent, Objective, State
+from basinet.protocols import CHECK_EVERY, Descent, Objective, State
 
 Array = npt.NDArray[np.float64]
 
@@ -126,13 +126,13 @@ class NativeEngine:
         self._evaluate(risk, "evaluate", theta, loss, gradient)
         return loss, gradient
 
-    def hvp(self, objective: CurvedObjective, theta: Tensor, v: Tensor) -> Tensor:
+    def hvp(self, objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
         theta = theta.contiguous()
         result = torch.empty_like(theta)
         self._evaluate(_risk(objective), "multiply", theta, v.contiguous(), result)
         return result
 
-    def hessian(self, objective: CurvedObjective, theta: Tensor) -> Tensor:
+    def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         risk, theta = _risk(objective), theta.contiguous()
         if not has_hessian(Shape.of(risk, theta.dtype)):
             return risk.hessian(theta)

@@ -1,0 +1,39 @@
+"""The machine: how much of it there is, and what of it the last bits of a result depend on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def numerics() -> str:
+    """One line that is the same where the same program gives the same bits."""
+    import numpy
+    import scipy
+    import torch  # takes two seconds, and whoever asks for `cores` needs none of it
+
+    libraries = f"torch {torch.__version__}, numpy {numpy.__version__}, scipy {scipy.__version__}"
+    return f"{platform.machine()} {_processor()} ({torch.backends.cpu.get_cpu_capability()}), {libraries}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,39 @@
+"""How a restart can end: the one place where statuses and kinds are listed, and how they are written in tables.
+
+Free of torch, so that reading results does not wait for it.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Status(enum.IntEnum):
+    """How a restart's descent stands (int8)."""
+
+    RUNNING = 0
+    ARRIVED = 1  # the gradient norm fell to the tolerance
+    BUDGET = 2  # the budget of steps ended first
+    DIVERGED = 3  # the loss or the gradient is not finite any more
+
+
+class Kind(enum.IntEnum):
+    """What a restart has reached (int8)."""
+
+    MINIMUM = 0  # stationary, curved upwards in every direction that no symmetry keeps flat
+    DEGENERATE = 1  # stationary, nowhere curved downwards, flat where no symmetry explains it: second order is silent
+    SADDLE = 2  # stationary, curved downwards somewhere
+    AT_INFINITY = 3  # the loss still falls while the parameters grow
+    KINK = 4  # stuck at the boundary of a ReLU unit
+    UNFINISHED = 5  # none of these could be shown
+    DIVERGED = 6  # not finite
+
+
+STATUS_NAMES = [status.name.lower() for status in Status if status is not Status.RUNNING]
+"""Of descents that have ended: the categories of the column `status`, by code - 1."""
+
+KIND_NAMES = [kind.name.lower() for kind in Kind]
+"""The categories of the column `kind`, by code."""
+
+ENDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
+"""Kinds of restarts that have not diverged, in the order in which a person reads them."""

@@ -1,0 +1,66 @@
+"""What needs all restarts of a study: the distinct bottoms, whether there are enough restarts, and the tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from basinet.analysis import unseen
+from basinet.foundation.outcomes import Kind
+from basinet.foundation.stopwatch import Stopwatch
+from basinet.pipeline import tables
+from basinet.pipeline.blocks import Block
+from basinet.stages.certify import classify, count_modes
+from basinet.study.study import Study
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What came out of a study."""
+
+    study: Study
+    restarts: pd.DataFrame  # one row per restart
+    minima: pd.DataFrame  # one row per distinct bottom
+    evidence_arrays: dict[str, npt.NDArray[Any]]  # what the verdicts were made of, by the names of `Evidence`
+    curves: pd.DataFrame  # one row per restart and record, of the first restarts
+    quantiles: pd.DataFrame  # one row per record, of all restarts
+    parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
+    seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables
+
+    @property
+    def evidence(self) -> pd.DataFrame:
+        """One row per restart: what its verdict was made of."""
+        frame: pd.DataFrame = tables.evidence_arrow(self.evidence_arrays).to_pandas()
+        return frame
+
+
+def enough(study: Study, blocks: list[Block]) -> bool:
+    """Whether Boender and Rinnooy Kan's rule says that hardly a minimum can be missing (`unseen.enough`)."""
+    kind = classify(tables.evidence_arrays(blocks), study.tolerances)
+    found = tables.merged(blocks, kind, study.exact_objective.symmetry, study.tolerances)
+    return unseen.enough(int((found.kind == Kind.MINIMUM).sum()), int((kind == Kind.MINIMUM).sum()))
+
+
+def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch | None = None) -> Findings:
+    """What needs all restarts: the distinct bottoms, and the tables."""
+    watch = watch or Stopwatch()
+    with watch.stage("merge"):
+        evidence = tables.evidence_arrays(blocks)
+        kind = classify(evidence, study.tolerances)
+        zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
+        found = tables.merged(blocks, kind, study.exact_objective.symmetry, study.tolerances)
+    with watch.stage("tables"):
+        return Findings(
+            study=study,
+            restarts=tables.restarts_table(blocks, study.seed, study.engine.name, kind, evidence, zero_modes, found),
+            minima=tables.minima_table(blocks, evidence, found),
+            evidence_arrays=evidence,
+            curves=tables.curves_table(blocks, curves_max),
+            quantiles=tables.quantiles_table(blocks),
+            parameters=tables.parameters(blocks),
+            seconds=watch.seconds,
+        )
