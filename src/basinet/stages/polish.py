@@ -154,14 +154,69 @@ class _State(NamedTuple):
         return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
 
 
+class _Model(NamedTuple):
+    """f around θ to second order: what is known of its Hessian."""
+
+    eigenvalues: Tensor  # [restart, parameter], ascending
+    vectors: Tensor  # [restart, parameter, eigenvalue]
+    norm: Tensor  # [restart], Frobenius norm
+
+    @staticmethod
+    def of(f: _Function, theta: Tensor) -> _Model:
+        hessian = f.hessian(theta)
+        return _Model(*eigenvectors(hessian, f.engine.threads), torch.linalg.matrix_norm(hessian))
+
+    def rows(self, index: Tensor) -> _Model:
+        return _Model(*(column[index] for column in self))
+
+
+class _Trial(NamedTuple):
+    """Where a Newton step leads, one row per restart."""
+
+    theta: Tensor
+    loss: Tensor
+    gradient: Tensor
+    length: Tensor  # of the step
+    foretold: Tensor  # by how much the model falls along it
+
+
+class _Verdict(NamedTuple):
+    """What is to be thought of a step, `[restart]` bool each."""
+
+    better: Tensor  # it does not raise the loss
+    outside: Tensor  # it leads beyond the radius
+    at_rest: Tensor  # the gradient where it begins is at rounding level
+    taken: Tensor
+
+
 def _follow(f: _Function, state: _State, way: _Way) -> _State:
     """Newton steps for all restarts whose outcome is open, until none is."""
+    refused, model = torch.empty(0, dtype=torch.int64), None
     for _ in range(way.steps):
         active = (state.outcome == _OPEN).nonzero().squeeze(1)
         if len(active) == 0:
             break
-        state = state.scatter(active, _iterate(f, state.rows(active), way.rows(active)))
+        model = _models(f, state.theta, active, refused, model)
+        part, verdict = _iterate(f, model, state.rows(active), way.rows(active))
+        state = state.scatter(active, part)
+        again = (~verdict.taken & (part.outcome == _OPEN)).nonzero().squeeze(1)
+        refused, model = active[again], model.rows(again)
     return state
+
+
+def _models(f: _Function, theta: Tensor, rows: Tensor, known: Tensor, model: _Model | None) -> _Model:
+    """Those at `theta[rows]`; of the rows `known`, which stand where they stood, `model` is still that."""
+    if model is None or len(known) == 0:
+        return _Model.of(f, theta[rows])
+    is_new = torch.isin(rows, known, invert=True)
+    if not bool(is_new.any()):
+        return model
+    whole = []
+    for old, new in zip(model, _Model.of(f, theta[rows[is_new]]), strict=True):
+        column = new.new_empty(len(rows), *new.shape[1:])
+        column[is_new], column[~is_new] = new, old
+        whole.append(column)
+    return _Model(*whole)
 
 
 def _rests_beyond(f: _Function, state: _State, start: Tensor, steps: int, tolerances: Tolerances) -> Tensor:
@@ -188,41 +243,55 @@ def _start(f: _Function, theta: Tensor, limit: Tensor) -> _State:
     return _State(theta, loss, gradient, _LARGEST_REGION * limit, torch.full_like(loss, torch.nan), outcome)
 
 
-def _iterate(f: _Function, state: _State, way: _Way) -> _State:
+def _iterate(f: _Function, model: _Model, state: _State, way: _Way) -> tuple[_State, _Verdict]:
     """One Newton step for every restart, taken or refused."""
-    hessian = f.hessian(state.theta)
-    eigenvalues, vectors = eigenvectors(hessian, f.engine.threads)
-    step, foretold = _trust_region_step(eigenvalues, vectors, state.gradient, state.region)
-    trial, length = state.theta + step, _norm(step)
-    loss, gradient = f.loss_and_gradient(trial)
-    norm, reach = _norm(state.gradient), 1 + _norm(state.theta)
-    at_rest = norm <= way.tolerances.stationary * torch.linalg.matrix_norm(hessian) * reach
-    converged = at_rest & (length <= way.tolerances.settled * reach)
+    step, foretold = _trust_region_step(model.eigenvalues, model.vectors, state.gradient, state.region)
+    theta = state.theta + step
+    trial = _Trial(theta, *f.loss_and_gradient(theta), _norm(step), foretold)
+    verdict = _judged(model, state, trial, way)
+    region = _region(state, trial, verdict, way)
+    taken = verdict.taken.unsqueeze(1)
+    return _State(
+        torch.where(taken, trial.theta, state.theta),
+        torch.where(verdict.taken, trial.loss, state.loss),
+        torch.where(taken, trial.gradient, state.gradient),
+        region,
+        trial.length,
+        _outcome(state, trial, verdict, region, way),
+    ), verdict
 
+
+def _judged(model: _Model, state: _State, trial: _Trial, way: _Way) -> _Verdict:
+    """Whether a step is taken: if it does not raise the loss, and stays within the radius."""
+    norm, after = _norm(state.gradient), _norm(trial.gradient)
+    at_rest = norm <= way.tolerances.stationary * model.norm * (1 + _norm(state.theta))
     # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
-    invisible = (foretold <= _INVISIBLE * state.loss.abs()) & (_norm(gradient) < norm)
+    invisible = (trial.foretold <= _INVISIBLE * state.loss.abs()) & (after < norm)
     rise = torch.where(invisible, _INVISIBLE, _ROUNDING) * state.loss.abs()
-    better = (loss <= state.loss + rise) & torch.isfinite(gradient).all(1)
-    outside = _norm(trial - way.start) > way.limit
+    better = (trial.loss <= state.loss + rise) & torch.isfinite(trial.gradient).all(1)
+    outside = _norm(trial.theta - way.start) > way.limit
     # Once at rest, a step is still worth taking where it lowers the gradient: Newton's squares the error.
-    take = better & ~outside & (~at_rest | (_norm(gradient) < norm))
-    exact = (state.loss - loss) / foretold.clamp(min=torch.finfo(foretold.dtype).tiny)
-    region = torch.where(better & (exact > 0.75), torch.maximum(state.region, 2 * length), state.region)
-    region = torch.minimum(region, _LARGEST_REGION * way.limit)
-    region = torch.where(~better | (exact < 0.1) & ~at_rest, length / 4, region)
+    return _Verdict(better, outside, at_rest, better & ~outside & (~at_rest | (after < norm)))
 
+
+def _region(state: _State, trial: _Trial, verdict: _Verdict, way: _Way) -> Tensor:
+    """Δ for the next step: larger where the model has foretold this one well, smaller where it has not."""
+    exact = (state.loss - trial.loss) / trial.foretold.clamp(min=torch.finfo(trial.foretold.dtype).tiny)
+    larger = torch.maximum(state.region, 2 * trial.length)
+    region = torch.where(verdict.better & (exact > 0.75), larger, state.region)
+    region = torch.minimum(region, _LARGEST_REGION * way.limit)
+    return torch.where(~verdict.better | (exact < 0.1) & ~verdict.at_rest, trial.length / 4, region)
+
+
+def _outcome(state: _State, trial: _Trial, verdict: _Verdict, region: Tensor, way: _Way) -> Tensor:
+    """Whether a restart has come to an end with this step, and which; int8."""
+    reach = 1 + _norm(state.theta)
+    converged = verdict.at_rest & (trial.length <= way.tolerances.settled * reach)
     outcome = state.outcome.to(torch.int64)
     outcome = torch.where(region <= _SMALLEST_REGION * reach, int(Outcome.STALLED), outcome)
-    outcome = torch.where(better & outside, int(Outcome.LEFT_RADIUS), outcome)
+    outcome = torch.where(verdict.better & verdict.outside, int(Outcome.LEFT_RADIUS), outcome)
     outcome = torch.where(converged, int(Outcome.CONVERGED), outcome)
-    return _State(
-        torch.where(take.unsqueeze(1), trial, state.theta),
-        torch.where(take, loss, state.loss),
-        torch.where(take.unsqueeze(1), gradient, state.gradient),
-        region,
-        length,
-        outcome.to(torch.int8),
-    )
+    return outcome.to(torch.int8)
 
 
 def _trust_region_step(eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:

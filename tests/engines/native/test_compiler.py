@@ -36,7 +36,8 @@ Draws = Callable[..., Tensor]
 
 REMEDY = re.escape("install g++ or clang++, or name a C++17 compiler in the environment variable CXX")
 SHAPE = Shape((1, 2, 1), "Identity", "Identity", True, "Squared", torch.float64, 1)
-SMALL = {**SHAPE.definitions(), "DESCENT": "GradientDescent"}
+GRADIENT_DESCENT = Path("updates/gradient_descent.h")
+SMALL = {**SHAPE.definitions(), "UPDATE": GRADIENT_DESCENT, "RATES_GIVEN": 1}
 
 
 def works(path: Path) -> None:
@@ -192,7 +193,7 @@ def test_a_compiler_that_fails_is_reported_in_one_line_and_leaves_nothing_behind
     program, said = FAILING[name]
     failing(program)
     with pytest.raises(NativeError) as error:
-        Library("descend.cpp", SHAPE, DESCENT="GradientDescent")
+        Library("descend.cpp", SHAPE, UPDATE=GRADIENT_DESCENT, RATES_GIVEN=1)
     assert re.fullmatch(said, str(error.value))
     assert not fresh.exists() or os.listdir(fresh) == []
 
@@ -267,7 +268,7 @@ def test_only_integers_and_known_names_reach_the_compiler(
     expected = {
         *compiler.FLAGS,
         *("-DREAL=double", "-DWIDTHS=2,2,1", "-DHIDDEN=Logistic", "-DOUTPUT=Identity", "-DBIAS=1", "-DLOSS=Squared"),
-        *("-DSAMPLES=3", "-DDESCENT=GradientDescent", "-DHESSIAN=1", "-o"),
+        *("-DSAMPLES=3", '-DUPDATE="updates/gradient_descent.h"', "-DRATES_GIVEN=1", "-DHESSIAN=1", "-o"),
         *(f"{source}/descend.cpp", f"{source}/curvature.cpp"),
     }
     tokens = log.read_text().splitlines()
@@ -525,7 +526,7 @@ def resident():
 def make(number):
     shape = Shape((1, 1 + number), "Identity", "Identity", False, "Squared", torch.float32, 1)
     start = time.perf_counter()
-    Library("descend.cpp", shape, DESCENT="GradientDescent")
+    Library("descend.cpp", shape, UPDATE=Path("updates/gradient_descent.h"), RATES_GIVEN=1)
     return time.perf_counter() - start
 
 make(0), make(1)

@@ -19,6 +19,7 @@ from torch import Tensor
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines import NativeEngine, TorchEngine
 from basinet.engines.native import library
+from basinet.engines.native.update import UPDATES
 from basinet.foundation.outcomes import Status
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
@@ -438,12 +439,12 @@ def test_a_segment_that_is_told_to_stop_takes_no_further_block(risk_of: Risks, n
     risk, descent = risk_of("tanh", torch.float64), descent_of("momentum")
     state = running(starts(normal, risk, 40), descent)
     theta, memory = state.theta.clone(), state.memory[0].clone()
-    rates, constants = torch.full((1, 2), 0.1, dtype=torch.float64), torch.full((3,), 0.9, dtype=torch.float64)
+    rates, constants = torch.full((1, 1), 0.1, dtype=torch.float64), torch.full((1,), 0.9, dtype=torch.float64)
     arrays = (theta, memory, state.status, state.steps, state.loss, state.gradient_norm)
     segment = library.Segment(*(library.pointer(array) for array in arrays), 0, 20, CHECK_EVERY, 0.0)
     segment.rates, segment.constants = rates.data_ptr(), constants.data_ptr()
     inputs, targets = risk.inputs.T.contiguous(), risk.targets.T.contiguous()
-    compiled = library.descent_library(library.Shape.of(risk, torch.float64), "Momentum")
+    compiled = library.descent_library(library.Shape.of(risk, torch.float64), UPDATES[type(descent)].header, rates=1)
     for first in (library._STOP, library._STOP + 1, library._STOP + 1000, 0):
         taken = ctypes.c_int64(first)
         numbers = risk.samples, risk.l2_weights, risk.l2_biases, 40, ctypes.addressof(taken)

@@ -68,7 +68,7 @@ def _run(command: Sequence[str], timeout: float) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=timeout)
 
 
-def build(source: str, definitions: Mapping[str, str | int], extra: Sequence[str] = ()) -> Path:
+def build(source: str, definitions: Mapping[str, str | int | Path], extra: Sequence[str] = ()) -> Path:
     """The shared library of a source with some macros defined; compiled once per machine and then kept.
 
     Safe while other processes build the same: a library is made aside and then renamed. Its name carries a checksum of
@@ -76,19 +76,25 @@ def build(source: str, definitions: Mapping[str, str | int], extra: Sequence[str
 
     Args:
         source: a file of this folder.
-        definitions: macros; integers, known names and lists of them, nothing that a user wrote.
+        definitions: macros; integers, known names and lists of them, headers of this folder (or by their whole paths),
+            nothing that a user wrote.
         extra: more flags for the compiler (tests build with sanitizers).
 
     Raises:
         NativeError: if there is no compiler, or it fails, or the library cannot be kept.
     """
     compiler = find_compiler()
-    flags = [*FLAGS, *extra, *(f"-D{name}={value}" for name, value in definitions.items())]
+    flags = [*FLAGS, *extra, *(f"-D{name}={_macro(value)}" for name, value in definitions.items())]
+    headers = [value for value in definitions.values() if isinstance(value, Path)]
     try:
-        folder, key = cache_folder(), _key(compiler, source, flags)
+        folder, key = cache_folder(), _key(compiler, source, flags, headers)
         return _kept(folder, key) or _made(folder, key, compiler, [*flags, str(SOURCES / source)])
     except OSError as error:
         raise NativeError(f"no kernel can be kept: {error}") from None
+
+
+def _macro(value: str | int | Path) -> str:
+    return f'"{value}"' if isinstance(value, Path) else str(value)
 
 
 def _kept(folder: Path, key: str) -> Path | None:
@@ -126,9 +132,9 @@ def _compile(compiler: Compiler, arguments: Sequence[str], made: Path) -> None:
         raise NativeError(f"{name} made no library: {_REMEDY}")
 
 
-def _key(compiler: Compiler, source: str, flags: Sequence[str]) -> str:
+def _key(compiler: Compiler, source: str, flags: Sequence[str], headers: Sequence[Path] = ()) -> str:
     digest = hashlib.sha256()
-    for path in [*sorted(SOURCES.glob("*.h")), SOURCES / source]:
+    for path in [*sorted(SOURCES.glob("*.h")), *(SOURCES / header for header in headers), SOURCES / source]:
         digest.update(path.read_bytes())
     for text in (*compiler.command, compiler.version, *flags, _processor()):
         digest.update(text.encode() + b"\0")

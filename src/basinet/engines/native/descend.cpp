@@ -1,46 +1,14 @@
-// The steps of a descent, all of a segment at a time. DESCENT is GradientDescent, Momentum, Nesterov or Adam.
+// The steps of a descent, all of a segment at a time. UPDATE is one of updates/, RATES_GIVEN how many numbers
+// of every step Python hands over.
 
 #include "backprop.h"
 
 namespace {
 
-// One update of the parameters: r are the numbers that change with the step, c those that do not.
+// One update of the parameters, with r, the numbers that change with the step, and c, those that do not.
+#include UPDATE
 
-struct GradientDescent {  // r: eta
-  static constexpr int MEMORIES = 0;
-  static void step(V* theta, const V* g, V*, const V* r, const double*) {
-    for (int i = 0; i < PARAMETERS; ++i) theta[i] = fma(-r[0], g[i], theta[i]);
-  }
-};
-struct Momentum {  // r: eta; c: mu
-  static constexpr int MEMORIES = 1;
-  static void step(V* theta, const V* g, V* v, const V* r, const double* c) {
-    for (int i = 0; i < PARAMETERS; ++i) {
-      v[i] = fma(all(c[0]), v[i], g[i]);
-      theta[i] = fma(-r[0], v[i], theta[i]);
-    }
-  }
-};
-struct Nesterov {  // r: eta; c: mu
-  static constexpr int MEMORIES = 1;
-  static void step(V* theta, const V* g, V* v, const V* r, const double* c) {
-    for (int i = 0; i < PARAMETERS; ++i) {
-      v[i] = fma(all(c[0]), v[i], g[i]);
-      theta[i] = fma(-r[0], fma(all(c[0]), v[i], g[i]), theta[i]);
-    }
-  }
-};
-struct Adam {  // r: eta / (1 - beta1^t), 1 / sqrt(1 - beta2^t); c: beta1, beta2, epsilon
-  static constexpr int MEMORIES = 2;
-  static void step(V* theta, const V* g, V* memory, const V* r, const double* c) {
-    V *mean = memory, *square = memory + PARAMETERS;
-    for (int i = 0; i < PARAMETERS; ++i) {
-      mean[i] = fma(all(1 - c[0]), g[i], all(c[0]) * mean[i]);
-      square[i] = fma(all(1 - c[1]) * g[i], g[i], all(c[1]) * square[i]);
-      theta[i] = fma(-r[0], mean[i] / fma(square_root(square[i]), r[1], all(c[2])), theta[i]);
-    }
-  }
-};
+static_assert(Update::RATES == RATES_GIVEN, "engine.py has another number of rates for this update than its header");
 
 // What Python hands over.
 struct Segment {
@@ -51,9 +19,9 @@ struct Segment {
   Real *loss, *gradient_norm;       // [restart]
   std::int64_t first, until, check_every;
   double tolerance;
-  const double* rates;              // [step, 2], from step `first`, `rate_stride` apart: 0 if they never change
+  const double* rates;              // [step, Update::RATES], from step `first`, `rate_stride` apart: 0 if they never change
   std::int64_t rate_stride;
-  const double* constants;          // [3]
+  const double* constants;          // as many as the update takes
   const std::int32_t* batches;      // [step, batch_size] samples, or nullptr: all of them
   const std::int64_t* batch_sizes;  // [step]
   std::int64_t batch_size;
@@ -103,7 +71,7 @@ bool fill(const Function& f, const Segment& segment, Supply& supply, Work& w) { 
     if (w.restart[j] >= 0 || (w.restart[j] = supply.take()) < 0) continue;
     const std::int64_t row = w.restart[j] * PARAMETERS;
     gather(segment.theta + row, j, w.theta);
-    for (int m = 0; m < DESCENT::MEMORIES; ++m)
+    for (int m = 0; m < Update::MEMORIES; ++m)
       gather(segment.memory + m * f.restarts * PARAMETERS + row, j, w.memory + m * PARAMETERS);
     w.step[j] = segment.first;
     ++w.busy;
@@ -114,7 +82,7 @@ bool fill(const Function& f, const Segment& segment, Supply& supply, Work& w) { 
 void leave(const Function& f, const Segment& segment, int j, Work& w) {
   const std::int64_t row = w.restart[j] * PARAMETERS;
   scatter(w.theta, j, segment.theta + row);
-  for (int m = 0; m < DESCENT::MEMORIES; ++m)
+  for (int m = 0; m < Update::MEMORIES; ++m)
     scatter(w.memory + m * PARAMETERS, j, segment.memory + m * f.restarts * PARAMETERS + row);
   w.restart[j] = -1;
   --w.busy;
@@ -130,9 +98,9 @@ std::int64_t steps_ahead(const Segment& segment, const Supply& supply, const Wor
 }
 
 struct Rates {  // the numbers of the steps that the lanes are at
-  V r[2];
+  V r[Update::RATES];
   Rates(const Segment& segment, const Work& w, std::int64_t k, bool together) {  // k steps after those of w
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < Update::RATES; ++i) {
       if (together) r[i] = all(rate(segment, w.step[0] + k, i));
       else
         for (int j = 0; j < LANES; ++j) r[i][j] = static_cast<Real>(rate(segment, w.step[j] + k, i));
@@ -184,7 +152,7 @@ void follow(const Function& f, const Segment& segment, Work& w, Passes& p) {
         differentiate<false>(f.data, everything, penalty, w.theta, p, w.gradient);
       }
       const Rates rates(segment, w, k, together);
-      DESCENT::step(w.theta, w.gradient, w.memory, rates.r, segment.constants);
+      Update::step(w.theta, w.gradient, w.memory, rates.r, segment.constants);
     }
     for (int j = 0; j < LANES; ++j) w.step[j] += count;
     const bool due = w.step[0] % segment.check_every == 0;
@@ -201,7 +169,7 @@ extern "C" {
 
 // Take all restarts from step `first` to step `until`; those that arrive or diverge stay where they are.
 void descend(const Function* f, const Segment* segment) {
-  Aligned<V> vectors((2 + DESCENT::MEMORIES) * PARAMETERS);
+  Aligned<V> vectors((2 + Update::MEMORIES) * PARAMETERS);
   Aligned<Passes> passes(1);
   Work work{vectors.get(), vectors.get() + PARAMETERS, vectors.get() + 2 * PARAMETERS, {}, {}, 0};
   for (int j = 0; j < LANES; ++j) work.restart[j] = -1, work.step[j] = segment->first;

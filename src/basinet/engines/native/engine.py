@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from basinet.descents import Adam, GradientDescent, Momentum, Nesterov, Sgd
 from basinet.engines.native.compiler import NativeError, find_compiler
 from basinet.engines.native.library import (
+    ACTIVATIONS,
+    LOSSES,
     Library,
     Segment,
     Shape,
@@ -24,35 +21,12 @@ from basinet.engines.native.library import (
     has_hessian,
     pointer,
 )
+from basinet.engines.native.update import UPDATES, constants_of, rates_of
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import CHECK_EVERY, Descent, Objective, State
 
-Array = npt.NDArray[np.float64]
-
 _LARGEST = 50_000  # parameters: beyond, a block of lanes is far larger than any cache
 _DEEPEST = 100  # layers: kernels are unrolled over them
-
-
-class _Update(NamedTuple):
-    """The struct of descend.cpp for a descent, and the numbers it takes."""
-
-    name: str
-    constants: Callable[[Any], list[float]] = lambda descent: []
-    rates: Callable[[Any, Array, Array], list[Array]] = lambda descent, t, eta: [eta]
-    """Functions of the numbers t = 1, 2, … of the steps and their learning rates."""
-
-
-_UPDATES: dict[type[Descent], _Update] = {
-    GradientDescent: _Update("GradientDescent"),
-    Sgd: _Update("GradientDescent"),
-    Momentum: _Update("Momentum", lambda d: [d.momentum]),
-    Nesterov: _Update("Nesterov", lambda d: [d.momentum]),
-    Adam: _Update(
-        "Adam",
-        lambda d: [d.beta1, d.beta2, d.epsilon],
-        lambda d, t, eta: [eta / (1 - d.beta1**t), 1 / np.sqrt(1 - d.beta2**t)],
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -66,9 +40,13 @@ class NativeEngine:
         if not isinstance(objective, EmpiricalRisk):
             return f"the native engine has no kernel for {type(objective).__name__}"
         device, depth = objective.inputs.device.type, objective.network.depth
+        hidden, output = objective.trained_network.activation, objective.trained_network.output
         obstacles = {
             f"runs on the CPU, not on {device}": device != "cpu",
-            f"has no kernel for {type(descent).__name__}": type(descent) not in _UPDATES,
+            f"has no kernel for {type(descent).__name__}": type(descent) not in UPDATES,
+            f"has no kernel for the activation {hidden}": hidden not in ACTIVATIONS,
+            f"has no kernel for the output {output}": output not in ACTIVATIONS,
+            f"has no kernel for the loss {objective.loss_name}": objective.loss_name not in LOSSES,
             f"is for networks of up to {_LARGEST:,} parameters, not {objective.size:,}": objective.size > _LARGEST,
             f"is for networks of up to {_DEEPEST} layers, not {depth}": depth > _DEEPEST,
         }
@@ -106,7 +84,8 @@ class NativeEngine:
             **{name: getattr(state, name).clone() for name in ("status", "steps", "loss", "gradient_norm")},
         )
         memory = torch.stack(state.memory) if state.memory else None  # [memory, restart, parameter]
-        rates, constants = _rates(descent, state.step, until), _constants(descent)
+        rates = torch.from_numpy(rates_of(descent, state.step, until))
+        constants = torch.from_numpy(constants_of(descent))
         batches, sizes = _batches(descent, state.step, until, risk.samples)
         segment = Segment(
             *(pointer(tensor) for tensor in (result.theta, memory, result.status, result.steps)),
@@ -145,32 +124,14 @@ class NativeEngine:
         library.run(name, risk, theta.shape[0], self.threads, *(pointer(tensor) for tensor in (theta, *more)))
 
     def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Descent) -> Library:
-        return descent_library(Shape.of(risk, dtype), _UPDATES[type(descent)].name)
+        rates = rates_of(descent, 0, 1).shape[1]
+        return descent_library(Shape.of(risk, dtype), UPDATES[type(descent)].header, rates)
 
 
 def _risk(objective: Objective) -> EmpiricalRisk:
     if not isinstance(objective, EmpiricalRisk):
         raise TypeError(f"the native engine has no kernel for {type(objective).__name__}")
     return objective
-
-
-def _rates(descent: Descent, first: int, until: int) -> Tensor:
-    """The numbers of every step of a segment, `[step, 2]` float64; one row of them if all steps have the same."""
-    budget, steps = descent.budget, until - first
-    if budget.schedule == "constant":
-        eta = np.full(steps, budget.rate(0))
-    else:
-        eta = np.array([budget.rate(step) for step in range(first, until)])
-    numbers = _UPDATES[type(descent)].rates(descent, np.arange(first + 1, until + 1, dtype=np.float64), eta)
-    table = np.zeros((steps, 2))
-    for column, values in enumerate(numbers):
-        table[:, column] = values
-    return torch.from_numpy(table[:1] if (table == table[:1]).all() else table)
-
-
-def _constants(descent: Descent) -> Tensor:
-    numbers = _UPDATES[type(descent)].constants(descent)
-    return torch.tensor([*numbers, 0.0, 0.0, 0.0][:3], dtype=torch.float64, device="cpu")
 
 
 def _batches(descent: Descent, first: int, until: int, samples: int) -> tuple[Tensor | None, Tensor | None]:

@@ -6,6 +6,7 @@ import ctypes
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,12 @@ from basinet.objectives.empirical_risk import EmpiricalRisk
 
 _STOP = 1 << 48  # no block has such a number, nor is it out of range when it is counted in restarts
 _DEEPEST_HESSIAN = 12  # layers
+
+ACTIVATIONS = ("logistic", "tanh", "relu", "softplus", "gelu", "identity")
+"""Those that backprop.h has a struct for, of the same name in C++'s spelling."""
+
+LOSSES = ("squared", "cross_entropy")
+"""Likewise."""
 
 
 class _Function(ctypes.Structure):
@@ -105,7 +112,7 @@ def samples_together(samples: int) -> int:
 class Library:
     """One loaded library."""
 
-    def __init__(self, source: str, shape: Shape, **more: str | int) -> None:
+    def __init__(self, source: str, shape: Shape, **more: str | int | Path) -> None:
         path = build(source, {**shape.definitions(), **more})
         try:
             self._loaded = ctypes.CDLL(str(path))
@@ -150,9 +157,9 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
 
 
 @cache
-def descent_library(shape: Shape, descent: str) -> Library:
-    """The steps of a descent (descend.cpp)."""
-    return Library("descend.cpp", shape, DESCENT=descent)
+def descent_library(shape: Shape, update: Path, rates: int) -> Library:
+    """The steps of a descent (descend.cpp), with a header for its update that takes so many rates."""
+    return Library("descend.cpp", shape, UPDATE=update, RATES_GIVEN=rates)
 
 
 @cache
