@@ -22,7 +22,6 @@ import pytest
 
 import basinet
 from basinet.cli import doctor
-from basinet.tracking import load
 
 LOADERS = [
     basinet.load_runs,
@@ -32,7 +31,7 @@ LOADERS = [
     basinet.load_quantiles,
     basinet.load_evidence,
     basinet.load_parameters,
-    load.load_catalogues,
+    lambda name, **where: basinet.open(name, **where).catalogues(),
 ]
 
 

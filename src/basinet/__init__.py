@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         load_restarts,
         load_runs,
     )
+    from basinet.tracking.load import open_results as open
+    from basinet.tracking.results import Results
     from basinet.workflows.replay import replay
 
 _WHERE = {
@@ -29,6 +31,8 @@ _WHERE = {
     "replay": "basinet.workflows.replay",
     "report": "basinet.reporting",
     "Findings": "basinet.pipeline.gather",
+    "open": "basinet.tracking.load",
+    "Results": "basinet.tracking.results",
     "load_runs": "basinet.tracking.load",
     "load_minima": "basinet.tracking.load",
     "load_evidence": "basinet.tracking.load",
@@ -40,8 +44,12 @@ _WHERE = {
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
 
+_ELSEWHERE = {"open": "open_results"}
+"""Names that are others in their modules, where they would hide a built-in one."""
+
 __all__ = [
     "Findings",
+    "Results",
     "Study",
     "__version__",
     "forward_backward",
@@ -52,6 +60,7 @@ __all__ = [
     "load_quantiles",
     "load_restarts",
     "load_runs",
+    "open",
     "replay",
     "report",
     "run",
@@ -63,7 +72,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'basinet' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    return getattr(importlib.import_module(_WHERE[name]), _ELSEWHERE.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -11,8 +11,9 @@ import pandas as pd
 from basinet.analysis import compare
 from basinet.analysis.spread import OBJECTIVE, spread
 from basinet.study.defaults import differing
-from basinet.tracking import load
-from basinet.tracking.origin import Origin, load_origin
+from basinet.tracking.find import find_conditions
+from basinet.tracking.origin import Origin, origin_of
+from basinet.tracking.results import Results
 
 ONE_CONDITION = ["init", "network.depth"]
 """What a condition is called by where there is no other to tell it from."""
@@ -65,24 +66,21 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
     Raises:
         ConfigError: if there is no such experiment or run, or its tables are not where they were written.
     """
-    origin = load_origin(name, tracking_uri=tracking_uri)
+    store, runs = find_conditions(name, tracking_uri)
+    origin = origin_of(name, store, runs)
     if not origin.finished:
         return _nothing(origin)
     by = _told_apart_by(origin)
-    known = load.table_columns("restarts", name, tracking_uri=tracking_uri)
-    wanted = [*_RESTARTS, *(column for column in _HELD_OUT if column in known), *by]
-    restarts = load.load_restarts(name, tracking_uri=tracking_uri, columns=list(dict.fromkeys(wanted)))
-    minima = load.load_minima(name, tracking_uri=tracking_uri)
-    quantiles = load.load_quantiles(name, tracking_uri=tracking_uri)
-    single = len(origin.finished) == 1
-    curves = load.load_curves(name, tracking_uri=tracking_uri) if single else pd.DataFrame()
+    results = Results(name, store, runs)
+    wanted = [*_RESTARTS, *(column for column in _HELD_OUT if column in results.columns("restarts")), *by]
+    restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
     return Material(
         origin=origin,
         by=by,
         restarts=restarts,
         minima=minima,
-        curves=curves,
-        quantiles=quantiles,
+        curves=results.curves if len(origin.finished) == 1 else pd.DataFrame(),
+        quantiles=results.quantiles,
         spread=spread(restarts, by),
         bottoms=bottoms(minima, restarts, by, {run.run_id: run.sweep_id for run in origin.finished}),
         pairs=pairs(restarts, by),

@@ -15,7 +15,7 @@ from basinet.analysis import plot_data
 from basinet.foundation.errors import require
 from basinet.stages.descend import descend
 from basinet.study.study import Study
-from basinet.tracking import load
+from basinet.tracking.results import Results
 
 _Floats = npt.NDArray[np.float64]
 _CANDIDATES = 40  # restarts of each minimum that may become a corner
@@ -134,10 +134,8 @@ def landscape_of_run(
     tracking_uri: str | None = None,
 ) -> Landscape:
     """The landscape of a condition that is in a store; arguments and errors as for `landscape`."""
-    settings, restarts = load.load_condition(run_id, tracking_uri=tracking_uri)
-    stored = load.load_parameters(run_id, tracking_uri=tracking_uri)
-    parameters = {name: np.stack(stored[name].to_list()) for name in ("initial", "final")}
-    return landscape(Study.from_config(settings), restarts, parameters, corners, view)
+    results = Results.open(run_id, tracking_uri)
+    return landscape(results.study(), results.restarts, results.parameters(), corners, view)
 
 
 def nearest_corners(

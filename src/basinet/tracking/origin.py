@@ -74,13 +74,8 @@ class Origin:
         return [condition for condition in self.conditions if condition.is_finished]
 
 
-def load_origin(name: str, *, tracking_uri: str | None = None) -> Origin:
-    """How the conditions of an experiment, a sweep or a run came about; there may be none.
-
-    Raises:
-        ConfigError: if there is no such experiment or run.
-    """
-    store, runs = find.find_conditions(name, tracking_uri)
+def origin_of(name: str, store: TrackingStore, runs: list[Any]) -> Origin:
+    """How the conditions of an experiment, a sweep or a run came about (`find.find_conditions`); there may be none."""
     experiment = store.client.get_experiment_by_name(name)
     sweeps = dict.fromkeys(run.data.tags[PARENT] for run in runs if PARENT in run.data.tags)
     if experiment is not None and not runs:

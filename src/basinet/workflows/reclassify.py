@@ -12,7 +12,7 @@ from basinet.foundation.errors import unknown
 from basinet.foundation.outcomes import KIND_NAMES
 from basinet.stages.certify import classify
 from basinet.study.defaults import tolerances, usual_columns
-from basinet.tracking.load import load_evidence, load_restarts, load_runs
+from basinet.tracking.results import Results
 
 TAKEN_AGAIN = ("zero", "floor", "growth", "outward", "slope", "fall", "kink")
 """The tolerances that verdicts about stored evidence ask for; the others had their say when it was collected."""
@@ -35,11 +35,11 @@ def reclassify(name: str, *, tracking_uri: str | None = None, **changes: float |
     for key in changes:
         if key not in TAKEN_AGAIN:
             raise unknown("tolerance of verdicts", key, TAKEN_AGAIN)
-    evidence = load_evidence(name, tracking_uri=tracking_uri)
-    before = load_restarts(name, tracking_uri=tracking_uri, columns=["run_id", "restart", "kind", "loss"])
-    conditions = {row["run_id"]: row for row in load_runs(name, tracking_uri=tracking_uri).to_dict("records")}
+    results = Results.open(name, tracking_uri)
+    before = results.load_table("restarts", ["run_id", "restart", "kind", "loss"])
+    conditions = {row["run_id"]: row for row in results.runs.to_dict("records")}
     parts = []
-    for run_id, group in evidence.groupby("run_id", observed=True, sort=False):
+    for run_id, group in results.evidence.groupby("run_id", observed=True, sort=False):
         arrays = {key: group[key].to_numpy() for key in group.columns if key != "eigenvalues"}
         own = _own(conditions[run_id])
         spectrum = np.stack(group["eigenvalues"].to_list())

@@ -17,7 +17,7 @@ from basinet.linalg.eigen import eigenvalues
 from basinet.stages.descend import retrace
 from basinet.stages.polish import polish
 from basinet.study.study import Study
-from basinet.tracking.load import load_condition
+from basinet.tracking.results import Results
 
 _PATH = 1000  # points of the descent whose parameters are kept
 
@@ -74,7 +74,8 @@ def replay(run_id: str, restart: int, *, tracking_uri: str | None = None) -> Rep
     Raises:
         ConfigError: if there is no such run or restart.
     """
-    settings, table = load_condition(run_id, tracking_uri=tracking_uri)
+    results = Results.open(run_id, tracking_uri)
+    settings, table = results.settings(), results.restarts
     require(0 <= restart < len(table), f"run {run_id} has restarts 0 to {len(table) - 1}, not {restart}")
     row = table.iloc[restart]
     engine = "torch" if row["engine"] == "torch" else settings["engine"]  # whatever is installed by now

@@ -23,7 +23,7 @@ from basinet.pipeline.tables import evidence_arrow, merge_catalogues
 from basinet.reporting import exhibits
 from basinet.study.convert import fill
 from basinet.study.study import Study
-from basinet.tracking import find, load
+from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned
 from basinet.tracking.integrity import damage
 from basinet.tracking.membership import join_sweep, stand_for_condition
@@ -35,6 +35,7 @@ from basinet.tracking.record import (
     write_condition,
     write_parquet,
 )
+from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
 from basinet.tracking.view import save_views
 
@@ -166,7 +167,7 @@ def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
 def _taken_over(store: TrackingStore, run: Any, name: str, place: Place) -> Summary:
     if place.sweep_id is not None:
         join_sweep(store, run, place.sweep_id)
-    restarts = load.load_restarts(run.info.run_id, tracking_uri=place.uri)
+    restarts = Results(run.info.run_id, store, [run]).restarts
     written = OpenRun(store, run)
     figures = None if written.folder is None else written.folder / "figures"
     return Summary(spread(restarts.assign(condition=name), ["condition"]), ["condition"], figures)
@@ -289,17 +290,18 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     by = list(place.varied) or ["init", "network.depth"]
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
-        restarts = load.load_restarts(parent.id, tracking_uri=place.uri, columns=needed)
+        results = Results.open(parent.id, place.uri)
+        restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
     table = spread(restarts, by)
-    minima = merge_sweep(load.load_catalogues(parent.id, tracking_uri=place.uri), studies)
+    minima = merge_sweep(results.catalogues(), studies)
     with parent.store.writing(parent.run) as folder:
         write_parquet(table, folder / "tables" / "spread.parquet")
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     summary = Summary(table, by, None if parent.folder is None else parent.folder / "figures")
-    minima = load.load_minima(parent.id, tracking_uri=place.uri)
+    minima = results.minima
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
