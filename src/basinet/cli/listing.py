@@ -9,12 +9,12 @@ import sys
 from basinet.foundation.errors import unknown
 from basinet.study.defaults import conf_directory, describe, members
 
-_FOLDERS = ("problem", "init", "descent", "experiment")
+_FOLDERS = ("problem", "init", "descent", "objective", "experiment")
 
 
 def main() -> None:
     """The console script."""
-    parser = argparse.ArgumentParser(prog="basinet-list", description="Show problems, inits, descents and studies.")
+    parser = argparse.ArgumentParser(prog="basinet-list", description="Show what there is to choose from.")
     parser.add_argument("group", nargs="?", help=f"show only one of {', '.join(_FOLDERS)}")
     chosen = parser.parse_args().group
     if chosen not in (None, *_FOLDERS):

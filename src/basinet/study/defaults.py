@@ -172,7 +172,9 @@ def usual_columns() -> dict[str, Any]:
     >>> usual_columns()["certify.zero"]
     1e-08
     """
-    return {f"certify.{key}": value for key, value in _unnamed(_read("certify/standard.yaml")).items()}
+    members = {group: _default_members()[group] for group in ("network", "objective", "certify")}
+    lines = {f"certify.{key}": value for key, value in _unnamed(_read("certify/standard.yaml")).items()}
+    return {**members, **lines}
 
 
 def tolerances(**changes: Any) -> Tolerances:
@@ -194,7 +196,7 @@ def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, entry in value.items():
             flat[key if name == "name" else f"{key}.{name}"] = entry
     usual = usual_columns()
-    for constant in ("restarts", "restarts_max", "threads", "network", "objective", "engine", "certify"):
+    for constant in ("restarts", "restarts_max", "threads", "engine"):
         flat.pop(constant, None)
     flat = {key: value for key, value in flat.items() if key not in usual or value != usual[key]}
     return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}

@@ -51,4 +51,5 @@ def reclassify(name: str, *, tracking_uri: str | None = None, **changes: float |
 
 def _own(condition: Mapping[Any, Any]) -> dict[str, Any]:
     """The tolerances that a condition was trained with, given its row of `load_runs`."""
-    return {key.removeprefix("certify."): condition.get(key, usual) for key, usual in usual_columns().items()}
+    usual = {key: value for key, value in usual_columns().items() if key.startswith("certify.")}
+    return {key.removeprefix("certify."): condition.get(key, value) for key, value in usual.items()}

@@ -22,6 +22,7 @@ from basinet.pipeline.solve import OnProgress
 from basinet.pipeline.tables import evidence_arrow, merge_catalogues
 from basinet.reporting import exhibits
 from basinet.study.convert import fill
+from basinet.study.defaults import usual_columns
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned
@@ -114,8 +115,9 @@ _METRICS = {
 
 def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     """The name of a condition's run: the settings in which it differs from the others of its sweep."""
-    keys = [key for key in varied if key in columns] or ["problem", "init", "network.depth"]
-    return " ".join(f"{key}={columns[key]}" for key in keys)
+    known = {**usual_columns(), **columns}
+    keys = [key for key in varied if key in known] or ["problem", "init", "network.depth"]
+    return " ".join(f"{key}={known[key]}" for key in keys)
 
 
 @dataclass(frozen=True)
