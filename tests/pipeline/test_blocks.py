@@ -86,3 +86,31 @@ def test_a_run_that_goes_on_ends_with_the_tables_of_one_that_was_never_interrupt
     for name in ("restarts", "minima", "evidence", "curves", "quantiles"):
         pd.testing.assert_frame_equal(getattr(whole, name), getattr(continued, name), check_exact=True)
     assert [block.restarts for block in store.blocks()] == [range(16), range(16, 40)]
+
+
+def test_restarts_of_two_makers_are_never_joined(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of another engine, or of another machine's last bits: they are made again, and that is said, once."""
+    theirs = FolderStore(tmp_path / "blocks", made_by="torch engine, another machine")
+    theirs.add(solved(0, 16))
+    theirs.add(solved(16, 40))
+    mine = FolderStore(tmp_path / "blocks", made_by="native engine, this machine")
+    assert mine.finished() == 0
+    assert mine.blocks() == []
+    said = f"{tmp_path}/blocks/000000000000-000000000016.parquet was made by the torch engine, another machine"
+    assert [record.message for record in caplog.records if record.message.startswith(said)] == [
+        f"{said}, and is made again by the native engine, this machine"
+    ]
+    mine.add(solved(0, 16))
+    assert mine.finished() == 16
+    assert theirs.finished() == 0
+    assert FolderStore(tmp_path / "blocks").finished() == 40  # whoever does not say who they are reads all
+
+
+def test_a_condition_begun_by_one_engine_is_not_continued_by_another(tmp_path: Path) -> None:
+    """`engine=auto` without a compiler is torch; once there is a compiler, nothing of that is taken."""
+    study = Study.from_config(STUDY)
+    before = FolderStore(tmp_path / "blocks", made_by=study.made_by)
+    before.add(solved(0, 16))
+    after = FolderStore(tmp_path / "blocks", made_by=study.made_by.replace("torch", "native"))
+    assert len(run(study, store=after).restarts) == 40
+    assert [block.restarts for block in after.blocks()] == [range(40)]
