@@ -14,6 +14,7 @@ from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from naive_symmetries import flip, mix, random_copies, rescale, shift
 
 RESTARTS = 3
 SAMPLES = 12
@@ -62,7 +63,7 @@ def test_a_random_element_of_the_group_changes_neither_the_outputs_nor_the_loss(
     case: tuple[SymmetryGroup, Tensor, int],
 ) -> None:
     group, theta, seed = case
-    risk, copy = risk_of(group, seed), group.copy(theta, seed)
+    risk, copy = risk_of(group, seed), random_copies(group, theta, seed)
     # Mixing matrices have condition numbers of at most some hundred in each of up to 5 layers.
     tolerance = 1e-10 * (1 + norm(theta) ** group.network.depth)
     assert norm(risk.outputs(copy) - risk.outputs(theta)) <= tolerance
@@ -73,7 +74,7 @@ def test_a_random_element_of_the_group_changes_neither_the_outputs_nor_the_loss(
 @given(case=groups(tuple(name for name in ACTIVATIONS if name != "identity")))
 def test_copies_have_one_canonical_form_and_no_distance(case: tuple[SymmetryGroup, Tensor, int]) -> None:
     group, theta, seed = case
-    copy = group.copy(theta, seed)
+    copy = random_copies(group, theta, seed)
     canonical = group.canonical(theta)
     # Scales of 2^±3 per layer; the rest is permuted, negated, or (a logistic flip) added once.
     tolerance = 1e-10 * (1 + norm(canonical))
@@ -91,7 +92,7 @@ def test_copies_have_one_canonical_form_and_no_distance(case: tuple[SymmetryGrou
 def test_neighbours_stay_neighbours_and_other_points_stay_apart(case: tuple[SymmetryGroup, Tensor, int]) -> None:
     group, theta, seed = case
     near = theta + 1e-9 * draw(seed + 2, *theta.shape)
-    for r, copy in enumerate(group.copy(near, seed)):
+    for r, copy in enumerate(random_copies(group, near, seed)):
         # Fixing a scale divides by ‖(w, b)‖, which is above 1e-3 in the examples.
         assert group.distance(theta[r], copy) <= 1e-5 * (1 + norm(theta[r]))
     assume(group.network.size > 4)  # not a case of one number more or less
@@ -119,7 +120,7 @@ def test_structured_minima_have_no_ties() -> None:
     theta = torch.tensor([row + column for row, column in zip(rows, columns, strict=True)], dtype=torch.float64)
     noise = 1e-12 * draw(1, 20, *theta.shape)
     for trial in range(20):
-        copy = group.copy(theta + noise[trial], trial)
+        copy = random_copies(group, theta + noise[trial], trial)
         assert float((group.canonical(copy) - group.canonical(theta)).abs().max()) < 1e-11
 
 
@@ -128,10 +129,9 @@ def test_a_batch_is_its_rows_and_arguments_are_left_alone() -> None:
         group = SymmetryGroup(Network((3, 4, 5, 2), name, name, bias))
         theta = draw(2, 5, group.network.size)
         before = theta.clone()
-        canonical, zeros, copies = group.canonical(theta), group.explained_zeros(theta), group.copy(theta, 1)
+        canonical, zeros = group.canonical(theta), group.explained_zeros(theta)
         group.align(theta[0], theta[1])
         assert torch.equal(theta, before)
-        assert not torch.equal(copies, theta)
         for r in range(5):
             assert torch.equal(group.canonical(theta[r : r + 1]), canonical[r : r + 1])
             assert torch.equal(group.explained_zeros(theta[r : r + 1]), zeros[r : r + 1])
@@ -152,8 +152,8 @@ BROKEN = 1e-3
 @pytest.mark.parametrize("depth", [2, 3])
 def test_a_logistic_flip_needs_a_next_bias_without_penalty(depth: int) -> None:
     network = Network((*(2, 3, 3, 1)[:depth], 1), output="identity")
-    theta, signs = draw(3, RESTARTS, network.size), torch.tensor([[1.0, -1, -1]]).double().expand(RESTARTS, -1)
-    moved = symmetry.flip(network, theta, 0, signs)
+    theta = draw(3, RESTARTS, network.size)
+    moved = flip(network, theta, 0, [1, 2])
     assert SymmetryGroup(network, l2_weights=0.3).flips
     assert moved_loss(SymmetryGroup(network), moved, theta) < HOLDS
     assert moved_loss(SymmetryGroup(network, l2_weights=0.3), moved, theta) < HOLDS
@@ -162,23 +162,23 @@ def test_a_logistic_flip_needs_a_next_bias_without_penalty(depth: int) -> None:
     without = replace(network, bias=False)
     theta = draw(3, RESTARTS, without.size)
     assert not SymmetryGroup(without).flips
-    assert moved_loss(SymmetryGroup(without), symmetry.flip(without, theta, 0, signs), theta) > BROKEN
+    assert moved_loss(SymmetryGroup(without), flip(without, theta, 0, [1, 2]), theta) > BROKEN
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
 def test_only_odd_activations_and_the_logistic_flip(name: str) -> None:
     network = Network((2, 3, 1), name, "identity")
     group = SymmetryGroup(network)
-    theta, signs = draw(4, RESTARTS, network.size), torch.tensor([[1.0, -1, 1]]).double().expand(RESTARTS, -1)
-    change = moved_loss(group, symmetry.flip(network, theta, 0, signs), theta)
+    theta = draw(4, RESTARTS, network.size)
+    change = moved_loss(group, flip(network, theta, 0, [1]), theta)
     assert group.flips == (name in ("tanh", "identity", "logistic"))
     assert change < HOLDS if group.flips else change > BROKEN
 
 
 def test_relu_scales_need_weights_without_penalty_and_biases_that_are_0_or_without_penalty() -> None:
     network = Network((2, 3, 1), "relu", "identity")
-    theta, factors = draw(5, RESTARTS, network.size), torch.tensor([[1.0, 2, 1]]).double().expand(RESTARTS, -1)
-    moved = symmetry.rescale(network, theta, 0, factors)
+    theta, factors = draw(5, RESTARTS, network.size), [1, 2, 1]
+    moved = rescale(network, theta, 0, factors)
     free, weights, biases = SymmetryGroup(network), SymmetryGroup(network, 0.3), SymmetryGroup(network, 0.0, 0.2)
     assert free.rescales
     assert moved_loss(free, moved, theta) < HOLDS
@@ -188,21 +188,21 @@ def test_relu_scales_need_weights_without_penalty_and_biases_that_are_0_or_witho
     assert biases.explained_zeros(theta).tolist() == [0] * RESTARTS
     assert norm(biases.canonical(theta) - SymmetryGroup(network, 0.3).canonical(theta)) < HOLDS  # nothing is scaled
     theta[:, 7] = 0  # the bias of unit 1
-    assert moved_loss(biases, symmetry.rescale(network, theta, 0, factors), theta) < HOLDS
+    assert moved_loss(biases, rescale(network, theta, 0, factors), theta) < HOLDS
     assert biases.explained_zeros(theta).tolist() == [1] * RESTARTS
     assert free.explained_zeros(theta).tolist() == [3] * RESTARTS
 
 
 def test_linear_layers_mix_by_any_matrix_and_under_a_penalty_by_rotations_only() -> None:
     network = Network((3, 2, 3), "identity", "identity")
-    theta, matrices = draw(6, RESTARTS, network.size), draw(7, RESTARTS, 2, 2)
-    rotations, _ = torch.linalg.qr(matrices)
+    theta, matrix = draw(6, RESTARTS, network.size), draw(7, 2, 2)
+    rotation, _ = torch.linalg.qr(matrix)
     for penalties in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.2), (0.3, 0.2)):
         group = SymmetryGroup(network, *penalties)
-        change = moved_loss(group, symmetry.mix(network, theta, 0, matrices), theta)
+        change = moved_loss(group, mix(network, theta, 0, matrix), theta)
         assert change < HOLDS if penalties == (0.0, 0.0) else change > BROKEN
-        assert moved_loss(group, symmetry.mix(network, theta, 0, rotations), theta) < HOLDS
-        shifted = moved_loss(group, symmetry.shift(network, theta, 0, matrices[:, 0]), theta)
+        assert moved_loss(group, mix(network, theta, 0, rotation), theta) < HOLDS
+        shifted = moved_loss(group, shift(network, theta, 0, matrix[0]), theta)
         assert shifted < HOLDS if group.shifts else shifted > BROKEN
         assert group.shifts == (penalties[1] == 0)
     assert SymmetryGroup(network).by_function

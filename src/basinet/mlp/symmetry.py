@@ -37,31 +37,6 @@ _RANK = 1e-8  # singular values below this share of the largest possible one cou
 _ELEMENTS = 1 << 22  # of the tangent vectors of a chunk of restarts
 
 
-def permute(network: Network, theta: Tensor, hidden: int, order: Tensor) -> Tensor:
-    """Reorder the units of a hidden layer: unit `order[restart, i]` becomes unit i."""
-    return _acted(_permute, network, theta, hidden, order)
-
-
-def flip(network: Network, theta: Tensor, hidden: int, signs: Tensor) -> Tensor:
-    """Turn (w, b, v) into (-w, -b, -v) where `signs [restart, unit]` is -1; if σ is logistic, also b' into b' + v."""
-    return _acted(_flip_of(network), network, theta, hidden, signs)
-
-
-def rescale(network: Network, theta: Tensor, hidden: int, factors: Tensor) -> Tensor:
-    """Turn (w, b, v) into (c w, c b, v / c) with the factors c > 0 `[restart, unit]`."""
-    return _acted(_rescale, network, theta, hidden, factors)
-
-
-def mix(network: Network, theta: Tensor, hidden: int, matrices: Tensor) -> Tensor:
-    """Turn (W, b, V) into (A W, A b, V A⁻¹) with invertible A `[restart, unit, unit]`."""
-    return _acted(_mix, network, theta, hidden, matrices)
-
-
-def shift(network: Network, theta: Tensor, hidden: int, offsets: Tensor) -> Tensor:
-    """Turn (b, b') into (b + t, b' - V t) with t `[restart, unit]`."""
-    return _acted(_shift, network, theta, hidden, offsets)
-
-
 @dataclass(frozen=True)
 class SymmetryGroup:
     """All changes of a network's parameters that leave its penalised loss as it is, whatever the samples."""
@@ -165,30 +140,6 @@ class SymmetryGroup:
         """The Euclidean distance of two parameter vectors `[parameter]` modulo the discrete group, after `align`."""
         first, second = self.align(theta, other)
         return float(torch.linalg.vector_norm(first - second))
-
-    def copy(self, theta: Tensor, seed: int) -> Tensor:
-        """A random equivalent of every restart `[restart, parameter]`, by all symmetries that hold there."""
-        widths = self.network.widths[1:-1]
-        draws = torch.from_numpy(normal(seed, range(theta.shape[0]), sum(units * (units + 4) for units in widths)))
-        result = theta.clone()
-        pairs = itertools.pairwise(self.network.layers(result))
-        parts = draws.to(theta).split([units * (units + 4) for units in widths], 1)
-        for pair, part, units in zip(pairs, parts, widths, strict=True):
-            orders, signs, logarithms, offsets, entries = part.split([units] * 4 + [units * units], 1)
-            _permute(*pair, orders.argsort(1))
-            if self.flips:
-                _flip_of(self.network)(*pair, torch.where(signs < 0, -1.0, 1.0).to(theta))
-            if self.rescales:
-                _rescale(*pair, torch.where(self._scalable(pair[0]), 2**logarithms, 1.0))
-            if self.mixes:
-                stretch = torch.where(self._stretchable(pair[0]), 2**logarithms, 1.0)
-                rotation, _ = torch.linalg.qr(entries.unflatten(1, (units, units)))
-                _mix(*pair, rotation * stretch.unsqueeze(1))
-            if self.shifts:
-                _shift(*pair, offsets)
-        for tensor in self._shiftable_outputs(result):
-            tensor.add_(1)
-        return result
 
     def _scaled(self, theta: Tensor) -> Tensor:
         result = theta.clone()
@@ -343,13 +294,6 @@ class SymmetryGroup:
 Action = Callable[[Layer, Layer, Tensor], None]
 
 
-def _acted(action: Action, network: Network, theta: Tensor, hidden: int, change: Tensor) -> Tensor:
-    result = theta.clone()
-    layers = list(network.layers(result))
-    action(layers[hidden], layers[hidden + 1], change)
-    return result
-
-
 def _permute(layer: Layer, following: Layer, order: Tensor) -> None:
     layer.weight.copy_(layer.weight.gather(1, order.unsqueeze(2).expand_as(layer.weight)))
     following.weight.copy_(following.weight.gather(2, order.unsqueeze(1).expand_as(following.weight)))
@@ -372,20 +316,6 @@ def _flip_logistic(layer: Layer, following: Layer, signs: Tensor) -> None:
 
 def _flip_of(network: Network) -> Action:
     return _flip_logistic if network.activation == "logistic" else _rescale
-
-
-def _mix(layer: Layer, following: Layer, matrices: Tensor) -> None:
-    layer.weight.copy_(matrices @ layer.weight)
-    following.weight.copy_(torch.linalg.solve(matrices, following.weight, left=False))
-    if layer.bias is not None:
-        layer.bias.copy_((matrices @ layer.bias.unsqueeze(2)).squeeze(2))
-
-
-def _shift(layer: Layer, following: Layer, offsets: Tensor) -> None:
-    if layer.bias is None or following.bias is None:
-        raise ValueError("a shift needs biases")
-    layer.bias.add_(offsets)
-    following.bias.sub_((following.weight @ offsets.unsqueeze(2)).squeeze(2))
 
 
 # Comparing units
