@@ -1,5 +1,5 @@
 # make sweep   set everything up and run the main job: initialisations × depths × 5,000 restarts
-# make test    set everything up and run the tests
+# make test    set everything up and run the tests that are quick
 # The first use makes .venv with the pinned packages of constraints.txt; nothing outside this folder is touched but
 # ~/.cache/basinet, where compiled kernels are kept.
 
@@ -8,12 +8,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help sweep test check lint types layers stress bench clean
+.PHONY: help sweep test test-all check lint types layers stress bench clean
 
 help:
-	@echo "make sweep   run the main job      make test    run the tests"
-	@echo "make check   lint, types, layers   make stress  the tests with full counts"
-	@echo "make bench   measure the engine    make clean   remove .venv and caches"
+	@echo "make sweep   run the main job       make test      run the tests that are quick"
+	@echo "make check   lint, types, layers    make test-all  and those that are slow"
+	@echo "make bench   measure the speed      make stress    the tests with full counts"
+	@echo "make clean   remove .venv and caches"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +26,9 @@ sweep: $(STAMP)
 	$(BIN)/basinet experiment=depth
 
 test: $(STAMP)
+	$(BIN)/python -m pytest -m "not stress and not slow" -n auto -q $(PYTEST_ARGS)
+
+test-all: $(STAMP)
 	$(BIN)/python -m pytest -m "not stress" -n auto -q $(PYTEST_ARGS)
 
 stress: $(STAMP)
@@ -49,6 +53,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/minima.py
 	$(BIN)/python benchmarks/hessians.py
 	$(BIN)/python benchmarks/linearity.py
+	$(BIN)/python benchmarks/sweeps.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

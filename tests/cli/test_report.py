@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-import time
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -135,14 +134,12 @@ def test_an_unknown_name_is_answered_with_the_nearest(sweeps: Call, reports: Cal
     assert reports("dept") == "basinet-report: unknown experiment or run 'dept': did you mean 'depth'?"
 
 
-def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys; sys.argv = ['basinet-report', '--help']\n"
         "from basinet.cli.report import main\n"
         "try:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
     )
-    start = time.perf_counter()
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - start < 2  # 0.1 s where nothing else runs
     assert "--tracking-uri" in answer.stdout
     assert not HEAVY & set(answer.stderr.split())

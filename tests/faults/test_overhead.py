@@ -1,46 +1,52 @@
-"""What a condition costs beside its computing."""
+"""What a condition costs beside its computing: counted, for `benchmarks/sweeps.py` measures it."""
 
 from __future__ import annotations
 
-import resource
-import subprocess
-import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy
+from sqlalchemy.engine import Engine
 
 import basinet
 
-PER_CONDITION = 0.5  # seconds
-ONCE = 30.0  # seconds for what is done once: imports in three processes, the store, the sweep's figures and its report
-ONE_PROCESS = "hydra/launcher=joblib hydra.launcher.n_jobs=1 tracking.figures=sweep"
+LINE = "restarts=8 descent.steps=20 polish=none engine=torch tracking.figures=none"
+ONE_PROCESS = "hydra/launcher=joblib hydra.launcher.n_jobs=1 hydra.launcher.batch_size=1"
 
 
-@pytest.mark.parametrize(
-    ("conditions", "launcher"), [(12, ONE_PROCESS), pytest.param(500, "", marks=pytest.mark.stress)]
-)
-def test_a_condition_costs_half_a_second_beside_its_computing(conditions: int, launcher: str, tmp_path: Path) -> None:
-    """There is next to nothing to compute. Others may use the machine meanwhile, so processor time is what counts."""
-    line = f"-m seed=range({conditions}) restarts=8 descent.steps=20 polish=none engine=torch {launcher}"
-    start, used = time.monotonic(), _processor()
-    subprocess.run([Path(sys.executable).parent / "basinet", *line.split()], cwd=tmp_path, check=True)
-    wall, processor = time.monotonic() - start, _processor() - used
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    computing = basinet.load_runs("basinet", tracking_uri=uri)["seconds/descend"].sum()
-    loading = time.monotonic()
-    restarts = basinet.load_restarts("basinet", tracking_uri=uri)
-    loading = time.monotonic() - loading
-    print(
-        f"\n{conditions} conditions: {wall:.1f} s, {computing:.1f} s computing; of processors {processor:.1f} s, "
-        f"{processor / conditions:.2f} s a condition; all restarts loaded in {loading:.1f} s"
-    )
-    assert len(restarts) == 8 * conditions
-    assert processor < PER_CONDITION * conditions + ONCE
-    assert loading < 5
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What this process asks of any database from now on."""
+    asked: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    sqlalchemy.event.listen(Engine, "before_cursor_execute", note)
+    yield asked
+    sqlalchemy.event.remove(Engine, "before_cursor_execute", note)
 
 
-def _processor() -> float:
-    """Seconds of processors that the processes started from here, and theirs, have used."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+@pytest.mark.parametrize("conditions", [8, pytest.param(200, marks=pytest.mark.stress)])
+def test_a_condition_asks_the_store_as_little_in_a_long_sweep_as_in_a_short_one(
+    conditions: int,
+    command: Callable[[str], Any],
+    furnish: Callable[[Path], Path],
+    statements: list[str],
+    tmp_path: Path,
+) -> None:
+    asked = {}
+    for count in (2, 3, conditions):
+        uri = f"sqlite:///{furnish(tmp_path / str(count))}/mlflow.db"
+        statements.clear()
+        answer = command(f"-m seed=range({count}) {LINE} {ONE_PROCESS} tracking.uri={uri}")
+        assert answer.code == 0, answer.err
+        asked[count] = len(statements)
+        assert len(basinet.load_restarts("basinet", tracking_uri=uri)) == 8 * count
+    first = asked[3] - asked[2]
+    later = (asked[conditions] - asked[3]) / (conditions - 3)
+    print(f"\n{first:.0f} statements a condition in a short sweep, {later:.0f} in one of {conditions}")
+    assert later <= 1.1 * first
+    assert first < 400

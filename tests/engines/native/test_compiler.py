@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import stat
-import statistics
 import subprocess
 import sys
 import time
@@ -513,7 +512,7 @@ def test_the_sanitizers_have_nothing_to_say(fresh: Path, optimisation: str, case
 
 
 MANY = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 import torch
 from basinet.engines.native.compiler import cache_folder
@@ -525,30 +524,26 @@ def resident():
 
 def make(number):
     shape = Shape((1, 1 + number), "Identity", "Identity", False, "Squared", torch.float32, 1)
-    start = time.perf_counter()
     Library("descend.cpp", shape, UPDATE=Path("updates/gradient_descent.h"), RATES_GIVEN=1)
-    return time.perf_counter() - start
 
 make(0), make(1)
 files, memory = len(os.listdir("/proc/self/fd")), resident()
 for number in range(2, 2 + int(sys.argv[1])):
-    print(make(number), resident() - memory, len(os.listdir("/proc/self/fd")) - files)
+    make(number)
+    print(resident() - memory, len(os.listdir("/proc/self/fd")) - files)
 print(len(list(cache_folder().glob("*.so"))), len(list(cache_folder().iterdir())))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 @pytest.mark.parametrize("shapes", [8, pytest.param(200, marks=pytest.mark.stress)])
-def test_many_shapes_in_a_row_neither_leak_nor_slow_down(fresh: Path, shapes: int) -> None:
+def test_many_shapes_in_a_row_leak_nothing(fresh: Path, shapes: int) -> None:
     answer = in_a_new_process(MANY, str(shapes))
     assert answer.returncode == 0, answer.stderr
     *lines, last = answer.stdout.splitlines()
     assert last == f"{shapes + 2} {shapes + 2}"  # libraries, and nothing else
-    seconds, memory, files = zip(*(map(float, line.split()) for line in lines), strict=True)
-    print(f"\n{shapes} shapes: {memory[-1] / shapes:.0f} kB each, {statistics.median(seconds):.2f} s each")
+    memory, files = zip(*(map(int, line.split()) for line in lines), strict=True)
+    print(f"\n{shapes} shapes: {memory[-1] / shapes:.0f} kB each")
     assert set(files) == {0}
     # A library is 20 to 60 kB in five segments, and the loader keeps some pages about it.
     assert memory[-1] / shapes < 250
-    fifth = max(3, shapes // 5)
-    # Others may be at work on this machine, but not twice as much in the end as in the beginning.
-    assert statistics.median(seconds[-fifth:]) < 3 * statistics.median(seconds[:fifth])
