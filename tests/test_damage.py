@@ -131,7 +131,7 @@ def test_a_table_that_is_cut_off_is_named(name: str, how: str, swept: Path) -> N
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [*LOADERS, "config.yaml"])
+@pytest.mark.parametrize("name", [*(pytest.param(name, marks=[pytest.mark.slow]) for name in LOADERS), "config.yaml"])
 def test_damaged_results_are_made_again_by_the_same_command_from_blocks(
     name: str, swept_again: Again, computed: list[range]
 ) -> None:
@@ -312,7 +312,10 @@ def read_only(*folders: Path) -> Any:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can the power of root be taken away")
-@pytest.mark.parametrize("line", ["basinet restarts=3", "basinet restarts=3 dry_run=true", "basinet-doctor"])
+@pytest.mark.parametrize(
+    "line",
+    ["basinet restarts=3", pytest.param("basinet restarts=3 dry_run=true", marks=pytest.mark.slow), "basinet-doctor"],
+)
 def test_a_folder_that_cannot_be_written_to_is_named(line: str, swept: Path) -> None:
     before = content(swept)
     with read_only(swept):
@@ -324,6 +327,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(line: str, swept: Path) -> 
     assert content(swept) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can the power of root be taken away")
 @pytest.mark.parametrize("name", ["mlartifacts", ".basinet", ".basinet/blocks"])
 def test_a_folder_within_that_cannot_be_written_to_fails_the_condition_and_nothing_is_lost(
@@ -369,7 +373,9 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize("what", FULL)
+@pytest.mark.parametrize(
+    "what", ["a block", *(pytest.param(what, marks=pytest.mark.slow) for what in FULL if what != "a block")]
+)
 def test_on_a_full_disk_the_run_has_failed_nothing_is_half_made_and_the_same_command_completes_it(
     what: str, sweeps: Again, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[range]
 ) -> None:

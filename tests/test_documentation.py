@@ -68,6 +68,7 @@ def studied(studied_once: Path, tmp_path: Path, shell: Callable[[str], Any]) -> 
     return lambda line: shell(re.sub("|".join(ids), lambda found: ids[found[0]], line))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
 def test_the_commands_of_a_page_and_then_its_python_run(page: Path, studied: Callable[[str], Any]) -> None:
     """With fewer restarts and steps, which change nothing about their form; what is said to be refused is refused."""

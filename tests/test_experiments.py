@@ -15,6 +15,7 @@ SWEEP = [
 ]
 
 
+@pytest.mark.slow
 def test_the_walk_through_runs_on_a_sweep_and_shows_every_condition(
     furnish: Callable[[Path], Path], tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from basinet.pipeline.run import run
 from basinet.stages.descend import descend
 from basinet.study.study import Study
 
-engines = pytest.mark.parametrize("engine", ["torch", "native"])
+engines = pytest.mark.parametrize("engine", [pytest.param("torch", marks=pytest.mark.slow), "native"])
 
 # --- The scalar chain f = ½ (s - w_n ⋯ w_1)² -----------------------------------------------------------------------
 
@@ -271,6 +271,7 @@ def measured_factor(name: str, variances: tuple[float, float], width: int, resta
     return float((means[first] / means[last]) ** (1 / (last - first)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "weight_variance", "bias_variance", "chi"), CHI[:2])
 def test_the_variance_of_gradients_changes_by_chi_a_layer(
     name: str, weight_variance: float, bias_variance: float, chi: float

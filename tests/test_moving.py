@@ -141,6 +141,7 @@ def listeners(address: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_server_that_is_started_there_serves_runs_and_artifacts_to_this_machine_alone(
     moved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

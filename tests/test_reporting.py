@@ -405,6 +405,7 @@ def test_every_figure_has_a_caption_with_how_many_restarts_it_shows(shown: Shown
     assert {"final_losses.png", "final_losses.svg", "distribution.svg", "heat.png"} <= files
 
 
+@pytest.mark.slow
 def test_the_page_of_one_condition_has_its_descents_and_compares_nothing(launch: Launch) -> None:
     losses, kinds, diverged = ends(0)
     run = launch.condition({}, losses, kind=kinds, diverged=diverged)
@@ -573,7 +574,7 @@ def test_one_restart_in_all_makes_a_report(launch: Launch) -> None:
     assert "1 distinct minimum covers" in text
 
 
-@pytest.mark.parametrize("inits", [["normal"], ["normal", "orthogonal"]])
+@pytest.mark.parametrize("inits", [["normal"], pytest.param(["normal", "orthogonal"], marks=pytest.mark.slow)])
 def test_conditions_whose_restarts_all_diverged_are_said_to_have(inits: list[str], launch: Launch) -> None:
     for init in inits:
         launch.condition({"init": init}, np.full(30, np.nan), diverged=True)
@@ -585,7 +586,7 @@ def test_conditions_whose_restarts_all_diverged_are_said_to_have(inits: list[str
     assert page.loads  # figures that say so, too
 
 
-@pytest.mark.parametrize("inits", [["normal"], ["normal", "orthogonal"]])
+@pytest.mark.parametrize("inits", [["normal"], pytest.param(["normal", "orthogonal"], marks=pytest.mark.slow)])
 def test_conditions_whose_restarts_all_ended_alike_are_said_to_have(inits: list[str], launch: Launch) -> None:
     for init in inits:
         launch.condition({"init": init}, np.full(30, 0.25))
@@ -596,6 +597,7 @@ def test_conditions_whose_restarts_all_ended_alike_are_said_to_have(inits: list[
         assert "Of 1 pair of conditions, 0 differ for certain." in page.text
 
 
+@pytest.mark.slow
 def test_a_condition_without_curves_makes_a_report(launch: Launch) -> None:
     run = launch.condition({}, [0.1, 0.2, 0.2])
     assert run.folder is not None

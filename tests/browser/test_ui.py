@@ -33,9 +33,12 @@ BIN = Path(sys.executable).parent
 SWEEP = "-m experiment=depth init=normal,orthogonal network.depth=1,2 restarts=40 descent.steps=2000"
 SECONDS = 40  # until something is on a page: other tests run beside this one
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no browser: Debian's packages chromium and chromium-driver have one"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None, reason="no browser: Debian's packages chromium and chromium-driver have one"
+    ),
+]
 
 
 @dataclass(frozen=True)

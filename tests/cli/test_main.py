@@ -248,6 +248,7 @@ def test_one_condition_is_a_run_without_a_parent(sweeps: Command, tmp_path: Path
     assert len(basinet.load_restarts(run_.info.run_id)) == 6
 
 
+@pytest.mark.slow
 def test_of_a_condition_that_ran_again_views_show_the_run_that_finished_last(sweeps: Command, tmp_path: Path) -> None:
     finite = "objective.l2_weights=1e-3 objective.l2_biases=1e-3 descent.learning_rate=4 descent.steps=1500"
     for restarts in (60, 70):
@@ -268,10 +269,12 @@ def test_of_a_condition_that_ran_again_views_show_the_run_that_finished_last(swe
         (7, 8, "", (1, 8)),  # not enough to make up for starting processes: one after the other, each with all cores
         (8, 8, "", (2, 4)),
         (40, 8, "", (8, 1)),
-        (40, 1, "", (1, 1)),
-        (40, 8, "hydra/launcher=joblib hydra.launcher.n_jobs=4", (4, 2)),
+        pytest.param(40, 1, "", (1, 1), marks=pytest.mark.slow),
+        pytest.param(40, 8, "hydra/launcher=joblib hydra.launcher.n_jobs=4", (4, 2), marks=pytest.mark.slow),
         (3, 8, "hydra/launcher=joblib", (3, 2)),
-        (40, 8, "hydra/launcher=submitit_local", (None, None)),  # what cores there are is seen where it runs
+        pytest.param(
+            40, 8, "hydra/launcher=submitit_local", (None, None), marks=pytest.mark.slow
+        ),  # what cores there are is seen where it runs
     ],
 )
 def test_conditions_share_the_cores(
@@ -290,6 +293,7 @@ def test_conditions_share_the_cores(
     assert (planned.workers, planned.threads) == expected
 
 
+@pytest.mark.slow
 def test_a_glob_runs_every_init_that_needs_no_file(sweeps: Command, tmp_path: Path) -> None:
     answer = sweeps("-m 'init=glob(*)' network.depth=1 restarts=2 descent.steps=1 polish=none tracking.figures=none")
     assert answer.code == 0
@@ -307,6 +311,7 @@ def _own_study(folder: Path, sweep: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_study_of_ones_own_brings_its_own_sweep(sweeps: Command, tmp_path: Path) -> None:
     _own_study(tmp_path, "init: 'normal,uniform', problem: 'xor,parity'")
     answer = sweeps("--config-dir='my studies' experiment=mine polish=none tracking.figures=none")
@@ -340,7 +345,12 @@ def test_flags_may_stand_anywhere(sweeps: Command) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "condition", "sweep"),
-    [("condition", True, True), ("sweep", False, True), ("none", False, False), ("null", True, True)],
+    [
+        ("condition", True, True),
+        pytest.param("sweep", False, True, marks=pytest.mark.slow),
+        ("none", False, False),
+        pytest.param("null", True, True, marks=pytest.mark.slow),
+    ],
 )
 def test_figures_are_drawn_where_they_are_asked_for(
     setting: str, condition: bool, sweep: bool, sweeps: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -358,6 +368,7 @@ def test_figures_are_drawn_where_they_are_asked_for(
     assert ("loss_fan" in drawn, "final_losses" in drawn) == (condition, sweep)
 
 
+@pytest.mark.slow
 def test_a_sweep_in_which_every_restart_diverges_ends_like_any_other(sweeps: Command) -> None:
     answer = sweeps(
         "-m init=normal,uniform problem=sine network.activation=relu descent.learning_rate=1e300 restarts=3 "
@@ -367,6 +378,7 @@ def test_a_sweep_in_which_every_restart_diverges_ends_like_any_other(sweeps: Com
     assert set(basinet.load_restarts("basinet")["status"]) == {"diverged"}
 
 
+@pytest.mark.slow
 def test_names_that_look_like_markup_are_shown_as_they_are(sweeps: Command, tmp_path: Path) -> None:
     for name in ("a[", "b["):
         (tmp_path / name).mkdir()

@@ -55,6 +55,7 @@ def test_a_sweep_becomes_a_page_with_figures_and_tables(sweeps: Call, reports: C
     assert f"basinet {SWEEP}" in text
 
 
+@pytest.mark.slow
 def test_the_command_for_one_condition_means_the_same_condition(
     sweeps: Call, command: Call, reports: Call, tmp_path: Path
 ) -> None:

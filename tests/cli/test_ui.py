@@ -242,6 +242,7 @@ def _check_that_it_ends(process: subprocess.Popen[str], how: signal.Signals, por
     assert _listening(port) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux who listens where")
 def test_two_that_start_at_once_serve_each_its_own_store_here_only_and_leave_nothing_behind(
     fill: Callable[[str], tuple[Path, Any]],

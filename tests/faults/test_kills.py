@@ -95,6 +95,7 @@ def survive(
     return call
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_loses_at_most_the_block_it_was_at(survive: Callable[..., None]) -> None:
     survive(2, 1, "")
 

@@ -17,6 +17,7 @@ SWEEP = (
 FOUR_PROCESSES = "hydra/launcher=joblib hydra.launcher.n_jobs=4 hydra.launcher.batch_size=1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.stress)])
 def test_four_workers_use_a_fresh_store_at_once(rounds: int, command: Any, left: Any, tmp_path: Path) -> None:
     """The workers are started once, so that from the second round on they all meet the store at the same moment."""
@@ -36,6 +37,7 @@ def test_four_workers_use_a_fresh_store_at_once(rounds: int, command: Any, left:
     assert failures == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("submitit") is None, reason="needs the extra: pip install 'basinet[submitit]'"
 )

@@ -29,6 +29,7 @@ def statements() -> Iterator[list[str]]:
     sqlalchemy.event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditions", [8, pytest.param(200, marks=pytest.mark.stress)])
 def test_a_condition_asks_the_store_as_little_in_a_long_sweep_as_in_a_short_one(
     conditions: int,

@@ -93,6 +93,7 @@ def embedded(sweeps: Any, left: Any, tmp_path: Path) -> Any:
     return left(tmp_path)
 
 
+@pytest.mark.slow
 def test_four_workers_log_through_a_server_on_postgresql(
     sweeps: Any, left: Any, serve: Any, database: str, embedded: Any
 ) -> None:

@@ -126,6 +126,7 @@ def reply(answers: list[Any]) -> Any:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.stress)])
 def test_a_sweep_waits_for_a_server_that_is_away(
     seconds: int, sweeps: Any, left: Any, server: Any, in_the_middle: Any, undisturbed_here: Any
@@ -143,6 +144,7 @@ def test_a_sweep_waits_for_a_server_that_is_away(
     left(server.uri).assert_same_as(undisturbed_here)
 
 
+@pytest.mark.slow
 def test_what_a_server_did_not_take_is_kept_and_logged_next_time(
     sweeps: Any, left: Any, server: Any, in_the_middle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_the_pictures_of_the_gallery_are_small() -> None:
     assert max(sizes.values()) < 120_000
 
 
+@pytest.mark.slow
 def test_the_script_of_the_gallery_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With fewer restarts, and of the sweep fewer steps."""
     location = importlib.util.spec_from_file_location("gallery", ROOT / "experiments" / "gallery.py")
@@ -198,6 +199,7 @@ def test_the_script_of_the_gallery_draws_it(tmp_path: Path, monkeypatch: pytest.
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
+@pytest.mark.slow
 def test_the_python_of_the_gallery_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))

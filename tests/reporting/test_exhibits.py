@@ -128,6 +128,7 @@ def test_writing_the_minima_again_adds_nothing(written: OpenRun, findings: Findi
     assert {child.info.run_id: _curve(written, child) for child in _below(written)} == before
 
 
+@pytest.mark.slow
 def test_in_the_order_of_time_minima_come_after_all_conditions_of_their_sweep(sweeps: Command) -> None:
     """MLflow shows the newest hundred runs first: these are to be the conditions."""
     assert sweeps(f"{SWEEP} tracking.figures=none").code == 0
@@ -139,6 +140,7 @@ def test_in_the_order_of_time_minima_come_after_all_conditions_of_their_sweep(sw
     assert set(kinds[3:]) == {"minimum"}
 
 
+@pytest.mark.slow
 def test_loading_by_experiment_sweep_and_run_is_not_confused_by_the_runs_of_minima(sweeps: Command) -> None:
     assert sweeps(f"{SWEEP} tracking.figures=none").code == 0
     runs = basinet.load_runs("shown")
@@ -160,6 +162,7 @@ def test_the_id_of_a_minimums_run_means_its_condition(sweeps: Command) -> None:
     assert set(restarts["run_id"]) == {minimum.data.tags["mlflow.parentRunId"]}
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_launched_again_has_no_run_twice(sweeps: Command) -> None:
     for _ in range(2):
         assert sweeps(f"{SWEEP} tracking.figures=none").code == 0

@@ -296,6 +296,7 @@ def test_blocks_of_what_is_being_computed_stay(doctor: Callable[[str], Any], swe
     assert blocks() == [first]
 
 
+@pytest.mark.slow
 def test_what_is_freed_is_only_needed_to_extend_a_condition_and_that_gives_the_same_numbers(
     doctor: Callable[[str], Any], swept_again: Again
 ) -> None:
@@ -382,6 +383,7 @@ def test_a_condition_that_belongs_to_another_sweep_too_stays_and_is_that_ones(
     assert sorted(basinet.load_runs("basinet")["init"]) == ["constant", "normal"]
 
 
+@pytest.mark.slow
 def test_a_condition_that_was_there_before_the_sweep_stays_and_stands_for_itself_again(
     doctor: Callable[[str], Any], sweeps: Again
 ) -> None:

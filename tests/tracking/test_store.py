@@ -77,6 +77,7 @@ def use_fresh_stores_at_once(folder: Path, processes: int, rounds: int) -> None:
             assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
+@pytest.mark.slow
 def test_a_fresh_store_can_be_used_by_four_processes_at_once(tmp_path: Path) -> None:
     """Without the lock at least two of four died in every trial."""
     use_fresh_stores_at_once(tmp_path, processes=4, rounds=2)

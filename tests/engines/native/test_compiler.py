@@ -89,6 +89,7 @@ def test_a_damaged_library_is_noticed_and_made_again(
     assert [record.getMessage() for record in caplog.records] == [f"{path} was damaged and is compiled again"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # and may be forked
 def test_several_processes_may_compile_the_same_at_once(fresh: Path) -> None:
     find_compiler()
@@ -322,6 +323,7 @@ def answers(risk: EmpiricalRisk, theta: Tensor, v: Tensor) -> list[Tensor]:
     return [*results, y]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "dtype"),
     [
@@ -410,6 +412,7 @@ print("unchanged")
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_changed_for_the_rest_of_the_process() -> None:
     """Subnormal numbers and rounding of plain floats, numpy and torch, in the main thread and in others."""
     answer = in_a_new_process(FLOATING_POINT)
@@ -487,6 +490,7 @@ print("noticed" if os.wait()[1] != 0 else "not noticed")
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=all -g"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimisation", "cases"), [("-O0", 2), pytest.param("-O1", 6, marks=pytest.mark.stress)])
 def test_the_sanitizers_have_nothing_to_say(fresh: Path, optimisation: str, cases: int) -> None:
     """Odd numbers of restarts, minibatches and Hessians, with addresses and undefined behaviour watched."""
@@ -535,6 +539,7 @@ print(len(list(cache_folder().glob("*.so"))), len(list(cache_folder().iterdir())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 @pytest.mark.parametrize("shapes", [8, pytest.param(200, marks=pytest.mark.stress)])
 def test_many_shapes_in_a_row_leak_nothing(fresh: Path, shapes: int) -> None:
