@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP = [
     *("-m", "problem=sine", "problem.points=12", "network.width=2", "network.activation=tanh", "restarts=30"),

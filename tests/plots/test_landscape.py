@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from basinet.plots import landscape
@@ -101,17 +101,27 @@ def test_where_no_descent_leaves_the_plane_the_legend_says_so(
     )
 
 
+def heights(figure: Figure) -> np.ndarray:
+    """The numbers that are shown as shades of grey; NaN where there is none."""
+    (mesh,) = [found for found in figure.axes[0].collections if isinstance(found, QuadMesh)]
+    return np.ma.filled(mesh.get_array().astype(float), np.nan).ravel()
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.25, 1e300])
 def test_a_flat_plane_can_be_drawn(
     loss: float, grid: pd.DataFrame, paths: pd.DataFrame, points: pd.DataFrame, drawn: Draw
 ) -> None:
-    drawn(landscape(grid.assign(loss=loss), paths, points, ""))
+    figure = drawn(landscape(grid.assign(loss=loss), paths, points, ""))
+    assert len(heights(figure)) == len(grid)
+    assert len(set(heights(figure))) == 1
 
 
 def test_a_loss_that_is_not_finite_leaves_a_hole(
     grid: pd.DataFrame, paths: pd.DataFrame, points: pd.DataFrame, drawn: Draw
 ) -> None:
-    drawn(landscape(grid.assign(loss=grid["loss"].where(grid["x"] < 3)), paths, points, ""))
+    kept = grid["x"] < 3
+    figure = drawn(landscape(grid.assign(loss=grid["loss"].where(kept)), paths, points, ""))
+    assert np.isfinite(heights(figure)).sum() == kept.sum() < len(grid)
 
 
 def test_it_is_small_as_a_vector_graphic(grid: pd.DataFrame, paths: pd.DataFrame, points: pd.DataFrame) -> None:

@@ -64,7 +64,9 @@ def test_a_long_title_is_wrapped_and_does_not_reach_into_the_legend(
 def test_what_looks_like_mathematics_is_written_as_it_is(
     restarts: pd.DataFrame, drawn: Callable[[Figure], Figure]
 ) -> None:
-    drawn(waterfall(restarts, r"cost=$1 path=$\frac{$"))
+    figure = drawn(waterfall(restarts, r"cost=$1 path=$\frac{$"))
+    (title,) = [found for found in figure.findobj(mpl.text.Text) if "cost=" in found.get_text()]
+    assert not mpl.cbook.is_math_text(title.get_text())
 
 
 def test_axes_are_linear_for_numbers_that_hardly_differ_and_logarithmic_otherwise() -> None:

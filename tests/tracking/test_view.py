@@ -83,9 +83,13 @@ def test_a_server_that_takes_no_such_tag_does_without_views(
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    def refuse(*arguments: object) -> None:
+    def refuse(client: MlflowClient, experiment: str, name: str, *rest: object) -> None:
+        refused.append(name)
         raise MlflowException("too long")
 
+    refused: list[str] = []
     experiment = store.experiment("seen")
     monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
     view.save_views(store, experiment, ["init"])
+    assert refused
+    assert not any(name.startswith("mlflow.sharedViewState") for name in store.client.get_experiment(experiment).tags)
