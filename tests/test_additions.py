@@ -133,6 +133,7 @@ def test_a_new_problem_is_what_it_says(used: Mapping[str, Any]) -> None:
     assert used["targets"] == [0] * 8 + [1] * 8
 
 
+@pytest.mark.slow
 def test_all_of_them_are_swept_from_the_shell_and_listed(extended: Path) -> None:
     run = "from basinet.cli.main import main; main()"
     python(extended, "-c", run, "-m", "problem=neuron", "network.depth=1", "objective=double_well,empirical_risk",
