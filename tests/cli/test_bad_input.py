@@ -48,7 +48,7 @@ COMMANDS = [
     ("descent.batch_size=4", "unknown setting 'descent.batch_size'", "descent.schedule, descent.steps"),
     ("experiment=depth descent.learningrate=2", "unknown setting 'descent.learningrate'", "'descent.learning_rate'"),
     ("tracking.url=x", "unknown setting 'tracking.url'", "did you mean 'tracking.uri'?"),
-    ("+foo=1", "unknown setting 'foo'", "choose one of descent, device,"),
+    ("+foo=1", "unknown setting 'foo'", "choose one of certify, descent, device,"),
     ("++init.scale=3", "unknown setting 'init.scale'", "init.std"),
     ("~init", "~init", "leave it out for the default"),
     ("~network.depth", "~network.depth", "leave it out for the default"),
