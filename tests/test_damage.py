@@ -93,6 +93,7 @@ def test_a_block_that_is_cut_off_is_made_again_and_that_is_said_in_one_line(
     pd.testing.assert_frame_equal(kept, before, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_block_in_whose_data_the_disk_has_changed_a_bit_is_not_believed(swept_again: Again, swept: Path) -> None:
     before = numbers()
     path = block_of("uniform")

@@ -172,7 +172,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.usefixtures("meta_by_default")
 @pytest.mark.parametrize(
     "config",
-    [*STUDIES[:2], *(pytest.param(config, marks=pytest.mark.slow) for config in STUDIES[2:])],
+    [STUDIES[0], *(pytest.param(config, marks=pytest.mark.slow) for config in STUDIES[1:])],
     ids=lambda config: str(config["problem"]),
 )
 def test_a_whole_study_names_its_device_everywhere(config: dict[str, Any]) -> None:

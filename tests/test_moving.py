@@ -65,6 +65,7 @@ def test_everything_loads_as_before(moved: Path, swept_once: Path) -> None:
     assert len(basinet.load_restarts(sweep)) == 60
 
 
+@pytest.mark.slow
 def test_a_report_can_be_made(moved: Path) -> None:
     page = basinet.report("basinet")
     assert page.is_relative_to(moved) or not page.is_absolute()
@@ -76,6 +77,7 @@ def test_a_restart_can_be_replayed(moved: Path) -> None:
     assert basinet.replay(run, 3).identical
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_there(
     moved: Path, command: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, computed: list[range]
 ) -> None:

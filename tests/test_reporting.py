@@ -549,6 +549,7 @@ def test_a_sweep_of_failed_jobs_only_says_so_and_why(launch: Launch) -> None:
     assert not list(Path(f"report-{parent.id}/tables").iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_missing_from_a_sweep_is_said_beside_what_is_there(launch: Launch) -> None:
     parent = launch.sweep(planned=5)
     launch.condition({"init": "normal"}, [0.1, 0.2], sweep=parent)
@@ -560,6 +561,7 @@ def test_what_is_missing_from_a_sweep_is_said_beside_what_is_there(launch: Launc
     assert "with 2 random restarts" in text
 
 
+@pytest.mark.slow
 def test_a_condition_of_one_restart_is_said_to_say_nothing(launch: Launch) -> None:
     launch.condition({"init": "normal"}, [0.1])
     launch.condition({"init": "orthogonal"}, [0.1, 0.2, 0.3])
@@ -567,6 +569,7 @@ def test_a_condition_of_one_restart_is_said_to_say_nothing(launch: Launch) -> No
     assert "init=normal : it has one restart; intervals and comparisons say next to nothing." in text
 
 
+@pytest.mark.slow
 def test_one_restart_in_all_makes_a_report(launch: Launch) -> None:
     launch.condition({}, [0.1])
     text = Page(basinet.report("made")).text
@@ -586,6 +589,7 @@ def test_conditions_whose_restarts_all_diverged_are_said_to_have(inits: list[str
     assert page.loads  # figures that say so, too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inits", [["normal"], pytest.param(["normal", "orthogonal"], marks=pytest.mark.slow)])
 def test_conditions_whose_restarts_all_ended_alike_are_said_to_have(inits: list[str], launch: Launch) -> None:
     for init in inits:

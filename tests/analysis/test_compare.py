@@ -83,6 +83,7 @@ def test_many_restarts_that_do_not_overlap_leave_no_doubt() -> None:
     assert dominance(np.arange(50_000), np.arange(50_000, 100_000)) == (-1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(30, 100), (200, 200)])
 @pytest.mark.parametrize("trials", [2000, pytest.param(20_000, marks=stress)])
 def test_where_samples_differ_only_in_width_false_alarms_are_as_rare_as_stated(n: int, m: int, trials: int) -> None:
@@ -172,6 +173,7 @@ def test_the_interval_is_scipys_percentile_bootstrap(n: int, m: int) -> None:
     assert row["difference_high"] == pytest.approx(expected.confidence_interval.high, abs=error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", [250, pytest.param(4000, marks=stress)])
 def test_the_interval_covers_the_difference_as_often_as_it_says(trials: int) -> None:
     """The medians of an exponential and of a normal variable are ln 2 and 0; 1.5 % for the bootstrap's own error."""

@@ -426,9 +426,13 @@ def test_a_folder_that_cannot_be_written_to_is_refused(
     ("line", "fault"),
     [
         ("init=xaver", "xavier_normal"),
-        ("--multirn", "--multirn"),
-        ("-m network.depth=1,2,0", "network.depth=0"),
-        ("problem=table problem.path=nowhere.csv problem.targets=[y]", "problem.path=nowhere.csv"),
+        pytest.param("--multirn", "--multirn", marks=pytest.mark.slow),
+        pytest.param("-m network.depth=1,2,0", "network.depth=0", marks=pytest.mark.slow),
+        pytest.param(
+            "problem=table problem.path=nowhere.csv problem.targets=[y]",
+            "problem.path=nowhere.csv",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_console_script_refuses_in_one_line_and_creates_nothing(line: str, fault: str, tmp_path: Path) -> None:

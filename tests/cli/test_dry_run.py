@@ -14,6 +14,7 @@ import pytest
 
 import basinet
 from basinet.pipeline import run as pipeline
+from slowness import slow_but
 
 Command = Callable[[str], Any]
 TINY = "restarts=6 descent.steps=20 tracking.figures=none"
@@ -111,7 +112,7 @@ BEFORE = {
 }
 
 
-@pytest.mark.parametrize("settings", BEFORE)
+@pytest.mark.parametrize("settings", slow_but(["restarts=50", "rerun=failed"], BEFORE))
 def test_what_a_dry_run_says_is_to_be_done_is_what_is_done_then(
     settings: str, swept_again: Callable[[str], Any], swept: Path, computed: list[int]
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_launch_that_the_disk_has_no_room_for_is_refused_and_creates_nothing(
     assert "has 3.0 MB free: not enough\n" in dry.out
 
 
+@pytest.mark.slow
 def test_where_all_is_done_no_room_is_needed(
     swept_again: Callable[..., Any], free: Callable[[int], None], computed: list[int]
 ) -> None:

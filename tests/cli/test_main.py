@@ -29,6 +29,7 @@ from basinet.pipeline.run import run
 from basinet.study.study import Study
 from basinet.tracking import load
 from basinet.tracking.store import TrackingStore
+from slowness import slow_but
 
 Command = Callable[[str], Any]
 BIN = Path(sys.executable).parent
@@ -268,7 +269,7 @@ def test_of_a_condition_that_ran_again_views_show_the_run_that_finished_last(swe
         (1, 8, "", (1, 8)),
         (7, 8, "", (1, 8)),  # not enough to make up for starting processes: one after the other, each with all cores
         (8, 8, "", (2, 4)),
-        (40, 8, "", (8, 1)),
+        pytest.param(40, 8, "", (8, 1), marks=pytest.mark.slow),
         pytest.param(40, 1, "", (1, 1), marks=pytest.mark.slow),
         pytest.param(40, 8, "hydra/launcher=joblib hydra.launcher.n_jobs=4", (4, 2), marks=pytest.mark.slow),
         (3, 8, "hydra/launcher=joblib", (3, 2)),
@@ -338,6 +339,7 @@ def test_the_command_line_wins_over_the_sweep_of_a_study(sweeps: Command, tmp_pa
     assert basinet.load_runs("mine")["init"].tolist() == ["constant"]
 
 
+@pytest.mark.slow
 def test_flags_may_stand_anywhere(sweeps: Command) -> None:
     assert sweeps(f"network.depth=1,2 -m init=normal,uniform {TINY}").code == 0
     assert len(basinet.load_runs("basinet")) == 4
@@ -346,7 +348,7 @@ def test_flags_may_stand_anywhere(sweeps: Command) -> None:
 @pytest.mark.parametrize(
     ("setting", "condition", "sweep"),
     [
-        ("condition", True, True),
+        pytest.param("condition", True, True, marks=pytest.mark.slow),
         pytest.param("sweep", False, True, marks=pytest.mark.slow),
         ("none", False, False),
         pytest.param("null", True, True, marks=pytest.mark.slow),
@@ -432,6 +434,7 @@ def test_a_condition_that_fails_is_marked_and_the_others_are_kept(
     assert "uniform" not in answer.out
 
 
+@pytest.mark.slow
 def test_a_sweep_of_which_nothing_finishes_ends_as_failed(
     sweeps: Command, failing: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -444,7 +447,7 @@ def test_a_sweep_of_which_nothing_finishes_ends_as_failed(
     assert parent.info.status == "FAILED"
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM", "clearing up fails"])
+@pytest.mark.parametrize("how", slow_but(["SIGTERM"], ["ctrl-c", "SIGTERM", "clearing up fails"]))
 def test_an_interrupted_sweep_is_marked_as_killed_and_keeps_what_had_finished(
     how: str, sweeps: Command, failing: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -499,6 +502,7 @@ def test_an_interrupt_before_anything_has_begun_ends_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_summary_fails_does_not_pass_for_finished(
     sweeps: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

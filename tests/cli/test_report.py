@@ -74,6 +74,7 @@ def test_the_command_for_one_condition_means_the_same_condition(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -96,6 +97,7 @@ def test_settings_survive_the_command_line(settings: dict[str, Any], command: Ca
     assert {key: composed[key] for key in whole} == whole
 
 
+@pytest.mark.slow
 def test_the_page_is_shown_if_that_is_asked_for(
     sweeps: Call, reports: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def test_a_port_that_is_asked_for_and_taken_is_refused(
     assert (code, out) == (f"basinet-ui: --port={port}: is taken; leave it out for one that is free", "")
 
 
+@pytest.mark.slow
 def test_a_store_that_mlflow_refuses_ends_in_one_line_with_its_reason(
     shown: Callable[..., Any], furnish: Callable[[Path], Path], tmp_path: Path
 ) -> None:

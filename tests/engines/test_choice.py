@@ -78,6 +78,7 @@ def test_without_a_compiler_auto_goes_on_with_torch_and_says_so_and_native_is_an
     assert str(error.value).endswith(said)
 
 
+@pytest.mark.slow
 def test_a_study_without_a_compiler_has_the_same_results_to_rounding(failing: Callable[[str], None]) -> None:
     config = {"problem": "xor", "descent": {"steps": 200}, "objective": {"l2_weights": 1e-2}, "restarts": 20}
     native = basinet.run(Study.from_config({**config, "engine": "native"}))

@@ -109,6 +109,7 @@ def worker_of(group: int) -> int:
     raise LookupError(f"no worker in group {group}")
 
 
+@pytest.mark.slow
 def test_a_sweep_of_which_a_condition_fails_is_completed_when_asked_again(
     sweeps: Any, left: Any, furnish: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def lock() -> Iterator[Callable[[Path, float], None]]:
         locker.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2, pytest.param(30, marks=pytest.mark.stress)])
 def test_a_sweep_waits_for_a_store_that_another_process_has_locked(
     seconds: int, sweeps: Any, left: Any, lock: Any, in_the_middle: Any, undisturbed_here: Any, tmp_path: Path

@@ -84,6 +84,17 @@ def check_against_autograd(autograd_risk: Callable[..., Tensor], layout: Layout,
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch.func's own import
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["lanes", "products"])
+@settings(max_examples=25)
+@given(case=risks())
+def test_hessian_and_products_equal_autograd_on_some_architectures(
+    autograd_risk: Callable[..., Tensor], layout: Layout, case: Case
+) -> None:
+    check_against_autograd(autograd_risk, layout, case)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["lanes", "products"])
 @settings(max_examples=80)
 @given(case=risks())
 def test_hessian_and_products_equal_autograd_on_any_architecture(

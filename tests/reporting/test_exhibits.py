@@ -153,6 +153,7 @@ def test_loading_by_experiment_sweep_and_run_is_not_confused_by_the_runs_of_mini
         assert len(load(runs["run_id"][0])) == (whole["run_id"] == runs["run_id"][0]).sum()
 
 
+@pytest.mark.slow
 def test_the_id_of_a_minimums_run_means_its_condition(sweeps: Command) -> None:
     assert sweeps(f"{SWEEP} tracking.figures=none").code == 0
     store = TrackingStore.open(f"sqlite:///{Path.cwd()}/mlflow.db")
@@ -322,6 +323,7 @@ def test_the_run_of_a_sweep_has_its_report_its_figures_and_a_note_that_leads_to_
     assert len(_rows(note)) == 1 + 2
 
 
+@pytest.mark.slow
 def test_without_figures_a_sweep_has_its_tables_and_a_note_and_no_report(sweeps: Command) -> None:
     assert sweeps(f"{SWEEP} tracking.figures=none").code == 0
     parent, folder = run_of_the_sweep()

@@ -401,6 +401,7 @@ def test_a_condition_that_was_there_before_the_sweep_stays_and_stands_for_itself
     assert blocks() == []
 
 
+@pytest.mark.slow
 def test_where_the_newest_run_of_a_condition_is_removed_views_show_the_one_before_it(
     doctor: Callable[[str], Any], swept_again: Again
 ) -> None:

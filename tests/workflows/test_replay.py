@@ -126,6 +126,7 @@ def test_the_same_minimum_of_two_inits_is_one_in_the_sweep(store: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_auto_goes_on_until_the_rule_of_boender_and_rinnooy_kan_is_met() -> None:
     """One logistic neuron on 4 axes has 16 minima: 2·16² + 3·16 + 2 = 562 restarts; on 6 axes 64 need 8,386."""
     for dimension, wanted in ((4, 1000), (6, 16000)):
