@@ -69,11 +69,11 @@ def _check_compiler(planned: Plan) -> None:
 
 def _parsed(raw: list[str]) -> Namespace:
     """The command line as Hydra's own parser reads it, flags and settings in any order."""
-    from hydra._internal.utils import get_args_parser
+    from basinet.cli.hydra_internals import arguments_parser
 
-    parser = get_args_parser()
-    parser.error = _refuse
-    arguments: Namespace = parser.parse_intermixed_args(raw)
+    parser = arguments_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    arguments = parser.parse_intermixed_args(raw)
     for flag in ("config_name", "config_path", "experimental_rerun"):
         if getattr(arguments, flag) is not None:
             _refuse(f"--{flag.replace('_', '-')} is Hydra's; studies of your own are found with --config-dir")
@@ -143,12 +143,11 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
 def _launch(job: Callable[[DictConfig], None]) -> int:
     """Hand over to Hydra, which runs `job` for every condition, perhaps in other processes; the exit code."""
     import hydra
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+    from basinet.cli.hydra_internals import compose_nothing_beforehand
     from basinet.study.defaults import conf_directory
 
-    # It would compose every condition before the first one starts, as `plan` has done.
-    BasicSweeper.validate_batch_is_legal = lambda sweeper, batch: None
+    compose_nothing_beforehand()
     try:
         hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="config")(job)()
     except SystemExit as end:

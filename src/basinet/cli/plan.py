@@ -7,22 +7,17 @@ import math
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, version
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from basinet.cli import hydra_internals
+from basinet.cli.hydra_internals import Override, OverridesParser
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
@@ -93,11 +88,11 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]
     starting them. Fewer conditions run one after the other, each with all cores.
     """
     cores = machine.cores()
-    launcher = str(master.hydra.launcher["_target_"])
-    if launcher.endswith(".JoblibLauncher"):
-        asked = int(master.hydra.launcher.n_jobs)
+    launcher = master.hydra.launcher
+    if hydra_internals.is_of_class(launcher, hydra_internals.JOBLIB_LAUNCHER):
+        asked = int(launcher.n_jobs)
         return min(conditions, asked if asked > 0 else cores), []
-    if not launcher.endswith(".BasicLauncher"):
+    if not hydra_internals.is_of_class(launcher, hydra_internals.BASIC_LAUNCHER):
         return None, []
     workers = min(cores, conditions // _CONDITIONS_PER_WORKER)
     if workers < 2:
@@ -115,20 +110,9 @@ def check(arguments: Namespace) -> None:
         _compose(_lines(overrides))
 
 
-@contextmanager
-def _hydra(folder: str | None) -> Iterator[None]:
+def _hydra(folder: str | None) -> AbstractContextManager[None]:
     """Hydra with the configuration of this program, and with the groups and studies of the user's `--config-dir`."""
-    version.setbase("1.3")
-    search_path = create_config_search_path(str(conf_directory()))
-    if folder is not None:
-        path = _checked_folder(folder)
-        search_path.prepend("command-line", f"file://{path}", SearchPathQuery(provider="schema"))
-    GlobalHydra.instance().clear()
-    Hydra.create_main_hydra2(task_name="basinet", config_search_path=search_path)
-    try:
-        yield
-    finally:
-        GlobalHydra.instance().clear()
+    return hydra_internals.ready(conf_directory(), None if folder is None else _checked_folder(folder))
 
 
 def _checked_folder(folder: str) -> Path:
@@ -147,7 +131,7 @@ def _parsed(lines: Sequence[str]) -> list[Override]:
 
     A glob over a group leaves out members that need a setting nobody gave (`init=given` without `init.path`).
     """
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parser = hydra_internals.overrides_parser()
     given = {line.split("=", 1)[0].lstrip("+~") for line in lines}
     return [_without_incomplete(_override(parser, line), given, parser) for line in lines]
 
@@ -184,7 +168,7 @@ def _check_choices(override: Override) -> None:
     group = override.key_or_group
     if (group not in _CHOOSABLE and "/" not in group) or override.is_delete():
         return
-    options = GlobalHydra.instance().config_loader().get_group_options(group)
+    options = hydra_internals.members(group)
     values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     require(len(values) > 0, f"{override.input_line}: matches nothing; choose from {', '.join(options)}")
     for value in values:
@@ -195,7 +179,7 @@ def _check_choices(override: Override) -> None:
 def _without_incomplete(override: Override, given: set[str], parser: OverridesParser) -> Override:
     """A glob over a group as the list of its members, but for those that need a setting that is not `given`."""
     group = override.key_or_group
-    if group not in GROUPS or not isinstance(override.value(), Glob):
+    if group not in GROUPS or not hydra_internals.is_glob(override):
         return override
     names = [str(name) for name in override.sweep_iterator()]
     complete = [name for name in names if _needs(group, name) <= given]
@@ -205,8 +189,7 @@ def _without_incomplete(override: Override, given: set[str], parser: OverridesPa
 
 def _needs(group: str, name: str) -> set[str]:
     """The settings of a member that have no default."""
-    config = GlobalHydra.instance().config_loader().repository.load_config(f"{group}/{name}").config
-    return {f"{group}.{key}" for key in config if OmegaConf.is_missing(config, key)}
+    return {f"{group}.{key}" for key in hydra_internals.settings_without_default(group, name)}
 
 
 def _lines(overrides: Iterable[Override]) -> list[str]:
@@ -225,14 +208,14 @@ def _translated(error: Exception, lines: Sequence[str]) -> ConfigError:
     """One line for what Hydra says in many."""
     for line in lines:
         key = line.partition("=")[0].lstrip("+~").partition("@")[0]
-        if f"Could not override '{key}'" in str(error):
+        if hydra_internals.says_unknown(error, key):
             rest = [other for other in lines if other != line]
             return unknown("setting", key, [*_leaves(_compose(rest)), *_CHOOSABLE])
     return ConfigError(_one_line(error))
 
 
 def _one_line(error: BaseException) -> str:
-    text = str(error).partition("Config search path")[0]
+    text = hydra_internals.without_search_path(str(error))
     if isinstance(error, OmegaConfBaseException):  # the lines below the first one say where in Hydra it was
         text = text.partition("\n")[0]
     if isinstance(error.__cause__, OmegaConfBaseException):
@@ -261,9 +244,8 @@ def _check_hydra(config: DictConfig, is_sweep: bool) -> None:
         chosen = config.hydra[name]
         right = OmegaConf.is_dict(chosen) and "_target_" in chosen
         require(right, f"hydra.{name}={chosen}: choose with hydra/{name}=…, its settings are hydra.{name}.key")
-    sweeper = BasicSweeper.__name__
     require(
-        str(config.hydra.sweeper["_target_"]).endswith(f".{sweeper}"),
+        hydra_internals.is_of_class(config.hydra.sweeper, hydra_internals.SWEEPER),
         "hydra/sweeper: only basic, whose conditions are known and checked before the first one starts",
     )
     require(not config.hydra.job.chdir, "hydra.job.chdir=true: paths of tables and starts would change their meaning")
@@ -291,7 +273,7 @@ def _study_sweep(master: DictConfig, overrides: Sequence[Override]) -> list[Over
     """What a study sweeps over by itself, unless the command line says otherwise."""
     params = master.hydra.sweeper.params or {}
     mine = {override.key_or_group for override in overrides}
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parser = hydra_internals.overrides_parser()
     try:
         lines = {str(key): f"{key}={value}" for key, value in params.items()}
     except OmegaConfBaseException as error:
@@ -305,12 +287,11 @@ def _study_sweep(master: DictConfig, overrides: Sequence[Override]) -> list[Over
 def _conditions(own: Sequence[Override], overrides: Sequence[Override]) -> Iterator[DictConfig]:
     """The configuration of every condition of a sweep: a study's own sweep first, then the command line's."""
     try:
-        batches = BasicSweeper.split_arguments([*own, *overrides], None)
+        conditions = hydra_internals.conditions([*own, *overrides])
     except Exception as error:  # of a kind of sweep that Hydra's own sweeper does not know
         raise ConfigError(_one_line(error)) from error
-    for batch in batches:
-        for lines in batch:
-            yield _compose(lines)
+    for lines in conditions:
+        yield _compose(lines)
 
 
 def _repeated(master: DictConfig, own: Sequence[Override], overrides: Sequence[Override]) -> list[str]:
