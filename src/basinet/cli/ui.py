@@ -21,7 +21,8 @@ from typing import IO, Any
 
 from basinet.cli.script import keep_interrupts
 from basinet.foundation.errors import ConfigError, require
-from basinet.tracking.view import CONDITIONS, TAG
+from basinet.tracking.mlflow_internals import VIEW_TAG, address_of_runs, time_of
+from basinet.tracking.view import CONDITIONS
 
 _HOST, _PORT = "127.0.0.1", 5000
 _SQLITE = "sqlite:///"
@@ -33,7 +34,6 @@ _SMALL = {
 }
 _PATIENCE = 180.0  # seconds until the server has to answer: it takes 10 on an idle machine
 _GRACE = 10.0  # seconds that it has for ending
-_VIEWS = (3, 17)  # the version of MLflow from which on the views are known to be understood
 _SHOWN = 10  # experiments
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -218,15 +218,11 @@ def _addresses(base: str) -> dict[str, str]:
     found = []
     for experiment in answer.get("experiments", []):
         tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
-        if TAG + CONDITIONS in tags:
-            page = f"{base}/#/experiments/{experiment['experiment_id']}/runs?workflowType=machine_learning"
-            view = f"&viewStateShareKey={CONDITIONS}" if _number(version) >= _VIEWS else ""
-            found.append((json.loads(tags[TAG + CONDITIONS]).get("createdAt", 0), experiment["name"], page + view))
+        view = tags.get(VIEW_TAG + CONDITIONS)
+        if view is not None:
+            page = base + address_of_runs(experiment["experiment_id"], CONDITIONS, version)
+            found.append((time_of(view), experiment["name"], page))
     return {name: address for _, name, address in sorted(found, reverse=True)[:_SHOWN]}
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
 def _get(address: str, body: dict[str, Any] | None = None) -> bytes:

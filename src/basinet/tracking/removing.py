@@ -1,10 +1,11 @@
-"""Taking runs away for good, which MLflow itself does only for those in its bin, and only by its own command."""
+"""Taking runs away for good."""
 
 from __future__ import annotations
 
 import shutil
 from typing import Any
 
+from basinet.tracking.mlflow_internals import hard_delete
 from basinet.tracking.store import TrackingStore
 
 
@@ -13,8 +14,6 @@ def remove_run(store: TrackingStore, run: Any) -> None:
 
     Should this be interrupted, the run is in the bin and can be removed again.
     """
-    from mlflow.tracking._tracking_service.utils import _get_store
-
     run_id = run.info.run_id
     if run.info.lifecycle_stage == "active":
         store.client.delete_run(run_id)
@@ -24,4 +23,4 @@ def remove_run(store: TrackingStore, run: Any) -> None:
     if folder is not None:
         own = folder.parent if folder.parent.name == run_id else folder
         shutil.rmtree(own, ignore_errors=True)
-    _get_store(store.uri)._hard_delete_run(run_id)
+    hard_delete(store.uri, run_id)

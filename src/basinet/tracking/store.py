@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 from filelock import FileLock
 
 from basinet.foundation.errors import ConfigError, require
+from basinet.tracking.mlflow_internals import EXPERIMENT_TAGS, VERSION_COLUMN, VERSION_TABLE, knows_version, quieten
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -28,10 +29,7 @@ _Result = TypeVar("_Result")
 
 _SQLITE = "sqlite:///"
 _ARTIFACTS = "mlflow-artifacts:/"
-# Makes the UI open its pages for training runs rather than those for language models.
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _FOLDER = "mlartifacts"  # where a plain `mlflow ui` keeps and looks for the artifacts of such addresses
-_VERSIONS = "alembic_version"  # a table in every database of MLflow's
 _SERVERS = ("http://", "https://")
 _DATABASES = ("postgresql", "mysql")
 _OTHERS = (*_DATABASES, "databricks")
@@ -77,7 +75,7 @@ def _checked_path(path: Path, what: str) -> Path:
     require(artifacts.is_dir() or not artifacts.exists(), f"{what}: {artifacts} must be a folder")
     require(not path.is_file() or _is_database(path), f"{what}: is a file, but not an SQLite database")
     tables = _tables(path)
-    require(not tables or _VERSIONS in tables, f"{what}: is a database of something else than MLflow")
+    require(not tables or VERSION_TABLE in tables, f"{what}: is a database of something else than MLflow")
     return path
 
 
@@ -108,9 +106,7 @@ def mlflow_client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, across the progress bars
     from mlflow.tracking import MlflowClient
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for every try
+    quieten()
     return MlflowClient(tracking_uri=uri)
 
 
@@ -231,7 +227,7 @@ class TrackingStore:
         """Open a store without making or changing anything; None if an embedded one is not there yet."""
         if not uri.startswith(_SQLITE):
             return TrackingStore.open(uri)
-        if _VERSIONS not in _tables(Path(uri.removeprefix(_SQLITE))):
+        if VERSION_TABLE not in _tables(Path(uri.removeprefix(_SQLITE))):
             return None
         with _opening(uri):
             return TrackingStore._with_client(uri)
@@ -270,7 +266,7 @@ class TrackingStore:
             found = self.find_experiment(name)
             if found is not None:
                 return found
-            return str(self.client.create_experiment(name, f"{_ARTIFACTS}{uuid.uuid4().hex}", _EXPERIMENT_TAGS))
+            return str(self.client.create_experiment(name, f"{_ARTIFACTS}{uuid.uuid4().hex}", EXPERIMENT_TAGS))
 
     def _experiment_on_server(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -278,7 +274,7 @@ class TrackingStore:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self.client.create_experiment(name, tags=_EXPERIMENT_TAGS))
+                return str(self.client.create_experiment(name, tags=EXPERIMENT_TAGS))
             except MlflowException:  # another process was quicker
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
@@ -365,12 +361,11 @@ def _later(path: Path) -> str | None:
     """What to say of an embedded store that a later version of MLflow has made; None if it is none."""
     import mlflow
 
-    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
-    if _VERSIONS not in _tables(path) or not known.is_dir():
+    if VERSION_TABLE not in _tables(path):
         return None
     with closing(sqlite3.connect(path)) as connection:
-        row = connection.execute(f"SELECT version_num FROM {_VERSIONS}").fetchone()
-    if row is None or list(known.glob(f"{row[0]}_*.py")):
+        row = connection.execute(f"SELECT {VERSION_COLUMN} FROM {VERSION_TABLE}").fetchone()
+    if row is None or knows_version(row[0]):
         return None
     return f"its version {row[0]} is unknown to MLflow {mlflow.__version__}: a later one has made it"
 

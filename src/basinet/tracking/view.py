@@ -1,28 +1,34 @@
 """What is seen first of an experiment in MLflow: saved views, one of its conditions and one of their minima.
 
-MLflow keeps a view as a tag of the experiment, lists it under "Views", and opens it by an address that names it.
+How MLflow keeps them is in `mlflow_internals`.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from basinet.tracking.mlflow_internals import (
+    BY_NAME,
+    CREATED,
+    RUN_NAME,
+    VIEW_TAG,
+    bars,
+    charts_state,
+    curve,
+    is_ours,
+    saved_view,
+    table_state,
+)
 
 if TYPE_CHECKING:
     from basinet.tracking.store import TrackingStore
 
 CONDITIONS, MINIMA = "basinet-conditions", "basinet-minima"
-"""By which name an address opens a view (`?viewStateShareKey=`)."""
+"""By which name an address opens a view."""
 
-TAG = "mlflow.sharedViewState."
-"""What stands before the name in the tag."""
-
-_MARK = "madeBy"  # MLflow leaves it out when somebody saves a view of their own under this name
-_RUN_NAME, _CREATED = "attributes.`Run Name`", "runDateAndNestInfo"  # what MLflow calls these columns
-_BY_NAME, _CONDITION = "tags.`mlflow.runName`", "params.`condition`"
+_CONDITION = "params.`condition`"
 _LETTER, _CREATED_WIDTH = 7, 145  # pixels
 _CONDITION_WIDTH, _MINIMUM_WIDTH = 250, 310  # of names of runs
 _CONDITION_METRICS = (
@@ -30,7 +36,6 @@ _CONDITION_METRICS = (
     *("share/minimum", "share/arrived", "share/diverged"),
 )
 _MINIMUM_METRICS = ("loss", "share", "count", "lambda_min", "lambda_max")
-_COMPARED = 20  # runs that a chart draws
 
 
 def save_views(store: TrackingStore, experiment_id: str, varied: Sequence[str]) -> None:
@@ -46,39 +51,26 @@ def save_views(store: TrackingStore, experiment_id: str, varied: Sequence[str]) 
     tags = store.client.get_experiment(experiment_id).tags
     views = {CONDITIONS: ("conditions", _conditions(varied)), MINIMA: ("minima", _minima())}
     for key, (name, state) in views.items():
-        there = tags.get(TAG + key)
-        if there is None or (varied and _is_ours(there)):
-            now = int(1000 * time.time())
-            view = {"name": name, "createdAt": now, "state": _packed(state), _MARK: "basinet"}
+        there = tags.get(VIEW_TAG + key)
+        if there is None or (varied and is_ours(there)):
             with suppress(MlflowException):  # an old server takes less; there are no views then
-                store.client.set_experiment_tag(experiment_id, TAG + key, _packed(view))
-
-
-def _packed(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, separators=(",", ":"))
-
-
-def _is_ours(view: str) -> bool:
-    try:
-        return _MARK in json.loads(view)
-    except ValueError:
-        return False
+                store.client.set_experiment_tag(experiment_id, VIEW_TAG + key, saved_view(name, state))
 
 
 def _conditions(varied: Sequence[str]) -> dict[str, Any]:
     settings = {f"params.`{key}`": 110 for key in varied}
     charts = {
-        "Losses over the steps": [_curve(f"loss/{name}") for name in ("median", "min", "q05", "q95")],
-        "What came out": [_bars(name) for name in ("final/median_loss", "share/best", "minima/found")],
+        "Losses over the steps": [curve(f"loss/{name}") for name in ("median", "min", "q05", "q95")],
+        "What came out": [bars(name) for name in ("final/median_loss", "share/best", "minima/found")],
     }
-    names = {_RUN_NAME: _CONDITION_WIDTH}
-    return {**_table("condition", _BY_NAME, names, _CONDITION_METRICS, settings), **_charts(charts)}
+    names = {RUN_NAME: _CONDITION_WIDTH}
+    return {**_table("condition", BY_NAME, names, _CONDITION_METRICS, settings), **charts_state(charts)}
 
 
 def _minima() -> dict[str, Any]:
-    charts = {"Minima": [_curve("loss"), *(_bars(name) for name in ("share", "lambda_max", "lambda_min"))]}
-    names, condition = {_RUN_NAME: _MINIMUM_WIDTH}, {_CONDITION: _CONDITION_WIDTH}
-    return {**_table("minimum", _CONDITION, names, _MINIMUM_METRICS, condition), **_charts(charts)}
+    charts = {"Minima": [curve("loss"), *(bars(name) for name in ("share", "lambda_max", "lambda_min"))]}
+    names, condition = {RUN_NAME: _MINIMUM_WIDTH}, {_CONDITION: _CONDITION_WIDTH}
+    return {**_table("minimum", _CONDITION, names, _MINIMUM_METRICS, condition), **charts_state(charts)}
 
 
 def _table(
@@ -88,43 +80,5 @@ def _table(
     from basinet.tracking.record import CURRENT, RUN_KIND  # which takes the time of pandas: `basinet-ui` can do without
 
     shown = {**{f"metrics.`{name}`": max(90, 40 + _LETTER * len(name)) for name in metrics}, **settings}
-    widths = {**names, _CREATED: _CREATED_WIDTH, **shown}
-    return {
-        "searchFilter": f"tags.`{RUN_KIND}` = '{kind}' and tags.`{CURRENT}` = 'yes'",
-        "orderByKey": order,  # by time, MLflow would fold them away below their parents
-        "orderByAsc": True,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "selectedColumns": list(shown),
-        "columnOrder": list(widths),
-        "columnWidths": widths,
-        "runsHiddenMode": "FIRST_20_RUNS",
-    }
-
-
-def _charts(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    flags = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
-    return {
-        "isAccordionReordered": True,  # ours come before those that MLflow adds for all other metrics
-        "compareRunSections": [{"uuid": name, "name": name, **flags} for name in sections],
-        "compareRunCharts": [{**card, "metricSectionId": name} for name, cards in sections.items() for card in cards],
-    }
-
-
-def _card(kind: str, metric: str) -> dict[str, Any]:
-    shown = {"uuid": metric, "type": kind, "metricKey": metric, "displayName": metric}
-    return {**shown, "runsCountToCompare": _COMPARED, "deleted": False, "isGenerated": False}
-
-
-def _bars(metric: str) -> dict[str, Any]:
-    return _card("BAR", metric)
-
-
-def _curve(metric: str) -> dict[str, Any]:
-    """A metric over the steps: on log axes, as losses fall and steps are recorded."""
-    axes = {"xAxisKey": "step", "xAxisScaleType": "log", "scaleType": "log", "useGlobalXaxisKey": False, "range": {}}
-    drawn = {"selectedMetricKeys": [metric], "lineSmoothness": 0, "useGlobalLineSmoothing": True}
-    rest = {"selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [], "ignoreOutliers": False}
-    return {**_card("LINE", metric), **axes, **drawn, **rest}
+    query = f"tags.`{RUN_KIND}` = '{kind}' and tags.`{CURRENT}` = 'yes'"
+    return table_state(query, order, {**names, CREATED: _CREATED_WIDTH, **shown}, list(shown))

@@ -1,0 +1,151 @@
+"""All that this program takes from MLflow's inside: names and formats that its documentation does not promise.
+
+They are how runs are removed for good, how a database says its version, what MLflow's loggers are called, and how its
+pages keep and open saved views: a view is a tag of the experiment, listed under "Views", opened by an address with its
+name.
+
+Made for mlflow 3.17.2, whose pages have shown the views. Of mlflow 3.10.0, the oldest that `pyproject.toml` allows, the
+addresses open no views; the rest is alike. What another version has changed of it
+`tests/tracking/test_mlflow_internals.py` says.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Databases
+
+VERSION_TABLE, VERSION_COLUMN = "alembic_version", "version_num"
+"""Every database of MLflow's has this table, with one row."""
+
+
+def knows_version(version: str) -> bool:
+    """Whether the installed MLflow can read a database of this version; True where it does not say which it can."""
+    import mlflow
+
+    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    return not known.is_dir() or any(known.glob(f"{version}_*.py"))
+
+
+def hard_delete(uri: str, run_id: str) -> None:
+    """Remove a run that is in the bin of a database, with its params, metrics and tags; its artifacts stay.
+
+    MLflow itself does that by its own command only, for everything in the bin.
+    """
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    _get_store(uri)._hard_delete_run(run_id)
+
+
+def quieten() -> None:
+    """Let MLflow tell of trouble only, and not of the tries at a database that is locked: each has a traceback."""
+    for name, level in (("alembic", "WARNING"), ("mlflow", "WARNING"), ("mlflow.store.db.utils", "CRITICAL")):
+        logging.getLogger(name).setLevel(level)
+
+
+# Pages
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Make MLflow open its pages for training runs rather than those for language models."""
+
+VIEW_TAG = "mlflow.sharedViewState."
+"""What stands before the name of a view in the tag that keeps it."""
+
+RUN_NAME, CREATED = "attributes.`Run Name`", "runDateAndNestInfo"
+"""What the table of runs calls two of its columns."""
+
+BY_NAME = "tags.`mlflow.runName`"
+"""What the table of runs is put in order by, for an order by name."""
+
+_MARK = "madeBy"  # MLflow leaves it out when somebody saves a view of their own under this name
+_WITH_VIEWS = (3, 17)  # the version from which on addresses open views
+_COMPARED = 20  # runs that a chart draws
+
+
+def saved_view(name: str, state: Mapping[str, Any]) -> str:
+    """A view as the value of its tag, marked as made by this program."""
+    return _packed({"name": name, "createdAt": int(1000 * time.time()), "state": _packed(state), _MARK: "basinet"})
+
+
+def is_ours(view: str) -> bool:
+    """Whether a view is as this program has saved it."""
+    try:
+        return _MARK in json.loads(view)
+    except ValueError:
+        return False
+
+
+def time_of(view: str) -> int:
+    """When a view was saved, in milliseconds since 1970; 0 if somebody has saved it in a way that does not say."""
+    try:
+        return int(json.loads(view).get("createdAt") or 0)
+    except ValueError:
+        return 0
+
+
+def address_of_runs(experiment_id: str, view: str, version: str) -> str:
+    """Where an experiment's runs are shown, below a server of this version; in that view if the version opens views."""
+    page = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    return f"{page}&viewStateShareKey={view}" if number >= _WITH_VIEWS else page
+
+
+def _packed(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, separators=(",", ":"))
+
+
+def table_state(query: str, order: str, widths: Mapping[str, int], shown: Sequence[str]) -> dict[str, Any]:
+    """The part of a view's state that is the table.
+
+    Args:
+        query: which runs are shown.
+        order: by what, ascending; by time, which is MLflow's own order, it would fold runs away below their parents.
+        widths: the columns from the left, in pixels.
+        shown: those of them that are settings or metrics.
+    """
+    return {
+        "searchFilter": query,
+        "orderByKey": order,
+        "orderByAsc": True,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": list(shown),
+        "columnOrder": list(widths),
+        "columnWidths": dict(widths),
+        "runsHiddenMode": "FIRST_20_RUNS",
+    }
+
+
+def charts_state(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """The part of a view's state that is the charts: by sections, which come before those for all other metrics."""
+    flags = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
+    return {
+        "isAccordionReordered": True,
+        "compareRunSections": [{"uuid": name, "name": name, **flags} for name in sections],
+        "compareRunCharts": [{**card, "metricSectionId": name} for name, cards in sections.items() for card in cards],
+    }
+
+
+def bars(metric: str) -> dict[str, Any]:
+    """A chart of a metric: one bar for each run."""
+    return _card("BAR", metric)
+
+
+def curve(metric: str) -> dict[str, Any]:
+    """A chart of a metric over the steps: on log axes, as losses fall and steps are recorded."""
+    axes = {"xAxisKey": "step", "xAxisScaleType": "log", "scaleType": "log", "useGlobalXaxisKey": False, "range": {}}
+    drawn = {"selectedMetricKeys": [metric], "lineSmoothness": 0, "useGlobalLineSmoothing": True}
+    rest = {"selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [], "ignoreOutliers": False}
+    return {**_card("LINE", metric), **axes, **drawn, **rest}
+
+
+def _card(kind: str, metric: str) -> dict[str, Any]:
+    shown = {"uuid": metric, "type": kind, "metricKey": metric, "displayName": metric}
+    return {**shown, "runsCountToCompare": _COMPARED, "deleted": False, "isGenerated": False}
