@@ -26,7 +26,6 @@ class Activation:
     value: Function
     slope: Function
     curvature: Function
-    formula: str
 
 
 def _logistic_slope(a: Tensor) -> Tensor:
@@ -82,11 +81,11 @@ def _gelu_curvature(z: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
-        Activation("logistic", "a", torch.sigmoid, _logistic_slope, _logistic_curvature, "1 / (1 + e^-z)"),
-        Activation("tanh", "a", torch.tanh, _tanh_slope, lambda a: _tanh_slope(a).mul_(-2 * a), "tanh z"),
-        Activation("relu", "a", torch.relu, _relu_slope, torch.zeros_like, "max(z, 0)"),
-        Activation("softplus", "a", _softplus_value, _softplus_slope, _softplus_curvature, "log(1 + e^z)"),
-        Activation("gelu", "z", _gelu_value, _gelu_slope, _gelu_curvature, "z Φ(z)"),
-        Activation("identity", "a", torch.clone, torch.ones_like, torch.zeros_like, "z"),
+        Activation("logistic", "a", torch.sigmoid, _logistic_slope, _logistic_curvature),
+        Activation("tanh", "a", torch.tanh, _tanh_slope, lambda a: _tanh_slope(a).mul_(-2 * a)),
+        Activation("relu", "a", torch.relu, _relu_slope, torch.zeros_like),
+        Activation("softplus", "a", _softplus_value, _softplus_slope, _softplus_curvature),
+        Activation("gelu", "z", _gelu_value, _gelu_slope, _gelu_curvature),
+        Activation("identity", "a", torch.clone, torch.ones_like, torch.zeros_like),
     )
 }

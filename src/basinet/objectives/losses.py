@@ -18,7 +18,6 @@ class Loss:
     gradient: Callable[[Tensor, Tensor], Tensor]  # [restart, output, sample]
     curvature: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (a, y, v), a new tensor shaped like v
     output: str | None  # the output activation that the loss brings with it, if any
-    formula: str
 
 
 def _squared(a: Tensor, y: Tensor) -> Tensor:
@@ -37,14 +36,13 @@ def _cross_entropy_curvature(z: Tensor, y: Tensor, v: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
-        Loss("squared", _squared, torch.sub, lambda a, y, v: v.clone(), None, "½ ‖a_L - y‖²"),
+        Loss("squared", _squared, torch.sub, lambda a, y, v: v.clone(), None),
         Loss(
             "cross_entropy",
             _cross_entropy,
             lambda z, y: torch.softmax(z, 1).sub_(y),
             _cross_entropy_curvature,
             "identity",
-            "-Σ y log softmax(z_L)",
         ),
     )
 }
