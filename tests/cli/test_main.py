@@ -25,6 +25,7 @@ import basinet
 from basinet import plots
 from basinet.cli.main import _parsed
 from basinet.cli.plan import plan
+from basinet.foundation import machine
 from basinet.pipeline.run import run
 from basinet.study.study import Study
 from basinet.tracking import load
@@ -287,7 +288,7 @@ def test_conditions_share_the_cores(
 ) -> None:
     if "submitit" in launcher:
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    monkeypatch.setattr(machine, "cores", lambda: cores)
     seeds = ",".join(map(str, range(conditions)))
     arguments = _parsed(["-m", f"seed={seeds}", *launcher.split()])
     planned = plan(arguments, ["-m"])

@@ -12,11 +12,11 @@ import pandas as pd
 from basinet.analysis import unseen as estimates
 from basinet.analysis.spread import median_interval
 from basinet.foundation.errors import require
+from basinet.foundation.quantiles import INNER, QUANTILES, QUARTILES, quantiles
 
 OTHERS = "others"
 """What stands for everything beyond the commonest."""
 
-_QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 _LEVEL = 0.05  # one minus the confidence of intervals
 
 
@@ -44,12 +44,11 @@ def medians(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     rows = []
     for key, group in _conditions(restarts, by):
         losses = np.sort(finished(group)["loss"].to_numpy(np.float64))
-        quartiles = np.quantile(losses, [0.25, 0.5, 0.75]) if len(losses) else [np.nan] * 3
         row = {**key, "restarts": len(group), "diverged": len(group) - len(losses)}
-        row |= dict(zip(("q25", "median", "q75"), quartiles, strict=True))
+        row |= quantiles(losses, QUARTILES)
         row["median_low"], row["median_high"] = median_interval(losses)
         rows.append(row)
-    columns = ["restarts", "diverged", "q25", "median", "q75", "median_low", "median_high"]
+    columns = ["restarts", "diverged", *QUARTILES, "median_low", "median_high"]
     return pd.DataFrame(rows, columns=[*by, *columns])
 
 
@@ -124,7 +123,7 @@ def fans(curves: pd.DataFrame, restarts: pd.DataFrame, by: str, most: int = 6) -
     joined = joined[joined["loss"].notna()]
     # Groups are sorted by their code: values of mixed types have no order.
     groups = joined["loss"].astype(np.float64).groupby([pd.factorize(joined[by])[0], joined["step"]])
-    table = pd.DataFrame({"restarts": groups.size(), **{name: groups.quantile(q) for name, q in _QUANTILES.items()}})
+    table = pd.DataFrame({"restarts": groups.size(), **{name: groups.quantile(QUANTILES[name]) for name in INNER}})
     table = table.rename_axis(index=[by, "step"]).reset_index()
     return table.assign(**{by: pd.factorize(joined[by])[1].take(table[by].to_numpy(np.int64))})
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 from basinet.analysis import unseen
 from basinet.foundation.outcomes import ENDS
-from basinet.foundation.schema import QUANTILES
+from basinet.foundation.quantiles import QUARTILES, quantiles
 
 _CONFIDENCE = 0.95
 _NUMBERS = (10, 100, 1000)  # of restarts, for which expectations are given
@@ -102,9 +102,8 @@ def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
 def _spread_of(group: pd.DataFrame) -> dict[str, float]:
     losses = np.sort(group.loc[group["status"] != "diverged", "loss"].to_numpy(dtype=np.float64))
     losses = losses[np.isfinite(losses)]
-    values = np.quantile(losses, list(QUANTILES.values())) if len(losses) else np.full(len(QUANTILES), np.nan)
     row: dict[str, float] = {"restarts": len(group)}
-    row.update({f"loss_{name}": float(value) for name, value in zip(QUANTILES, values, strict=True)})
+    row.update({f"loss_{name}": value for name, value in quantiles(losses).items()})
     row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
     row["median_low"], row["median_high"] = median_interval(losses)
     for r in _NUMBERS:
@@ -121,8 +120,7 @@ def _steps_of(group: pd.DataFrame) -> dict[str, float]:
     if "steps" not in group:
         return {}
     steps = group.loc[group["status"] == "arrived", "steps"].to_numpy(dtype=np.float64)
-    quartiles = np.quantile(steps, [0.25, 0.5, 0.75]) if len(steps) else np.full(3, np.nan)
-    return dict(zip(("steps_q25", "steps_median", "steps_q75"), quartiles.tolist(), strict=True))
+    return {f"steps_{name}": value for name, value in quantiles(steps, QUARTILES).items()}
 
 
 def _share(name: str, count: int, total: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from basinet.analysis.spread import OBJECTIVE, SAME_LOSS
-from basinet.foundation.outcomes import ENDS
+from basinet.foundation.outcomes import ALL_ENDS, ENDS
 
 SIGNIFICANCE = 0.05
 """Of p-values that are corrected for how many they are."""
@@ -17,7 +17,7 @@ SIGNIFICANCE = 0.05
 
 def spread_cells(row: pd.Series) -> dict[str, str]:
     """A row of the spread table by the headings a person reads."""
-    shares = {name.replace("_", " "): row[f"share_{name}"] for name in (*ENDS, "diverged")}
+    shares = {name.replace("_", " "): row[f"share_{name}"] for name in ALL_ENDS}
     return {
         "restarts": f"{int(row['restarts']):,}",
         "best loss": f"{row['loss_min']:.3g}",
@@ -126,7 +126,7 @@ def _conditions(count: int) -> str:
 def ended_sentence(spread: pd.DataFrame) -> str:
     """Where all restarts of a sweep ended, taken together."""
     total = int(spread["restarts"].sum())
-    counts = {name: float((spread[f"share_{name}"] * spread["restarts"]).sum()) for name in (*ENDS, "diverged")}
+    counts = {name: float((spread[f"share_{name}"] * spread["restarts"]).sum()) for name in ALL_ENDS}
     shares = [f"{name.replace('_', ' ')} {percent(n / total)}" for name, n in counts.items() if round(n) > 0]
     return f"They ended at: {', '.join(shares)}."
 

@@ -37,3 +37,6 @@ KIND_NAMES = [kind.name.lower() for kind in Kind]
 
 ENDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
 """Kinds of restarts that have not diverged, in the order in which a person reads them."""
+
+ALL_ENDS = (*ENDS, KIND_NAMES[Kind.DIVERGED])
+"""Those that have diverged are read last."""

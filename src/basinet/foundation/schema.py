@@ -7,6 +7,3 @@ SCHEMA_VERSION = 1
 
 SCHEMA_KEY = b"basinet_schema"
 """Where a Parquet file's metadata says its version."""
-
-QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
-"""Of losses and gradient norms, by the names of their columns and metrics."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from basinet.analysis import unseen
 from basinet.foundation.outcomes import KIND_NAMES, STATUS_NAMES
-from basinet.foundation.schema import QUANTILES
+from basinet.foundation.quantiles import quantiles
 from basinet.pipeline.blocks import Block
 from basinet.protocols import Symmetry
 from basinet.stages.certify import Evidence
@@ -183,15 +183,9 @@ def quantiles_table(blocks: list[Block]) -> pd.DataFrame:
             values = np.concatenate([getattr(b.solution.trajectory, name)[record].numpy() for b in blocks])
             values = values[~np.isnan(values)]
             row["restarts"] = len(values)
-            row.update({f"{name}_{key}": value for key, value in _quantiles(values).items()})
+            row.update({f"{name}_{key}": value for key, value in quantiles(values).items()})
         rows.append(row)
     return pd.DataFrame(rows).astype({"record": np.int32})
-
-
-def _quantiles(values: npt.NDArray[np.float32]) -> dict[str, float]:
-    if len(values) == 0:
-        return dict.fromkeys(QUANTILES, np.nan)
-    return dict(zip(QUANTILES, np.quantile(values.astype(np.float64), list(QUANTILES.values())).tolist(), strict=True))
 
 
 def parameters(blocks: list[Block]) -> dict[str, npt.NDArray[np.floating]]:

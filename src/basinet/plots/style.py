@@ -16,12 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from basinet.analysis import plot_data
-from basinet.foundation.outcomes import ENDS
+from basinet.foundation.outcomes import ALL_ENDS
 
 # Okabe & Ito (2008), and a grey so dark that colour-blind readers tell it apart from the green and the pink
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#000000"]
 GREY = COLOURS[6]
-KIND_COLOURS = dict(zip((*ENDS, "diverged"), (COLOURS[i] for i in (0, 1, 2, 4, 5, 6, 7)), strict=True))
+KIND_COLOURS = dict(zip(ALL_ENDS, (COLOURS[i] for i in (0, 1, 2, 4, 5, 6, 7)), strict=True))
 RANKS = 6  # colours for the commonest bottoms; the rest is grey
 STYLE: dict[str, Any] = {
     "axes.grid": True,

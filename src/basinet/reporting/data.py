@@ -10,6 +10,7 @@ import pandas as pd
 
 from basinet.analysis import compare
 from basinet.analysis.spread import OBJECTIVE, spread
+from basinet.foundation.quantiles import QUANTILES, QUARTILES
 from basinet.study.defaults import differing
 from basinet.tracking.find import find_conditions
 from basinet.tracking.origin import Origin, origin_of
@@ -193,12 +194,10 @@ def held_out(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     kept = restarts[(restarts["status"] != "diverged").to_numpy()]
     parts = []
     for measure in measures:
-        quartiles = (
-            kept.groupby(list(by), observed=True, dropna=False)[measure].quantile(np.array([0.25, 0.5, 0.75])).unstack()
-        )
-        quartiles.columns = pd.Index(["q25", "median", "q75"])
+        groups = kept.groupby(list(by), observed=True, dropna=False)[measure]
+        quartiles = pd.DataFrame({name: groups.quantile(QUANTILES[name]) for name in QUARTILES})
         parts.append(quartiles.reset_index().assign(measure=measure))
-    columns = [*by, "measure", "q25", "median", "q75"]
+    columns = [*by, "measure", *QUARTILES]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 

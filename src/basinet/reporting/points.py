@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from basinet.analysis import wording
+from basinet.analysis import plot_data, wording
 from basinet.plots.style import KIND_COLOURS, drawable, kind_name
 from basinet.reporting.data import Material
 from basinet.reporting.document import Points
@@ -29,7 +29,7 @@ def points(material: Material, replay: str) -> Points | None:
     they are a random sample. `replay` is the command for one restart, with `{run}` and `{restart}` in it.
     """
     restarts = material.restarts
-    kept = restarts[(restarts["status"] != "diverged").to_numpy() & np.isfinite(restarts["loss"].to_numpy(np.float64))]
+    kept = plot_data.finished(restarts)
     if kept.empty:
         return None
     runs = material.runs()

@@ -22,7 +22,9 @@ import pyarrow.parquet as pq
 import yaml
 
 import basinet
-from basinet.foundation.schema import QUANTILES, SCHEMA_KEY, SCHEMA_VERSION
+from basinet.foundation import machine
+from basinet.foundation.quantiles import QUANTILES
+from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
 
@@ -117,7 +119,7 @@ def _provenance() -> dict[str, str]:
         "basinet.foundation.schema": str(SCHEMA_VERSION),
         "hardware.machine": platform.machine(),
         "hardware.cores": str(os.cpu_count()),
-        "hardware.processor": _processor(),
+        "hardware.processor": machine.processor() or "unknown",
         "mlflow.user": _user(),
         "mlflow.source.name": "basinet",
         **_versions(),
@@ -137,14 +139,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in some containers
         return "unknown"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _git_commit() -> str | None:
