@@ -116,7 +116,7 @@ def open_condition(
 def _provenance() -> dict[str, str]:
     tags = {
         "basinet.version": basinet.__version__,
-        "basinet.foundation.schema": str(SCHEMA_VERSION),
+        "basinet.schema": str(SCHEMA_VERSION),
         "hardware.machine": platform.machine(),
         "hardware.cores": str(os.cpu_count()),
         "hardware.processor": machine.processor() or "unknown",
