@@ -25,6 +25,7 @@ from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import Memory, State
 from basinet.stages.solution import fold
 from basinet.study.study import Study
+from slowness import slow_but
 
 BUDGET = Budget(0.1, 25, "cosine", 1e-3, 3)
 DESCENTS = {
@@ -84,7 +85,7 @@ CASES += [("tanh", "squared", name) for name in DESCENTS if name != "gradient_de
 @pytest.mark.usefixtures("fake_cuda")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("widths", [(2, 3, 3, 2), (3, 7, 2)], ids=["lanes", "products"])
-@pytest.mark.parametrize(("activation", "loss", "name"), CASES)
+@pytest.mark.parametrize(("activation", "loss", "name"), slow_but([CASES[0], *CASES[-4:]], CASES))
 def test_a_segment_on_cuda_stays_on_cuda(
     activation: str, loss: str, name: str, widths: tuple[int, ...], dtype: torch.dtype
 ) -> None:
