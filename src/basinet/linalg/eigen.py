@@ -11,6 +11,7 @@ from torch import Tensor
 from basinet.foundation.threads import workers
 
 _FEWEST = 64  # matrices for which another thread is worth waking
+_ROWS = 4  # matrices are padded to a multiple of
 
 
 def eigenvalues(matrices: Tensor, threads: int) -> Tensor:
@@ -32,17 +33,20 @@ def eigenvectors(matrices: Tensor, threads: int) -> tuple[Tensor, Tensor]:
 
 
 def _aligned(matrices: Tensor) -> Tensor:
-    """Symmetric matrices with an even number of rows, if need be by one more eigenvalue, the largest.
+    """Symmetric matrices whose rows are a multiple of four, if need be by more eigenvalues, larger than all others.
 
     Eigenvalues of a matrix depend, in the last bits, on where in memory it starts: a batch of 9 x 9 matrices is an odd
-    number of 8 bytes apart, and the results of each would depend on its place among the others.
+    number of 8 bytes apart, and the results of each would depend on its place among the others. With a multiple of four
+    rows every matrix starts at a multiple of 128 bytes, the longest vector there is.
     """
     size = matrices.shape[1]
-    if size % 2 == 0:
+    missing = -size % _ROWS
+    if missing == 0:
         return matrices
-    result = matrices.new_zeros(matrices.shape[0], size + 1, size + 1)
+    result = matrices.new_zeros(matrices.shape[0], size + missing, size + missing)
     result.narrow(1, 0, size).narrow(2, 0, size).copy_(matrices)
-    result.select(1, size).select(1, size).copy_(2 * torch.linalg.matrix_norm(matrices))
+    largest = 2 * torch.linalg.matrix_norm(matrices)
+    result.diagonal(dim1=1, dim2=2).narrow(1, size, missing).copy_(largest.unsqueeze(1).expand(-1, missing))
     return result
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Purpose, normal
 from basinet.foundation.threads import single_threaded_operations
+from basinet.linalg.eigen import eigenvectors
 
 _ELEMENTS = 1 << 24  # of the basis of a chunk of restarts: 128 MB
 
@@ -116,7 +117,7 @@ def _ends(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     inner = beta.narrow(1, 0, beta.shape[1] - 1)
     T = torch.diag_embed(alpha) + torch.diag_embed(inner, 1) + torch.diag_embed(inner, -1)
     finite = torch.isfinite(T).all(2).all(1)
-    values, vectors = torch.linalg.eigh(torch.where(finite.view(-1, 1, 1), T, 0))
+    values, vectors = eigenvectors(torch.where(finite.view(-1, 1, 1), T, 0), threads=1)
     bounds = beta.select(1, -1).unsqueeze(1) * vectors.select(1, -1).abs()  # [restart, iteration]
     lowest, highest = values.select(1, 0), values.select(1, -1)
     columns = lowest, bounds.select(1, 0), highest, bounds.select(1, -1)
