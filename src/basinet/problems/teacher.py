@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from basinet.foundation.elementary import VALUES
 from basinet.foundation.errors import require, unknown
 from basinet.foundation.random_streams import Array, Purpose, normal
-from basinet.mlp.activations import ACTIVATIONS
 from basinet.problems.samples import Samples
-
-_VECTOR = 64  # samples, see basinet.mlp.layouts
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,8 @@ class Teacher:
             value = getattr(self, name)
             require(value >= 1, f"problem.{name}={value}: must be at least 1")
         require(self.noise >= 0, f"problem.noise={self.noise:g}: must be 0 or more")
-        if self.activation not in ACTIVATIONS:
-            raise unknown("problem.activation", self.activation, ACTIVATIONS)
+        if self.activation not in VALUES:
+            raise unknown("problem.activation", self.activation, VALUES)
 
     @property
     def natural_width(self) -> int:
@@ -54,8 +51,7 @@ class Teacher:
         # One row of the stream per sample: more points keep the earlier ones.
         draws = normal(seed, range(self.points), self.features + self.outputs, Purpose.DATA).T
         inputs, noise = draws[: self.features], draws[self.features :]
-        z = torch.from_numpy(_product(weight, inputs) / np.sqrt(self.features) + 0.5 * bias)
-        hidden = _padded_value(self.activation, z)
+        hidden = VALUES[self.activation](_product(weight, inputs) / np.sqrt(self.features) + 0.5 * bias)
         return Samples(inputs.copy(), _product(readout, hidden) / np.sqrt(self.width) + self.noise * noise)
 
 
@@ -65,10 +61,3 @@ def _product(matrix: Array, columns: Array) -> Array:
     for entry, row in zip(matrix.T, columns, strict=True):
         result += np.outer(entry, row)
     return result
-
-
-def _padded_value(activation: str, z: torch.Tensor) -> Array:
-    """σ(z) on whole vectors: what is left over at the end of a tensor is computed with other instructions."""
-    padding = -z.shape[1] % _VECTOR
-    value = ACTIVATIONS[activation].value(torch.nn.functional.pad(z, (0, padding)))
-    return value[:, : z.shape[1]].numpy()
