@@ -22,6 +22,7 @@ from torch import Tensor
 
 from basinet import Study
 from basinet.engines.native.compiler import NativeError, find_compiler
+from basinet.foundation.outcomes import Status
 from basinet.inits import INITS
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.pipeline.blocks import Block, _tensors
@@ -29,7 +30,7 @@ from basinet.pipeline.solve import solve
 from basinet.problems import PROBLEMS
 
 PROCESSORS: dict[str, dict[str, str]] = {
-    "all of it": {},
+    "all of it": {"OPENBLAS_CORETYPE": "Haswell"},
     "no vectors in torch": {
         "OPENBLAS_CORETYPE": "Prescott",
         "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",  # heard on Intel's processors
@@ -49,14 +50,9 @@ PROCESSORS: dict[str, dict[str, str]] = {
         "MKL_CBWR": "AVX2",
         "ATEN_CPU_CAPABILITY": "avx2",
     },
-    "Haswell, and no vectors in torch": {
-        "OPENBLAS_CORETYPE": "Haswell",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-        "ATEN_CPU_CAPABILITY": "default",
-    },
 }
 
-SHORT = {"steps": 60, "records": 4}
+SHORT = {"steps": 40, "records": 4}
 STUDIES: dict[str, dict[str, Any]] = {
     "lanes": {"problem": "xor", "network": {"activation": "tanh"}, "descent": {"learning_rate": 0.5}},
     "lanes, an even number of parameters": {
@@ -83,18 +79,21 @@ STUDIES: dict[str, dict[str, Any]] = {
     "a linear network": {
         "problem": {"name": "teacher", "activation": "identity", "outputs": 2, "points": 10},
         "network": {"width": 5, "depth": 3, "activation": "identity"},
+        "descent": {"learning_rate": 0.02},
     },
 }
 NATIVE = ("lanes", "products, relu and penalties")
-DIVISIONS: dict[str, tuple[int, ...]] = {"pieces": (1, 7, 2, 3, 10), "singles": (1,) * 23}
-RESTARTS = 23
+DIVISIONS: dict[str, tuple[int, ...]] = {"pieces": (1, 5, 2, 2, 3), "singles": (1,) * 13}
+RESTARTS = 13
 
 
 def study_of(name: str, engine: str) -> Study:
     settings = dict(STUDIES[name])
     descent = settings.get("descent", {})
     descent = {"name": descent} if isinstance(descent, str) else descent
-    return Study.from_config({**settings, "descent": {**descent, **SHORT}, "engine": engine, "restarts": RESTARTS})
+    polish = {"radius": 10.0, **settings.get("polish", {})}  # wide, so that many steps are taken
+    shared = {"descent": {**descent, **SHORT}, "polish": polish, "engine": engine, "restarts": RESTARTS}
+    return Study.from_config({**settings, **shared})
 
 
 def cases() -> Iterator[tuple[str, str]]:
@@ -107,7 +106,7 @@ def cases() -> Iterator[tuple[str, str]]:
 
 
 def by_restart(blocks: list[Block]) -> dict[str, Tensor]:
-    """Every tensor of the blocks, put together restart by restart, as bit patterns: NaN is equal to NaN, 0 is not -0."""
+    """Every tensor of the blocks, restart by restart, as bit patterns: 0 is not -0, but NaN is NaN."""
     columns = [dict(_tensors(block, "")) for block in blocks]
     result = {}
     for name in columns[0]:
@@ -115,14 +114,19 @@ def by_restart(blocks: list[Block]) -> dict[str, Tensor]:
             assert all(torch.equal(column[name], columns[0][name]) for column in columns)
             continue
         whole = torch.cat([column[name] for column in columns], int(".trajectory." in name)).contiguous()
-        result[name] = whole.view(torch.uint8) if whole.is_floating_point() else whole
+        if whole.is_floating_point():  # the sign of a NaN depends on which of two came first
+            whole = whole.masked_fill(whole.isnan(), torch.nan).view(torch.uint8)
+        result[name] = whole
     return result
 
 
 def differences(name: str, engine: str, division: tuple[int, ...]) -> list[str]:
     """Which tensors of a study's blocks are not the same when its restarts are computed in pieces."""
     study = study_of(name, engine)
-    expected = by_restart([solve(study, range(RESTARTS))])
+    whole = solve(study, range(RESTARTS))
+    assert bool((whole.solution.status != Status.DIVERGED).any())
+    assert bool(whole.polished.last_step.isfinite().any()) or study.polishing.dense_max < study.network.size
+    expected = by_restart([whole])
     ends = list(itertools.accumulate(division, initial=0))
     found = by_restart([solve(study, range(first, end)) for first, end in itertools.pairwise(ends)])
     assert expected.keys() == found.keys()
@@ -158,9 +162,7 @@ def beginnings() -> dict[str, str]:
         study = Study.from_config(
             {"problem": "sine", "init": name, "network": {"depth": 4, "width": width}, "restarts": 1}
         )
-        found[f"starts of {name}, width {width}"] = digest(study.starts(range(0 if name != "constant" else 0, 1)))
-        if name != "constant":
-            found[f"more starts of {name}, width {width}"] = digest(study.starts(range(200)))
+        found[f"starts of {name}, width {width}"] = digest(study.starts(range(1 if name == "constant" else 200)))
     return found
 
 
@@ -224,7 +226,7 @@ def main() -> None:
         "beginnings": beginnings(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "matrix product": digest(matrix @ matrix),
-        "differences": {f"{name}, {engine}": differences(name, engine, (1, 1, 5, 3, 13)) for name, engine in cases()},
+        "differences": {f"{name}, {engine}": differences(name, engine, (1, 5, 2, 2, 3)) for name, engine in cases()},
     }
     json.dump(answer, sys.stdout)
 
