@@ -112,3 +112,14 @@ def test_a_restart_that_is_not_finite_is_nan_and_the_others_do_not_notice() -> N
 def test_at_least_one_iteration_is_needed() -> None:
     with pytest.raises(ConfigError, match="iterations=0: must be at least 1"):
         extreme_eigenvalues(lambda theta, v: v, torch.zeros(1, 2), 0)
+
+
+@pytest.mark.parametrize("iterations", [5, 9, 13, 17, 33])
+def test_a_restart_has_the_same_ends_to_the_bit_in_any_place(iterations: int) -> None:
+    """An odd number of iterations puts every other small matrix on an odd multiple of 8 bytes."""
+    risk = EmpiricalRisk(Network((4, 9, 3)), draw(0, 4, 30), draw(1, 3, 30))
+    theta = draw(2, 40, risk.size)
+    found = extreme_eigenvalues(risk.hvp, theta, iterations)
+    for rows in (list(range(1, 40)), list(range(40))[::-1], *([r] for r in range(40))):
+        part = extreme_eigenvalues(risk.hvp, theta[rows], iterations)
+        assert all(torch.equal(a, b[rows]) for a, b in zip(columns(part), columns(found), strict=True))

@@ -23,7 +23,8 @@ def exp(x: Array) -> Array:
     x = np.clip(x, -_LARGEST, _LARGEST)
     k = np.rint(x / math.log(2))
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    return np.ldexp(_nested([r / n for n in range(1, 15)]), k.astype(np.int32))
+    result: Array = np.ldexp(_nested([r / n for n in range(1, 15)]), k.astype(np.int32))
+    return result
 
 
 def sine_of_turns(t: Array) -> Array:
