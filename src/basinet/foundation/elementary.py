@@ -35,7 +35,8 @@ def sine_of_turns(t: Array) -> Array:
 
 
 def logistic(z: Array) -> Array:
-    return 1 / (1 + exp(-z))
+    result: Array = 1 / (1 + exp(-z))
+    return result
 
 
 def tanh(z: Array) -> Array:

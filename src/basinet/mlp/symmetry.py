@@ -28,11 +28,13 @@ from dataclasses import dataclass
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn.functional import pad
 
 from basinet.foundation.random_streams import normal
 from basinet.mlp.network import Layer, Network
 
 _BIAS_IS_ZERO = 1e-6  # |b| / ‖w‖ at a critical point: the penalty curves the orbit by its square, which is nothing
+_ROWS = 4  # and columns, of which matrices have a multiple
 _RANK = 1e-8  # singular values below this share of the largest possible one count as zero
 _ELEMENTS = 1 << 22  # of the tangent vectors of a chunk of restarts
 
@@ -357,10 +359,10 @@ def _moved_by_mixing(network: Network, theta: Tensor, hidden: int, generators: T
     result = theta.new_zeros(restarts * count, theta.shape[1])
     layer, following = list(network.layers(theta))[hidden : hidden + 2]
     moved, moved_following = list(network.layers(result))[hidden : hidden + 2]
-    moved.weight.copy_((generators @ layer.weight.unsqueeze(1)).flatten(0, 1))
-    moved_following.weight.copy_((following.weight.unsqueeze(1) @ -generators).flatten(0, 1))
+    moved.weight.copy_(_product(generators, layer.weight.unsqueeze(1)).flatten(0, 1))
+    moved_following.weight.copy_(_product(following.weight.unsqueeze(1), -generators).flatten(0, 1))
     if moved.bias is not None and layer.bias is not None:
-        moved.bias.copy_((generators @ layer.bias.unsqueeze(1).unsqueeze(3)).flatten(0, 1).squeeze(2))
+        moved.bias.copy_(_product(generators, layer.bias.unsqueeze(1).unsqueeze(3)).flatten(0, 1).squeeze(2))
     return result.view(restarts, count, -1)
 
 
@@ -377,11 +379,29 @@ def _moved_by_shifting(network: Network, theta: Tensor, hidden: int) -> Tensor:
     return result.view(restarts, units, -1)
 
 
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """`left @ right` of the last two axes, term by term: matrix products of odd sizes depend on their place in memory."""
+    result = left.select(-1, 0).unsqueeze(-1) * right.select(-2, 0).unsqueeze(-2)
+    for k in range(1, left.shape[-1]):
+        result = result + left.select(-1, k).unsqueeze(-1) * right.select(-2, k).unsqueeze(-2)
+    return result
+
+
+def _singular_values(matrices: Tensor) -> Tensor:
+    """Descending, of `[matrix, row, column]`, with zeros at the end up to a multiple of 4.
+
+    So many rows and columns have every matrix start at a multiple of 128 bytes, see `basinet.linalg.eigen`.
+    """
+    rows, columns = matrices.shape[1:]
+    values: Tensor = torch.linalg.svdvals(pad(matrices, (0, -columns % _ROWS, 0, -rows % _ROWS)))
+    return values
+
+
 def _rank_of_rows(rows: Tensor) -> Tensor:
     """The rank of `rows [restart, row, column]`, each taken at length 1, or 0 if it is nothing beside the others."""
     lengths = torch.linalg.vector_norm(rows, dim=2, keepdim=True)
     counts = lengths > _RANK * lengths.amax(1, keepdim=True)
-    values = torch.linalg.svdvals(torch.where(counts, rows / lengths, 0.0))
+    values = _singular_values(torch.where(counts, rows / lengths, 0.0))
     rank: Tensor = (values > _RANK * values.amax(1, keepdim=True)).sum(1)
     return rank
 
@@ -405,9 +425,9 @@ def _ranks_of_products(factors: list[Tensor], scale: Tensor) -> list[Tensor]:
     """The ranks of 1, F_0, F_1 F_0, …, up to all factors but the last, `[restart]` each."""
     first = factors[0]
     ranks = [torch.full(first.shape[:1], first.shape[2], device=first.device)]
-    product = torch.eye(first.shape[2], dtype=first.dtype, device=first.device)
+    product = torch.eye(first.shape[2], dtype=first.dtype, device=first.device).expand(first.shape[0], -1, -1)
     for power, factor in enumerate(factors[:-1], start=1):
-        product = factor @ product
-        values = torch.linalg.svdvals(product)
+        product = _product(factor, product)
+        values = _singular_values(product)
         ranks.append((values > _RANK * scale.unsqueeze(1) ** power).sum(1))
     return ranks

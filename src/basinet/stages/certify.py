@@ -52,6 +52,7 @@ def collect_evidence(
     theta = torch.where(diverged.unsqueeze(1), 0.0, polished.theta)  # what is said of these rows is not used
     growth, fall = _last_decade(solution)
     reach = 1 + torch.linalg.vector_norm(solution.theta.double(), dim=1)
+    gradient_norm = solution.gradient_norm.double()
     return Evidence(
         diverged=diverged,
         converged=polished.outcome == Outcome.CONVERGED,
@@ -60,8 +61,8 @@ def collect_evidence(
         kink_distance=objective.kink_distance(theta),
         coercive=torch.full_like(diverged, objective.coercive),
         rests_beyond=polished.rests_beyond,
-        outward=torch.maximum(polished.outward, polished.outward_descended),
-        slope=torch.minimum(solution.gradient_norm.double(), polished.gradient_norm_reached) * reach / objective.scale,
+        outward=_unsigned(torch.maximum(polished.outward, polished.outward_descended)),
+        slope=_unsigned(torch.minimum(gradient_norm, polished.gradient_norm_reached) * reach / objective.scale),
         norm_growth=growth,
         loss_fall=fall,
     )
@@ -77,6 +78,11 @@ def _spectrum(objective: Objective, theta: Tensor, settings: Polishing, engine: 
         return theta.new_full((theta.shape[0], 2), torch.nan)
     ends = extreme_eigenvalues(partial(engine.hvp, objective), theta, settings.lanczos_steps)
     return torch.stack([ends.lowest, ends.highest], 1)
+
+
+def _unsigned(values: Tensor) -> Tensor:
+    """The same with one zero and one NaN: which of two a maximum is made of differs at the end of a tensor."""
+    return torch.where(values.isnan(), torch.nan, values + 0.0)
 
 
 def _last_decade(solution: Solution) -> tuple[Tensor, Tensor]:
