@@ -31,7 +31,8 @@ def sine_of_turns(t: Array) -> Array:
     """sin(π t), to an absolute error of 3e-16."""
     r = t - 2 * np.rint(t / 2)  # exact, in [-1, 1]
     y = np.pi * np.where(np.abs(r) > 0.5, np.copysign(1.0, r) - r, r)
-    return y * _nested([-y * y / (2 * n * (2 * n + 1)) for n in range(1, 12)])
+    result: Array = y * _nested([-y * y / (2 * n * (2 * n + 1)) for n in range(1, 12)])
+    return result
 
 
 def logistic(z: Array) -> Array:

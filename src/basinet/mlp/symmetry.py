@@ -380,7 +380,7 @@ def _moved_by_shifting(network: Network, theta: Tensor, hidden: int) -> Tensor:
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
-    """`left @ right` of the last two axes, term by term: matrix products of odd sizes depend on their place in memory."""
+    """`left @ right` of the last two axes, term by term: products of odd sizes depend on their place in memory."""
     result = left.select(-1, 0).unsqueeze(-1) * right.select(-2, 0).unsqueeze(-2)
     for k in range(1, left.shape[-1]):
         result = result + left.select(-1, k).unsqueeze(-1) * right.select(-2, k).unsqueeze(-2)
