@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from basinet import Study
 from basinet.descents import Budget, GradientDescent
 from basinet.engines import NativeEngine, TorchEngine, check_engine, choose_engine
 from basinet.foundation.errors import ConfigError
+from basinet.mlp.activations import ACTIVATIONS, Activation
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.objectives.losses import LOSSES
 
 Command = Callable[[str], Any]
 REMEDY = "install g++ or clang++, or name a C++17 compiler in the environment variable CXX"
@@ -52,6 +55,27 @@ def test_an_engine_that_is_none_or_cannot_do_it_is_refused() -> None:
             ask("troch", risk(), DESCENT)
         with pytest.raises(ConfigError, match=r"^engine=native: the native engine has no kernel for _MyDescent$"):
             ask("native", risk(), _MyDescent(DESCENT.budget))
+
+
+def test_an_activation_without_a_kernel_is_run_by_torch_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """σ(z) = z³, added at run time."""
+    cube = Activation("cube", "z", lambda z: z * z * z, lambda z: 3 * z * z, lambda z: 6 * z)
+    monkeypatch.setitem(ACTIVATIONS, "cube", cube)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    for network, what in ((("cube", "identity"), "activation"), (("identity", "cube"), "output")):
+        cubed = EmpiricalRisk(Network((1, 2, 1), *network), one, one)
+        with pytest.raises(ConfigError, match=rf"^engine=native: the native engine has no kernel for the {what} cube$"):
+            check_engine("native", cubed, DESCENT)
+        assert choose_engine("auto", 1, cubed, DESCENT) == TorchEngine(1)
+
+
+def test_a_loss_without_a_kernel_is_run_by_torch_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, "other", replace(LOSSES["squared"], name="other"))
+    one = torch.ones(1, 1, dtype=torch.float64)
+    other = EmpiricalRisk(Network((1, 2, 1)), one, one, "other")
+    with pytest.raises(ConfigError, match=r"^engine=native: the native engine has no kernel for the loss other$"):
+        check_engine("native", other, DESCENT)
+    assert choose_engine("auto", 1, other, DESCENT) == TorchEngine(1)
 
 
 @pytest.mark.parametrize(
