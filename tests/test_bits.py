@@ -83,7 +83,8 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
 }
 NATIVE = ("lanes", "products, relu and penalties")
-DIVISIONS: dict[str, tuple[int, ...]] = {"pieces": (1, 4, 2), "singles": (1,) * 7}
+PIECES = (1, 4, 2)
+DIVISIONS: dict[str, tuple[int, ...]] = {"pieces": PIECES, "singles": (1,) * 7}
 RESTARTS = 7
 
 
@@ -175,7 +176,7 @@ def test_blocks_are_the_same_to_the_bit_however_the_restarts_are_divided(name: s
 
 @pytest.mark.parametrize(("name", "engine"), [("lanes", "torch"), ("products", "torch")])
 def test_blocks_are_the_same_in_pieces(name: str, engine: str) -> None:
-    assert differences(name, engine, DIVISIONS["pieces"]) == []
+    assert differences(name, engine, PIECES) == []
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +228,7 @@ def main() -> None:
         "beginnings": beginnings(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "matrix product": digest(matrix @ matrix),
-        "differences": {f"{name}, {engine}": differences(name, engine, DIVISIONS["pieces"]) for name, engine in cases()},
+        "differences": {f"{name}, {engine}": differences(name, engine, PIECES) for name, engine in cases()},
     }
     json.dump(answer, sys.stdout)
 
