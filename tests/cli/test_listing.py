@@ -34,7 +34,7 @@ def test_every_member_is_listed_with_one_line_that_describes_it(
 
 def test_without_a_group_all_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     titles = [line for line in listed(monkeypatch, capsys) if line.endswith("=") and not line.startswith(" ")]
-    assert titles == ["problem=", "init=", "descent=", "experiment="]
+    assert titles == ["problem=", "init=", "descent=", "objective=", "experiment="]
 
 
 def test_an_unknown_group_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
