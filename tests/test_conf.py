@@ -15,6 +15,7 @@ import basinet
 from basinet.descents import DESCENTS
 from basinet.foundation.errors import ConfigError
 from basinet.inits import INITS
+from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS
 from basinet.study.defaults import GROUPS, complete, conf_directory
 from basinet.study.study import Study
@@ -22,7 +23,7 @@ from basinet.study.study import Study
 CONF = conf_directory()
 MEMBERS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-HELPERS = {"__init__", "samples", "scaled", "budget"}  # files of a family that are not members
+HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain"}  # files of a family that are not members
 
 
 @pytest.fixture
@@ -42,7 +43,12 @@ def test_the_groups_are_the_folders_of_conf() -> None:
 
 @pytest.mark.parametrize(
     ("group", "folder", "family"),
-    [("problem", "problems", PROBLEMS), ("init", "inits", INITS), ("descent", "descents", DESCENTS)],
+    [
+        ("problem", "problems", PROBLEMS),
+        ("init", "inits", INITS),
+        ("descent", "descents", DESCENTS),
+        ("objective", "objectives", OBJECTIVES),
+    ],
 )
 def test_every_member_of_a_family_has_a_file_and_a_yaml_of_its_name_and_the_other_way_round(
     group: str, folder: str, family: dict[str, Any]
@@ -158,3 +164,16 @@ def test_a_glob_over_the_inits_takes_the_one_that_needs_a_file_if_it_is_asked_fo
     np.savez(tmp_path / "starts.npz", np.zeros((2, 9)))
     _, studies = planned("-m 'init=glob(g*)' init.path=starts.npz restarts=2")
     assert [study.settings["init"]["name"] for study in studies] == ["given"]
+
+
+def test_a_yaml_without_a_member_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for group, family, name in (
+        ("problem", PROBLEMS, "xor"),
+        ("init", INITS, "normal"),
+        ("descent", DESCENTS, "adam"),
+        ("objective", OBJECTIVES, "empirical_risk"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.delitem(family, name)
+            with pytest.raises(ConfigError, match=rf"^{group}={name}: has a YAML, but is not named in the table of "):
+                Study.from_config({group: name})

@@ -113,10 +113,8 @@ class Study:
         execution = fill(Execution, {k: v for k, v in settings.items() if k not in defaults.GROUPS}, "")
         family, problem = _problem(settings["problem"])
         network = _network(settings["network"], family, problem)
-        objectives: ObjectiveFamily = fill(
-            OBJECTIVES[settings["objective"]["name"]], _unnamed(settings["objective"]), "objective"
-        )
-        init: Init = fill(INITS[settings["init"]["name"]], _unnamed(settings["init"]), "init")
+        objectives: ObjectiveFamily = _filled(OBJECTIVES, settings, "objective")
+        init: Init = _filled(INITS, settings, "init")
         descent = _descent(settings["descent"], execution.seed)
         width = settings["network"]["width"]
         width = family.natural_width if width is None else width
@@ -253,10 +251,22 @@ def _unnamed(group: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in group.items() if key != "name"}
 
 
+def _filled(family: Mapping[str, type], settings: Mapping[str, Any], group: str) -> Any:
+    """The member of a family that the settings of its group describe."""
+    return fill(_member(family, group, settings[group]["name"]), _unnamed(settings[group]), group)
+
+
+def _member(family: Mapping[str, type], group: str, name: str) -> Any:
+    """A member by its name; `defaults.complete` has found its YAML."""
+    text = f"{group}={name}: has a YAML, but is not named in the table of basinet.{group}s"
+    require(name in family, text)
+    return family[name]
+
+
 def _problem(settings: Mapping[str, Any]) -> tuple[ProblemFamily, Problem]:
     rest = _unnamed(settings)
-    common = fill(_ProblemCommon, {key: rest.pop(key) for key in ("holdout", "seed")}, "problem")
-    family: ProblemFamily = fill(PROBLEMS[settings["name"]], rest, "problem")
+    common = fill(_ProblemCommon, {key: rest.pop(key) for key in ("holdout", "seed") if key in rest}, "problem")
+    family: ProblemFamily = fill(_member(PROBLEMS, "problem", settings["name"]), rest, "problem")
     return family, split(family.samples(common.seed), common.holdout, common.seed)
 
 
@@ -279,5 +289,5 @@ def _descent(settings: Mapping[str, Any], seed: int) -> Descent:
     rest = _unnamed(settings)
     shared = [field.name for field in dataclasses.fields(Budget) if field.name != "seed"]
     budget = fill(Budget, {key: rest.pop(key) for key in shared if key in rest}, "descent", seed=seed)
-    method: type[Descent] = DESCENTS[settings["name"]]
+    method: type[Descent] = _member(DESCENTS, "descent", settings["name"])
     return fill(method, rest, "descent", budget=budget)

@@ -116,7 +116,8 @@ _METRICS = {
 def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     """The name of a condition's run: the settings in which it differs from the others of its sweep."""
     known = {**usual_columns(), **columns}
-    keys = [key for key in varied if key in known] or ["problem", "init", "network.depth"]
+    unusual = [key for key in ("objective",) if key in columns]
+    keys = [key for key in varied if key in known] or ["problem", *unusual, "init", "network.depth"]
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
