@@ -6,13 +6,15 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from undocumented import as_it_was
 
 SOURCE = Path(__file__).parents[2] / "src" / "basinet"
 HYDRA = f"hydra-core {version('hydra-core')}"
@@ -44,14 +46,7 @@ CALLED = [
 ]
 
 
-@contextmanager
-def _as_it_was(what: str) -> Iterator[None]:
-    """Whatever goes wrong within is said in one sentence."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        pytest.fail(f"{HYDRA} has broken {what}, which basinet/cli/hydra_internals.py uses ({reason})", pytrace=False)
+_as_it_was = partial(as_it_was, HYDRA, used_by="basinet/cli/hydra_internals.py")
 
 
 @pytest.fixture

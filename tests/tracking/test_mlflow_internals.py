@@ -7,8 +7,8 @@ import inspect
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest
 
 from basinet.tracking import mlflow_internals as internals
 from basinet.tracking.store import TrackingStore
+from undocumented import as_it_was
 
 SOURCE = Path(__file__).parents[2] / "src" / "basinet"
 MLFLOW = version("mlflow")
@@ -25,16 +26,7 @@ OPENS_VIEWS = tuple(map(int, MLFLOW.split(".")[:2])) >= (3, 17)
 with_views = pytest.mark.skipif(not OPENS_VIEWS, reason=f"the pages of MLflow {MLFLOW} open no views")
 
 
-@contextmanager
-def _as_it_was(what: str) -> Iterator[None]:
-    """Whatever goes wrong within is said in one sentence."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        pytest.fail(
-            f"MLflow {MLFLOW} has broken {what}, see basinet/tracking/mlflow_internals.py ({reason})", pytrace=False
-        )
+_as_it_was = partial(as_it_was, f"MLflow {MLFLOW}", used_by="basinet/tracking/mlflow_internals.py")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
 from basinet.stages.certify import classify, count_modes
+from basinet.stages.merge import Minima
 from basinet.study.study import Study
 
 
@@ -40,9 +41,16 @@ class Findings:
 
 def enough(study: Study, blocks: list[Block]) -> bool:
     """Whether Boender and Rinnooy Kan's rule says that hardly a minimum can be missing (`unseen.enough`)."""
-    kind = classify(tables.evidence_arrays(blocks), study.tolerances)
-    found = tables.merged(blocks, kind, study.exact_objective.symmetry, study.tolerances)
+    kind, found = _judged(study, blocks, tables.evidence_arrays(blocks))
     return unseen.enough(int((found.kind == Kind.MINIMUM).sum()), int((kind == Kind.MINIMUM).sum()))
+
+
+def _judged(
+    study: Study, blocks: list[Block], evidence: dict[str, npt.NDArray[Any]]
+) -> tuple[npt.NDArray[np.int8], Minima]:
+    """The kind of every restart, and the distinct bottoms among them."""
+    kind = classify(evidence, study.tolerances)
+    return kind, tables.merged(blocks, kind, study.exact_objective.symmetry, study.tolerances)
 
 
 def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch | None = None) -> Findings:
@@ -50,9 +58,8 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
     watch = watch or Stopwatch()
     with watch.stage("merge"):
         evidence = tables.evidence_arrays(blocks)
-        kind = classify(evidence, study.tolerances)
+        kind, found = _judged(study, blocks, evidence)
         zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
-        found = tables.merged(blocks, kind, study.exact_objective.symmetry, study.tolerances)
     with watch.stage("tables"):
         return Findings(
             study=study,

@@ -73,7 +73,8 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
         return _nothing(origin)
     by = _told_apart_by(origin)
     results = Results(name, store, runs)
-    wanted = [*_RESTARTS, *(column for column in _HELD_OUT if column in results.columns("restarts")), *by]
+    known = results.columns("restarts")
+    wanted = [*_RESTARTS, *(column for column in _HELD_OUT if column in known), *by]
     restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
     return Material(
         origin=origin,

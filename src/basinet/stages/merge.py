@@ -19,11 +19,9 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Bottoms:
-    """Where restarts have got to, one row each."""
+    """Where restarts have got to, one row each; those that are no minimum, degenerate or at infinity are at none."""
 
-    kind: npt.NDArray[
-        np.int8
-    ]  # [restart], a `Kind`; restarts of other kinds than minimum, degenerate and at infinity belong to no bottom
+    kind: npt.NDArray[np.int8]  # [restart], a `Kind`
     loss: Array  # [restart]
     signature: Array  # [restart, 2 · n], see `Objective.signature`
     theta: Tensor  # [restart, parameter]

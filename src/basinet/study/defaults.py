@@ -173,16 +173,17 @@ def usual_columns() -> dict[str, Any]:
     1e-08
     """
     members = {group: _default_members()[group] for group in ("network", "objective", "certify")}
-    lines = {f"certify.{key}": value for key, value in _unnamed(_read("certify/standard.yaml")).items()}
+    lines = {f"certify.{key}": value for key, value in unnamed(_read("certify/standard.yaml")).items()}
     return {**members, **lines}
 
 
 def tolerances(**changes: Any) -> Tolerances:
     """Those of `conf/certify/`, with some changed; raises `ConfigError` for one that there is not, or out of range."""
-    return fill(Tolerances, {**_unnamed(_read("certify/standard.yaml")), **changes}, "certify")
+    return fill(Tolerances, {**unnamed(_read("certify/standard.yaml")), **changes}, "certify")
 
 
-def _unnamed(group: Mapping[str, Any]) -> dict[str, Any]:
+def unnamed(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a group beside the choice of its member."""
     return {key: value for key, value in group.items() if key != "name"}
 
 

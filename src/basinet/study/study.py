@@ -28,6 +28,7 @@ from basinet.stages.polish import Polishing
 from basinet.stages.tolerances import Tolerances
 from basinet.study import defaults
 from basinet.study.convert import fill
+from basinet.study.defaults import unnamed
 
 _NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
@@ -119,8 +120,8 @@ class Study:
         width = settings["network"]["width"]
         width = family.natural_width if width is None else width
         resolved = {**settings, "network": {**settings["network"], "width": width, "output": network.output}}
-        polishing = fill(Polishing, _unnamed(settings["polish"]), "polish")
-        tolerances = fill(Tolerances, _unnamed(settings["certify"]), "certify")
+        polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
+        tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
         study = Study(resolved, execution, problem, network, objectives, init, descent, polishing, tolerances)
         study._check_relations()
         return study
@@ -247,13 +248,9 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _unnamed(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in group.items() if key != "name"}
-
-
 def _filled(family: Mapping[str, type], settings: Mapping[str, Any], group: str) -> Any:
     """The member of a family that the settings of its group describe."""
-    return fill(_member(family, group, settings[group]["name"]), _unnamed(settings[group]), group)
+    return fill(_member(family, group, settings[group]["name"]), unnamed(settings[group]), group)
 
 
 def _member(family: Mapping[str, type], group: str, name: str) -> Any:
@@ -264,7 +261,7 @@ def _member(family: Mapping[str, type], group: str, name: str) -> Any:
 
 
 def _problem(settings: Mapping[str, Any]) -> tuple[ProblemFamily, Problem]:
-    rest = _unnamed(settings)
+    rest = unnamed(settings)
     common = fill(_ProblemCommon, {key: rest.pop(key) for key in ("holdout", "seed") if key in rest}, "problem")
     family: ProblemFamily = fill(_member(PROBLEMS, "problem", settings["name"]), rest, "problem")
     return family, split(family.samples(common.seed), common.holdout, common.seed)
@@ -280,13 +277,13 @@ class _ProblemCommon:
 
 
 def _network(settings: Mapping[str, Any], family: ProblemFamily, problem: Problem) -> Network:
-    wanted = fill(NetworkSettings, _unnamed(settings), "network")
+    wanted = fill(NetworkSettings, unnamed(settings), "network")
     widths = (problem.inputs.shape[0], *wanted.hidden_widths(family.natural_width), problem.targets.shape[0])
     return Network(widths, wanted.activation, wanted.output or family.natural_output, wanted.bias)
 
 
 def _descent(settings: Mapping[str, Any], seed: int) -> Descent:
-    rest = _unnamed(settings)
+    rest = unnamed(settings)
     shared = [field.name for field in dataclasses.fields(Budget) if field.name != "seed"]
     budget = fill(Budget, {key: rest.pop(key) for key in shared if key in rest}, "descent", seed=seed)
     method: type[Descent] = _member(DESCENTS, "descent", settings["name"])

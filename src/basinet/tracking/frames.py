@@ -32,8 +32,7 @@ def settings_of(runs: list[Any]) -> list[dict[str, Any]]:
     Those of which only unusual values are columns (`usual_columns`) are there for all conditions if they are for one.
     """
     own = [json.loads(run.data.tags[COLUMNS]) for run in runs]
-    unusual = [key for key in usual_columns() if any(key in settings for settings in own)]
-    usual = {key: usual_columns()[key] for key in unusual}
+    usual = {key: value for key, value in usual_columns().items() if any(key in settings for settings in own)}
     return [{**settings, **{key: settings.get(key, value) for key, value in usual.items()}} for settings in own]
 
 

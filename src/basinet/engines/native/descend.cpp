@@ -8,7 +8,7 @@ namespace {
 // One update of the parameters, with r, the numbers that change with the step, and c, those that do not.
 #include UPDATE
 
-static_assert(Update::RATES == RATES_GIVEN, "engine.py has another number of rates for this update than its header");
+static_assert(Update::RATES == RATES_GIVEN, "update.py has another number of rates for this update than its header");
 
 // What Python hands over.
 struct Segment {
