@@ -19,16 +19,6 @@ def test_e_to_the_x_is_right_to_two_units_in_the_last_place() -> None:
     assert elementary.exp(np.array([-1e6, 1e6])).tolist() == elementary.exp(np.array([-708.0, 708.0])).tolist()
 
 
-def test_the_sine_of_turns_is_sin_pi_t_and_zero_at_whole_turns() -> None:
-    t = np.linspace(-7, 7, 20_001)
-    # sin of a rounded π t: the reference is off by the rounding of up to 22.
-    np.testing.assert_allclose(elementary.sine_of_turns(t), np.sin(np.pi * t), rtol=0, atol=4e-15)
-    small = t / 14
-    np.testing.assert_allclose(elementary.sine_of_turns(small), np.sin(np.pi * small), rtol=0, atol=4e-16)
-    assert not elementary.sine_of_turns(np.arange(-5.0, 6.0)).any()
-    assert elementary.sine_of_turns(np.array([0.5, 1.5, -0.5])).tolist() == pytest.approx([1, -1, -1], abs=3e-16)
-
-
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
 def test_every_activation_of_networks_is_there_with_the_same_values(name: str) -> None:
     expected = ACTIVATIONS[name].value(torch.from_numpy(GRID)).numpy()

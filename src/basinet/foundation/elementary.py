@@ -1,6 +1,6 @@
 """Functions of data, made of + - · / alone.
 
-About those, every processor and every library agrees to the bit. About e^x or sin x they do not: whoever has wider
+About those, every processor and every library agrees to the bit. About e^x they do not: whoever has wider
 vectors, or multiplies and adds in one step, has another implementation. Data must be the same numbers everywhere.
 """
 
@@ -24,14 +24,6 @@ def exp(x: Array) -> Array:
     k = np.rint(x / math.log(2))
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
     result: Array = np.ldexp(_nested([r / n for n in range(1, 15)]), k.astype(np.int32))
-    return result
-
-
-def sine_of_turns(t: Array) -> Array:
-    """sin(π t), to an absolute error of 3e-16."""
-    r = t - 2 * np.rint(t / 2)  # exact, in [-1, 1]
-    y = np.pi * np.where(np.abs(r) > 0.5, np.copysign(1.0, r) - r, r)
-    result: Array = y * _nested([-y * y / (2 * n * (2 * n + 1)) for n in range(1, 12)])
     return result
 
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from basinet.foundation.elementary import sine_of_turns
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Purpose, normal
 from basinet.problems.samples import Samples
@@ -31,4 +30,4 @@ class Sine:
     def samples(self, seed: int) -> Samples:
         x = np.linspace(-1, 1, self.points)
         noise = normal(seed, range(1), self.points, Purpose.DATA)[0]
-        return Samples(x[None], (sine_of_turns(self.periods * x) + self.noise * noise)[None])
+        return Samples(x[None], (np.sin(np.pi * self.periods * x) + self.noise * noise)[None])
