@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 import shlex
 import shutil
@@ -22,6 +21,8 @@ import hypothesis
 import pytest
 import torch
 from torch import Tensor
+
+from logs import logs_as_they_were
 
 # The same examples every time: a failure in CI is a failure at home. `--hypothesis-profile=default` explores.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -186,12 +187,8 @@ def shell(
         return Answer(code or 0, written.out, written.err)
 
     monkeypatch.chdir(tmp_path)
-    logs, level = list(logging.root.handlers), logging.root.level
-    yield call
-    for log in set(logging.root.handlers) - set(logs):  # Hydra's
-        log.close()
-    logging.root.handlers[:] = logs
-    logging.root.setLevel(level)
+    with logs_as_they_were():
+        yield call
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -238,20 +238,11 @@ def test_a_view_that_makes_no_sense_is_refused(setting: dict[str, float]) -> Non
         View(**setting)  # type: ignore[arg-type]
 
 
-def test_the_landscape_of_a_stored_run_is_that_of_its_findings(
-    furnish: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    furnish(tmp_path)
+def test_the_landscape_of_a_stored_run_is_that_of_its_findings(sweeps: Callable[[str], Any], tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     line = "problem=neuron problem.dimension=2 network.depth=1 network.bias=false init=uniform init.bound=20"
-    more = f"descent.learning_rate=80 descent.steps=3000 restarts=60 tracking.figures=none tracking.uri={uri}"
-    argv = ["basinet", *line.split(), *more.split(), f"hydra.run.dir={tmp_path}"]
-    monkeypatch.setattr(sys, "argv", argv)
-    from basinet.cli.main import main
-
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
+    more = "descent.learning_rate=80 descent.steps=3000 restarts=60 tracking.figures=none"
+    assert sweeps(f"{line} {more}").code == 0
     (run_id,) = basinet.load_runs("basinet", tracking_uri=uri)["run_id"]
     stored = landscape_of_run(run_id, view=SMALL, tracking_uri=uri)
     found = basinet.run(Study.from_config(NEURON))

@@ -14,6 +14,7 @@ import torch
 import basinet
 from basinet.foundation.errors import ConfigError
 from basinet.workflows.reclassify import reclassify
+from logs import logs_as_they_were
 
 SMALL = ["objective.l2_weights=1e-3", "objective.l2_biases=1e-3", "descent.learning_rate=4", "descent.steps=1500"]
 
@@ -29,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run(arguments: list[str]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, logs_as_they_were():
         patch.setattr(sys, "argv", ["basinet", *arguments])
         from basinet.cli.main import main
 
