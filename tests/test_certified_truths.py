@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import scipy.integrate
 import scipy.optimize
 import scipy.stats
 import torch
@@ -303,8 +304,7 @@ def test_attainable_targets_make_xor_degenerate_with_five_zeros_where_it_is_solv
     assert findings.restarts["loss"][~solved_ones].min() > 0.035
     assert set(kind[solved_ones]) == {"degenerate"}
     assert set(kind[~solved_ones]) <= {"at_infinity", "unfinished"}
-    # Some are just leaving for 0, which Newton finds ahead of them; and Adam with step .1 never comes to rest.
-    assert (kind[~solved_ones] == "at_infinity").mean() > {"gradient_descent": 0.94, "adam": 0.9}[descent]
+    assert (kind[~solved_ones] == "at_infinity").mean() > {"gradient_descent": 0.8, "adam": 0.9}[descent]
     assert set(zeros(spectra(findings)[solved_ones])) == {5}
     assert set(findings.restarts["zero_modes"][solved_ones]) == {5}
     # Where all residuals are 0, H = JᵀJ / 4 with the derivative J of the four outputs.
@@ -317,6 +317,26 @@ def test_attainable_targets_make_xor_degenerate_with_five_zeros_where_it_is_solv
         assert np.abs(found[:5]).max() < 1e-15  # rounding of f's own scale
     # It is one set of bottoms, of which every restart found another point.
     assert findings.minima.query("kind == 'degenerate'")["count"].tolist() == [solved_ones.sum()]
+
+
+def test_restarts_beside_a_level_of_attainable_xor_that_are_not_at_infinity_are_leaving_it() -> None:
+    """As the flow θ' = -∇f shows, integrated by scipy: it falls below the level that the others tend to."""
+    findings = xor("gradient_descent", 0.1, 0.9, 0.0, "native")
+    risk = findings.study.exact_objective
+
+    def slope(_: float, theta: Array) -> Array:
+        return -risk.loss_and_gradient(torch.from_numpy(theta)[None])[1][0].numpy()
+
+    def jacobian(_: float, theta: Array) -> Array:
+        return -risk.hessian(torch.from_numpy(theta)[None])[0].numpy()
+
+    leaving = findings.restarts.query("kind == 'unfinished' and loss > 0.035")["restart"]
+    assert len(leaving) > 5
+    for restart in leaving[:5]:
+        start = findings.parameters["final"][restart]
+        flow = scipy.integrate.solve_ivp(slope, (0, 1e8), start, "BDF", jac=jacobian, rtol=1e-8, atol=1e-10)
+        assert flow.success
+        assert float(risk.loss(torch.from_numpy(flow.y[:, -1])[None])) < 0.0399
 
 
 def copies(theta: Array) -> Array:

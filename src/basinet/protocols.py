@@ -95,6 +95,11 @@ class Objective(Protocol):
         ...
 
     @property
+    def lowest(self) -> float:
+        """A lower bound of f; -inf if none is known."""
+        ...
+
+    @property
     def coercive(self) -> bool:
         """Whether f → ∞ as ‖θ‖ → ∞, so that no bottom is at infinity."""
         ...
@@ -180,6 +185,11 @@ class Descent(Protocol):
     @property
     def budget(self) -> Budget:
         """Learning rate, budget of steps, tolerance and records."""
+        ...
+
+    @property
+    def settles(self) -> bool:
+        """Whether its steps vanish with ∇f: at a flat bottom it stays, instead of wandering along it."""
         ...
 
     def init(self, theta: Tensor) -> Memory:

@@ -231,14 +231,14 @@ def test_no_more_newton_steps_are_taken_than_are_foretold(penalty: float, monkey
 
 
 def test_time_is_scaled_to_all_restarts_and_steps_that_are_left() -> None:
-    asked = study("deep")  # 100 steps; polished by 1, or 2 where it is followed once more
+    asked = study("deep")  # 100 steps; polished by one step, of Newton's method and of 4 Hessians along each of 3 flows
     found = costs.Pace(segment=1.0, step=10.0, newton=100.0, rest=1000.0)
     records = 1 + len(set(np.rint(np.geomspace(1, 100, 40)).astype(int)))
     assert costs.descent_seconds(asked, 7, found) == 7 * (10 * 100 + records)
-    assert costs.polishing_seconds(asked, 7, found) == 7 * (2 * 100 + 1000)
+    assert costs.polishing_seconds(asked, 7, found) == 7 * ((1 + 3 * 4) * 100 + 1000)
     penalised = {"l2_weights": 1e-3, "l2_biases": 1e-3}
     asked = Study.from_config({**STUDIES["deep"], "engine": "torch", "objective": penalised})
-    assert costs.polishing_seconds(asked, 7, found) == 7 * (100 + 1000)
+    assert costs.polishing_seconds(asked, 7, found) == 7 * ((1 + 4) * 100 + 1000)
 
 
 @pytest.mark.parametrize("name", STUDIES)

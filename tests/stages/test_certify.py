@@ -22,7 +22,8 @@ from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.pipeline.gather import Findings
 from basinet.stages.certify import Evidence, Tolerances, classify, collect_evidence, count_modes
-from basinet.stages.polish import Outcome, Polishing, polish
+from basinet.stages.newton import Outcome
+from basinet.stages.polish import Polishing, polish
 from basinet.stages.solution import Solution, Trajectory
 from basinet.study.defaults import tolerances
 from slowness import slow_but
@@ -37,20 +38,16 @@ AT_REST: dict[str, Any] = {
     "explained_zero_modes": 0,
     "kink_distance": np.inf,
     "coercive": False,
-    "rests_beyond": False,
-    "outward": 0.0,
-    "slope": 1e-14,
-    "norm_growth": 0.0,
-    "loss_fall": 0.0,
+    "kink_falls": 0.0,
+    "moved": 1e-3,
+    "lowest": False,
+    "settles": True,
+    "leaves": 0.0,
+    "recedes": False,
+    "remaining": np.inf,
+    "grows": 0.0,
 }
-LEAVING = {
-    **AT_REST,
-    "converged": False,
-    "outward": 0.5,
-    "slope": 1e-4,
-    "norm_growth": 0.1,
-    "loss_fall": 1e-6,
-}
+LEAVING = {**AT_REST, "converged": False, "recedes": True, "remaining": 1e-3, "grows": 0.2}
 
 
 def verdict(row: dict[str, Any], **changes: float) -> Kind:
@@ -72,28 +69,38 @@ CASES: list[tuple[str, dict[str, Any], Kind]] = [
     ("curved downwards", {"eigenvalues": [-1e-3, 0.5, 2.0]}, Kind.SADDLE),
     ("curved downwards, with zeros", {"eigenvalues": DOWN}, Kind.SADDLE),
     ("curved downwards only", {"eigenvalues": [-2.0, -1.0, -1e-3]}, Kind.SADDLE),
+    ("curved downwards, and not on its ridge: it leaves", {"eigenvalues": DOWN, "leaves": 1e-6}, Kind.UNFINISHED),
+    ("on its ridge to rounding", {"eigenvalues": DOWN, "leaves": 1e-13}, Kind.SADDLE),
+    ("flat, and far from where the descent had got", {"eigenvalues": FLAT, "moved": 0.05}, Kind.UNFINISHED),
+    ("flat, far, but f cannot be lower", {"eigenvalues": FLAT, "moved": 0.05, "lowest": True}, Kind.DEGENERATE),
+    ("flat, and the descent wanders along it", {"eigenvalues": FLAT, "settles": False}, Kind.UNFINISHED),
+    ("flat, it wanders, but f cannot be lower", {"eigenvalues": FLAT, "settles": False, "lowest": True},
+     Kind.DEGENERATE),
+    ("a minimum, around which the descent swings", {"settles": False}, Kind.MINIMUM),
+    ("on a kink along which the descent wanders", {"kink_distance": 0.0, "settles": False}, Kind.UNFINISHED),
+    ("on a kink, but f cannot be lower", {"kink_distance": 0.0, "lowest": True}, Kind.MINIMUM),
+    ("not flat: how far does not matter", {"moved": 0.09}, Kind.MINIMUM),
     ("at rest on a kink", {"kink_distance": 1e-9}, Kind.KINK),
+    ("on a kink, beside which f falls", {"kink_distance": 1e-9, "kink_falls": 1e-8}, Kind.UNFINISHED),
+    ("on a kink, far from where the descent had got", {"kink_distance": 1e-9, "moved": 0.05}, Kind.UNFINISHED),
     ("a kink that is far enough", {"kink_distance": 1e-3}, Kind.MINIMUM),
     ("flat on a kink", {"kink_distance": 0.0, "eigenvalues": FLAT}, Kind.KINK),
-    ("curved downwards on a kink: it can be left", {"kink_distance": 0.0, "eigenvalues": DOWN}, Kind.SADDLE),
-    ("at rest while the parameters grew: it has arrived", {**LEAVING, "converged": True}, Kind.MINIMUM),
+    ("curved downwards on a kink", {"kink_distance": 0.0, "eigenvalues": DOWN}, Kind.SADDLE),
     ("not at rest", {"converged": False}, Kind.UNFINISHED),
-    ("not at rest on a kink", {"converged": False, "kink_distance": 0.0}, Kind.KINK),
+    ("not at rest near a kink, as any restart may be", {"converged": False, "kink_distance": 0.0}, Kind.UNFINISHED),
     ("at rest, but the spectrum is unknown", {"eigenvalues": [np.nan] * 3}, Kind.UNFINISHED),
-    ("growing and falling", LEAVING, Kind.AT_INFINITY),
-    ("growing and falling, whatever the spectrum", {**LEAVING, "eigenvalues": DOWN}, Kind.AT_INFINITY),
-    ("growing and falling beside a kink", {**LEAVING, "kink_distance": 0.0}, Kind.AT_INFINITY),
+    ("growing for ever", LEAVING, Kind.AT_INFINITY),
+    ("growing for ever, whatever the spectrum", {**LEAVING, "eigenvalues": DOWN}, Kind.AT_INFINITY),
+    ("growing for ever beside a kink", {**LEAVING, "kink_distance": 0.0}, Kind.AT_INFINITY),
     ("penalties forbid infinity", {**LEAVING, "coercive": True}, Kind.UNFINISHED),
-    ("growing and falling, but a bottom lies ahead", {**LEAVING, "rests_beyond": True}, Kind.UNFINISHED),
-    ("falling, not growing", {**LEAVING, "norm_growth": 1e-3}, Kind.UNFINISHED),
-    ("shrinking", {**LEAVING, "norm_growth": -0.5}, Kind.UNFINISHED),
-    ("growing, not falling", {**LEAVING, "loss_fall": 0.0}, Kind.UNFINISHED),
-    ("growing, rising", {**LEAVING, "loss_fall": -1e-3}, Kind.UNFINISHED),
-    ("it had grown, but turns inwards", {**LEAVING, "outward": -0.5}, Kind.UNFINISHED),
-    ("a mere beginning of a descent", {**LEAVING, "slope": 0.3}, Kind.UNFINISHED),
+    ("at rest while the parameters grew: it has arrived", {**LEAVING, "converged": True}, Kind.MINIMUM),
+    ("the flow comes to rest, or nowhere that can be told", {**LEAVING, "recedes": False}, Kind.UNFINISHED),
+    ("not growing", {**LEAVING, "grows": 1e-3}, Kind.UNFINISHED),
+    ("shrinking", {**LEAVING, "grows": -0.5}, Kind.UNFINISHED),
+    ("far from its level", {**LEAVING, "remaining": 0.1}, Kind.UNFINISHED),
     ("diverged", {**LEAVING, "diverged": True, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
     ("diverged, nothing is known", {**dict.fromkeys(AT_REST, np.nan), "diverged": True, "converged": False,
-                                    "coercive": False, "rests_beyond": False,
+                                    "coercive": False, "recedes": False, "lowest": False, "settles": True,
                                     "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
 ]  # fmt: skip
 
@@ -114,10 +121,11 @@ def test_every_kind_is_among_these_cases() -> None:
         ({"eigenvalues": [-1e-6, 0.5, 2.0]}, "zero", 1e-5, Kind.SADDLE, Kind.DEGENERATE),
         ({"eigenvalues": [1e-9, 1e-8, 1e-7]}, "floor", 5e-9, Kind.MINIMUM, Kind.DEGENERATE),
         ({"kink_distance": 1e-3}, "kink", 1e-2, Kind.MINIMUM, Kind.KINK),
-        (LEAVING, "growth", 0.2, Kind.AT_INFINITY, Kind.UNFINISHED),
-        (LEAVING, "outward", 0.6, Kind.AT_INFINITY, Kind.UNFINISHED),
-        (LEAVING, "slope", 1e-5, Kind.AT_INFINITY, Kind.UNFINISHED),
-        (LEAVING, "fall", 1e-5, Kind.AT_INFINITY, Kind.UNFINISHED),
+        (LEAVING, "growth", 0.3, Kind.AT_INFINITY, Kind.UNFINISHED),
+        (LEAVING, "remaining", 1e-4, Kind.AT_INFINITY, Kind.UNFINISHED),
+        ({"eigenvalues": DOWN, "leaves": 1e-6}, "leaves", 1e-5, Kind.UNFINISHED, Kind.SADDLE),
+        ({"eigenvalues": FLAT, "moved": 0.05}, "moved", 0.1, Kind.UNFINISHED, Kind.DEGENERATE),
+        ({"kink_distance": 0.0, "kink_falls": 1e-8}, "falls", 1e-7, Kind.UNFINISHED, Kind.KINK),
     ],
 )
 def test_every_tolerance_draws_its_own_line(
@@ -155,9 +163,9 @@ def test_restarts_are_judged_one_by_one() -> None:
 def ended(theta: Tensor, loss: Tensor, gradient_norm: Tensor, **changes: Any) -> Solution:
     """A descent that ended here after 100 steps, recorded at steps 0, 1, 10 and 100."""
     restarts = len(theta)
-    norms = torch.tensor([[1.0], [2.0], [4.0], [5.0]]).expand(4, restarts)
+    norms = torch.ones(4, restarts)
     losses = torch.tensor([[8.0], [4.0], [2.0], [1.5]]).expand(4, restarts)
-    trajectory = Trajectory(torch.tensor([0, 1, 10, 100]), losses, norms, norms)
+    trajectory = Trajectory(torch.tensor([0, 1, 10, 100]), losses, norms)
     steps = torch.full((restarts,), 100)
     status = torch.full((restarts,), int(Status.BUDGET), dtype=torch.int8)
     whole = Solution(theta, loss, loss, gradient_norm, steps, status, trajectory)
@@ -178,7 +186,7 @@ def examined(risk: EmpiricalRisk, restarts: int, settings: Polishing, **changes:
     loss, gradient = risk.loss_and_gradient(theta)
     solution = ended(theta, loss, torch.linalg.vector_norm(gradient, dim=1), **changes)
     polished = polish(risk, theta, settings, tolerances(), ENGINE)
-    return theta, collect_evidence(risk, solution, polished, settings, ENGINE)
+    return theta, collect_evidence(risk, solution, polished, settings, tolerances(), ENGINE, True)
 
 
 UNPOLISHED = dataclasses.replace(SETTINGS, steps=0)
@@ -212,35 +220,37 @@ def test_above_dense_max_only_the_ends_of_the_spectrum_are_evidence() -> None:
     assert Kind.MINIMUM not in classify(fields, tolerances())
 
 
-def test_growth_and_fall_are_those_of_the_last_decade_of_a_restarts_own_steps() -> None:
-    risk = tanh_risk()
-    steps = torch.tensor([100, 99, 10, 1, 0])
-    _, evidence = examined(risk, 5, UNPOLISHED, steps=steps)
-    # A tenth of its steps lies at or after the records 10, 1, 1, 0, 0, of which the trajectory has ‖θ‖ and f.
-    assert evidence.norm_growth.tolist() == pytest.approx([5 / 4 - 1, 5 / 2 - 1, 5 / 2 - 1, 5 - 1, 5 - 1])
-    assert evidence.loss_fall.tolist() == pytest.approx([2 - 1.5, 4 - 1.5, 4 - 1.5, 8 - 1.5, 8 - 1.5])
+def test_what_polishing_and_the_flow_have_found_is_evidence() -> None:
+    risk = tanh_risk(l2_weights=1e-2)
+    theta, evidence = examined(risk, 20, SETTINGS)
+    polished = polish(risk, theta, SETTINGS, tolerances(), ENGINE)
+    for name in ("recedes", "remaining", "grows"):
+        assert torch.equal(getattr(evidence, name), getattr(polished, name)), name
+    moved = (polished.theta - theta).norm(dim=1) / (1 + polished.theta.norm(dim=1))
+    np.testing.assert_allclose(evidence.moved, moved, rtol=1e-12)
+    assert not evidence.lowest.any()
 
 
-def test_the_slope_is_relative_to_the_loss_of_an_answer_of_zero() -> None:
-    risk = tanh_risk()
-    theta, evidence = examined(risk, 3, UNPOLISHED)
-    scale = float((risk.targets**2).sum()) / (2 * risk.samples)
-    _, gradient = risk.loss_and_gradient(theta)
-    expected = gradient.norm(dim=1) * (1 + theta.norm(dim=1)) / scale
-    np.testing.assert_allclose(evidence.slope, expected, rtol=1e-12)
+def test_f_is_at_its_lower_bound_where_every_sample_is_met() -> None:
+    x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    risk = EmpiricalRisk(Network((1, 1, 1), "identity", "identity", bias=False), x, 2 * x)
+    theta = torch.tensor([[1.0, 2.0], [4.0, 0.5], [1.0, 1.0]], dtype=torch.float64)
+    assert examined(risk, 3, UNPOLISHED, theta=theta)[1].lowest.tolist() == [True, True, False]
 
 
-def test_outward_is_the_larger_of_the_descents_and_newtons() -> None:
-    risk = tanh_risk()
-    theta, _ = examined(risk, 3, UNPOLISHED)
-    loss, gradient = risk.loss_and_gradient(theta)
-    solution = ended(theta, loss, gradient.norm(dim=1))
-    polished = polish(risk, theta, UNPOLISHED, tolerances(), ENGINE)
-    one, other = torch.tensor([0.3, -0.2, 0.0]), torch.tensor([0.1, 0.4, -0.5])
-    changed = dataclasses.replace(polished, outward=one, outward_descended=other)
-    assert collect_evidence(risk, solution, changed, UNPOLISHED, ENGINE).outward.tolist() == pytest.approx(
-        [0.3, 0.4, 0.0]
+def test_how_far_a_restart_lies_beside_the_ridge_of_a_saddle_is_evidence() -> None:
+    # f = ½ (1 - w₁ w₂)² has a saddle at 0, with λ = -1 along (1, 1) and +1 along (1, -1).
+    one = torch.ones(1, 1, dtype=torch.float64)
+    risk = EmpiricalRisk(Network((1, 1, 1), "identity", "identity", bias=False), one, one)
+    saddle = torch.zeros(2, 2, dtype=torch.float64)
+    descended = torch.tensor([[3e-5, 1e-5], [1e-5, -1e-5]], dtype=torch.float64)
+    polished = dataclasses.replace(
+        polish(risk, saddle, SETTINGS, tolerances(), ENGINE), outcome=torch.zeros(2, dtype=torch.int8)
     )
+    loss, gradient = risk.loss_and_gradient(descended)
+    solution = ended(descended, loss, gradient.norm(dim=1))
+    evidence = collect_evidence(risk, solution, polished, SETTINGS, tolerances(), ENGINE, True)
+    np.testing.assert_allclose(evidence.leaves, [4e-5 / np.sqrt(2), 0], rtol=1e-9, atol=1e-18)
 
 
 def test_a_diverged_restart_is_evidence_of_nothing_else_and_disturbs_no_other() -> None:
@@ -274,14 +284,14 @@ def test_a_kink_is_as_near_as_the_smallest_preactivation() -> None:
     assert examined(tanh_risk(), 1, UNPOLISHED)[1].kink_distance.tolist() == [np.inf]
 
 
-def test_a_bottom_on_the_boundary_of_a_relu_is_a_kink() -> None:
-    # x = ±1 → y = -1 with v relu(w x), v > 0: f = ¼ ((1 + v|w|)² + 1) has its bottom at w = 0, with slopes ± v / 2.
-    x = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
-    risk = EmpiricalRisk(Network((1, 1, 1), "relu", "identity", bias=False), x, -torch.ones_like(x))
-    theta = torch.tensor([[1e-9, 1.0], [-1e-9, 1.0], [0.5, 1.0]], dtype=torch.float64)
+def test_a_flat_place_on_the_boundary_of_a_relu_is_a_kink_unless_f_falls_beyond_it() -> None:
+    # v relu(w x) with x = 1: where w < 0 the unit is dead and f = ½ y² is flat; beyond w = 0 it falls if v y > 0.
+    one = torch.ones(1, 1, dtype=torch.float64)
+    theta = torch.tensor([[-1e-7, 1.0], [-1e-7, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    risk = EmpiricalRisk(Network((1, 1, 1), "relu", "identity", bias=False), one, one)
     _, evidence = examined(risk, 3, SETTINGS, theta=theta)
     fields = {field.name: np.asarray(getattr(evidence, field.name)) for field in dataclasses.fields(Evidence)}
-    assert classify(fields, tolerances()).tolist() == [Kind.KINK, Kind.KINK, Kind.UNFINISHED]
+    assert classify(fields, tolerances()).tolist() == [Kind.UNFINISHED, Kind.KINK, Kind.DEGENERATE]
 
 
 # --- Stored evidence ------------------------------------------------------------------------------------------------

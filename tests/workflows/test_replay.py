@@ -104,8 +104,8 @@ def test_verdicts_taken_again_with_the_same_lines_are_the_same(store: str) -> No
 
 
 def test_verdicts_taken_again_follow_the_tolerance(store: str) -> None:
-    """With every eigenvalue called zero, what was a minimum is degenerate."""
-    table = reclassify("basinet", tracking_uri=store, zero=1.0)
+    """With every eigenvalue called zero, what was a minimum is degenerate, however far it was polished."""
+    table = reclassify("basinet", tracking_uri=store, zero=1.0, moved=1.0)
     assert set(table.loc[table["kind_before"] == "minimum", "kind"]) == {"degenerate"}
 
 

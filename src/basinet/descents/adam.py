@@ -25,6 +25,8 @@ class Adam:
     beta2: float
     epsilon: float
 
+    settles = False  # a step is as long as η, however small ∇f is
+
     def __post_init__(self) -> None:
         require_fraction("descent.beta1", self.beta1)
         require_fraction("descent.beta2", self.beta2)

@@ -16,6 +16,8 @@ class GradientDescent:
 
     budget: Budget
 
+    settles = True
+
     def init(self, theta: Tensor) -> Memory:
         return ()
 

@@ -18,6 +18,8 @@ class Momentum:
     budget: Budget
     momentum: float
 
+    settles = True
+
     def __post_init__(self) -> None:
         require_fraction("descent.momentum", self.momentum)
 

@@ -27,6 +27,8 @@ class Sgd:
     budget: Budget
     batch_size: int
 
+    settles = False  # a minibatch's gradient vanishes with ∇f only where every sample is met
+
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"descent.batch_size={self.batch_size}: must be at least 1")
 

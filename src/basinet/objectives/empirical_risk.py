@@ -212,6 +212,11 @@ class EmpiricalRisk:
         return value if value > 0 else 1.0
 
     @property
+    def lowest(self) -> float:
+        """0: neither loss nor penalties are negative."""
+        return 0.0
+
+    @property
     def coercive(self) -> bool:
         """Whether every parameter is penalised, so that no bottom is at infinity."""
         return self.l2_weights > 0 and (self.l2_biases > 0 or not self.network.bias)
@@ -298,14 +303,19 @@ class RiskChunk:
         return forward(self.risk.trained_network, self.risk.layout, packed, self._inputs)
 
     def kink_distance(self, packed: Tensor) -> Tensor:
-        """The smallest |z| over all ReLU units and samples, `[restart']`."""
+        """The smallest |z| over all ReLU units and samples, `[restart']`.
+
+        A unit without a bias whose inputs are all zero has z = 0, and no kink: near θ it stays so.
+        """
         network, layout, samples = self.risk.trained_network, self.risk.layout, self.risk.samples
         inputs = self.forward(packed).inputs
-        distances = [
-            layout.affine(layer, a).narrow(2, 0, samples).abs().amin((1, 2))
-            for layer, a, activation in zip(network.layers(packed), inputs, network.activations, strict=True)
-            if activation.name == "relu"
-        ]
+        distances = []
+        for layer, a, activation in zip(network.layers(packed), inputs, network.activations, strict=True):
+            if activation.name == "relu":
+                z = layout.affine(layer, a).narrow(2, 0, samples).abs()
+                if not network.bias:
+                    z = z.masked_fill((a == 0).all(1, keepdim=True).narrow(2, 0, samples), torch.inf)
+                distances.append(z.amin((1, 2)))
         return torch.stack(distances).amin(0)
 
     def gradient(self, packed: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -49,6 +50,7 @@ class Plain(ABC):
     chunk_size = _CHUNK
     parallel_chunks = False
     scale = 1.0
+    lowest = -math.inf
     coercive = False
     symmetry = NoSymmetry()
 

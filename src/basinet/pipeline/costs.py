@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from basinet.pipeline.run import largest_block
 from basinet.pipeline.solve import solve
 from basinet.stages.descend import descend
-from basinet.stages.polish import newton_seconds
+from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
 _SIGNATURE = 8  # numbers
@@ -20,6 +20,9 @@ _CURVE = 9
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
 _PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
 _HESSIANS = 4  # of a restart while it is polished: itself, aligned, its eigenvectors, what LAPACK works in
+_NEWTON = 6  # Newton steps of a restart
+_CORRECTIONS = 4  # Hessians that a step along the flow takes (measured) …
+_FOLLOWED = 60  # … and those of all its steps (measured: 15 where it rests, 55 on the way to infinity)
 _TABLES = 3e-5  # seconds to write a restart into its block and tables (measured)
 _LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
 _TOO_LONG = 2.0  # seconds: a step that takes as long as this is not tried more often
@@ -160,9 +163,11 @@ def descent_seconds(study: Study, missing: int, found: Pace) -> float:
 
 
 def polishing_seconds(study: Study, missing: int, found: Pace) -> float:
-    """Of polishing and examining restarts that are missing, if all need all the steps that they may take."""
-    twice = 1 if study.objective.coercive else 2  # what was given up is followed once more, to see where it leads
-    return missing * (found.newton * twice * study.polishing.steps + found.rest)
+    """Of polishing and examining restarts that are missing, if all have to be followed along the flow."""
+    flows = 1 if study.objective.coercive else 3  # on the way to infinity, those from both sides are followed, too
+    steps = study.polishing.steps
+    hessians = min(steps, _NEWTON) + flows * min(_CORRECTIONS * steps, _FOLLOWED)
+    return missing * (found.newton * hessians + found.rest)
 
 
 def kind(study: Study) -> tuple[object, ...]:

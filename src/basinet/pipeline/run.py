@@ -12,7 +12,7 @@ from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline.blocks import MemoryStore, Store
 from basinet.pipeline.gather import Findings, enough, gather
 from basinet.pipeline.solve import OnProgress, ignore, solve
-from basinet.stages.polish import newton_seconds
+from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
 _log = logging.getLogger(__name__)

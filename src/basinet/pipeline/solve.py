@@ -8,10 +8,10 @@ from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
 from basinet.pipeline.blocks import Block
 from basinet.protocols import State
-from basinet.stages.certify import collect_evidence
+from basinet.stages.certify import Evidence, collect_evidence
 from basinet.stages.descend import descend
-from basinet.stages.polish import polish
-from basinet.stages.solution import fold
+from basinet.stages.polish import Polished, polish
+from basinet.stages.solution import Solution, fold
 from basinet.study.study import Study
 
 OnProgress = Callable[[float], None]
@@ -39,14 +39,19 @@ def solve(study: Study, restarts: range, progress: OnProgress = ignore, watch: S
             return Block(
                 restarts=restarts,
                 starts=starts.cpu(),
-                solution=solution.without_parameter_norms(),
+                solution=solution,
                 polished=polished,
-                evidence=collect_evidence(exact, solution, polished, study.polishing, engine),
+                evidence=_evidence(study, solution, polished),
                 signature=exact.signature(polished.theta),
                 loss_holdout=None if holdout is None else holdout.loss(polished.theta),
                 accuracy=exact.accuracy(polished.theta),
                 accuracy_holdout=None if holdout is None else holdout.accuracy(polished.theta),
             )
+
+
+def _evidence(study: Study, solution: Solution, polished: Polished) -> Evidence:
+    exact, engine, settles = study.exact_objective, study.exact_engine, study.descent.settles
+    return collect_evidence(exact, solution, polished, study.polishing, study.tolerances, engine, settles)
 
 
 def _watched(states: Iterator[State], steps: int, progress: OnProgress) -> Iterator[State]:

@@ -14,14 +14,18 @@ from torch import Tensor
 
 from basinet.foundation.outcomes import Kind, Status
 from basinet.foundation.threads import single_threaded_operations
-from basinet.linalg.eigen import eigenvalues
+from basinet.linalg.eigen import eigenvalues, eigenvectors
 from basinet.linalg.lanczos import extreme_eigenvalues
 from basinet.protocols import Engine, Objective
-from basinet.stages.polish import Outcome, Polished, Polishing
+from basinet.stages.derivatives import Derivatives
+from basinet.stages.kinks import falls_nearby
+from basinet.stages.newton import Outcome
+from basinet.stages.polish import Polished, Polishing
 from basinet.stages.solution import Solution
 from basinet.stages.tolerances import Tolerances
 
 _HESSIANS = 4096  # made at a time
+_LOWEST = 1e-12  # relative to f's scale: rounding of f, and some room
 
 
 @dataclass(frozen=True)
@@ -34,38 +38,72 @@ class Evidence:
     explained_zero_modes: Tensor  # [restart] int64: zeros that continuous symmetries account for
     kink_distance: Tensor  # [restart], smallest |z| of a ReLU unit over all samples; inf without ReLU
     coercive: Tensor  # [restart] bool: penalties keep every bottom finite
-    rests_beyond: Tensor  # [restart] bool: Newton comes to rest somewhat beyond the radius of polishing
-    outward: Tensor  # [restart], cosine of θ and the larger of: -∇f where the descent ended, the way that Newton went
-    slope: Tensor  # [restart], ‖∇f‖ (1 + ‖θ‖) / f's scale: the smaller of the two places
-    norm_growth: Tensor  # [restart], by which share ‖θ‖ grew in the last decade of the restart's steps
-    loss_fall: Tensor  # [restart], by how much f fell in that decade
+    kink_falls: Tensor  # [restart], by how much f falls beside a kink that is near, relative to its scale
+    moved: Tensor  # [restart], how far polishing has moved the restart, relative to 1 + ‖θ‖
+    lowest: Tensor  # [restart] bool: f is at its lower bound
+    settles: Tensor  # [restart] bool: the descent stays at a flat bottom, instead of wandering along it
+    leaves: Tensor  # [restart], how far the descended point lies to the sides to which f falls from the polished one
+    recedes: Tensor  # [restart] bool: the flow rests nowhere, and goes on until nothing is left of its slope
+    remaining: Tensor  # [restart], by how much f still falls along the flow, relative to its scale
+    grows: Tensor  # [restart], by which share ‖θ‖ grows in the last two decades of the flow's time
 
 
 def collect_evidence(
-    objective: Objective, solution: Solution, polished: Polished, settings: Polishing, engine: Engine
+    objective: Objective,
+    solution: Solution,
+    polished: Polished,
+    settings: Polishing,
+    tolerances: Tolerances,
+    engine: Engine,
+    settles: bool,
 ) -> Evidence:
     """The evidence about restarts that ended their descent at `solution` and were then polished.
 
-    `objective` is in float64.
+    `objective` is in float64; `settles` is what the descent says of itself.
     """
     diverged = solution.status == Status.DIVERGED
-    theta = torch.where(diverged.unsqueeze(1), 0.0, polished.theta)  # what is said of these rows is not used
-    growth, fall = _last_decade(solution)
-    reach = 1 + torch.linalg.vector_norm(solution.theta.double(), dim=1)
-    gradient_norm = solution.gradient_norm.double()
+    descended = torch.where(diverged.unsqueeze(1), 0.0, solution.theta.double())  # what is said of these is not used
+    theta = torch.where(diverged.unsqueeze(1), 0.0, polished.theta)
+    f = Derivatives(objective, engine)
+    spectrum = _spectrum(objective, theta, settings, engine)
+    converged = polished.outcome == Outcome.CONVERGED
+    kink_distance = objective.kink_distance(theta)
     return Evidence(
         diverged=diverged,
-        converged=polished.outcome == Outcome.CONVERGED,
-        eigenvalues=_spectrum(objective, theta, settings, engine).masked_fill(diverged.unsqueeze(1), torch.nan),
+        converged=converged,
+        eigenvalues=spectrum.masked_fill(diverged.unsqueeze(1), torch.nan),
         explained_zero_modes=objective.symmetry.explained_zeros(theta),
-        kink_distance=objective.kink_distance(theta),
+        kink_distance=kink_distance,
+        kink_falls=_kink_falls(f, theta, converged & (kink_distance <= tolerances.kink)),
+        moved=torch.linalg.vector_norm(theta - descended, dim=1) / (1 + torch.linalg.vector_norm(theta, dim=1)),
+        lowest=polished.loss - objective.lowest <= _LOWEST * objective.scale,
         coercive=torch.full_like(diverged, objective.coercive),
-        rests_beyond=polished.rests_beyond,
-        outward=_unsigned(torch.maximum(polished.outward, polished.outward_descended)),
-        slope=_unsigned(torch.minimum(gradient_norm, polished.gradient_norm_reached) * reach / objective.scale),
-        norm_growth=growth,
-        loss_fall=fall,
+        settles=torch.full_like(diverged, settles),
+        leaves=_leaves(f, descended - theta, theta, converged & (spectrum[:, 0] < 0)),
+        recedes=polished.recedes,
+        remaining=polished.remaining,
+        grows=polished.grows,
     )
+
+
+def _kink_falls(f: Derivatives, theta: Tensor, near: Tensor) -> Tensor:
+    result = torch.zeros_like(theta[:, 0])
+    result[near] = falls_nearby(f, theta[near]) / f.objective.scale
+    return result
+
+
+def _leaves(f: Derivatives, way: Tensor, theta: Tensor, falls: Tensor) -> Tensor:
+    """The part of `way` along eigenvectors with λ < 0 at `theta`, relative to 1 + ‖θ‖; 0 where nothing `falls`.
+
+    The flow multiplies it by e^(|λ| t): whoever lies to one of these sides by more than rounding leaves a saddle.
+    """
+    result = torch.zeros_like(way[:, 0])
+    for rows in falls.nonzero().squeeze(1).split(_HESSIANS):
+        values, vectors = eigenvectors(f.hessian(theta[rows]), f.engine.threads)
+        aside = (way[rows].unsqueeze(2) * vectors).sum(1)
+        part = torch.linalg.vector_norm(aside.where(values < 0, 0.0), dim=1)
+        result[rows] = part / (1 + torch.linalg.vector_norm(theta[rows], dim=1))
+    return result
 
 
 def _spectrum(objective: Objective, theta: Tensor, settings: Polishing, engine: Engine) -> Tensor:
@@ -80,29 +118,12 @@ def _spectrum(objective: Objective, theta: Tensor, settings: Polishing, engine: 
     return torch.stack([ends.lowest, ends.highest], 1)
 
 
-def _unsigned(values: Tensor) -> Tensor:
-    """The same with one zero and one NaN: which of two a maximum is made of differs at the end of a tensor."""
-    return torch.where(values.isnan(), torch.nan, values + 0.0)
-
-
-def _last_decade(solution: Solution) -> tuple[Tensor, Tensor]:
-    """Growth of ‖θ‖ and fall of f between the last tenth of a restart's steps and its end, `[restart]` each."""
-    trajectory = solution.trajectory
-    assert trajectory.parameter_norm is not None  # a block, which has lost them, has its verdicts
-    step = trajectory.step.to(torch.float64)
-    earlier = torch.searchsorted(step, solution.steps.to(torch.float64) / 10, right=True).sub_(1).clamp_(min=0)
-    earlier = earlier.unsqueeze(0)
-    norm, loss = trajectory.parameter_norm.double(), trajectory.loss.double()
-    norm_then, loss_then = norm.gather(0, earlier).squeeze(0), loss.gather(0, earlier).squeeze(0)
-    growth = norm[-1] / norm_then.clamp(min=torch.finfo(torch.float64).tiny) - 1
-    return growth, loss_then - loss[-1]
-
-
 def classify(evidence: Mapping[str, Any], tolerances: Tolerances) -> npt.NDArray[np.int8]:
     """The verdict about every restart: a pure function of the evidence, a `Kind` each.
 
-    Where polishing reached rounding level, the spectrum decides. Where it did not, the descent's own behaviour does,
-    before any eigenvalue is looked at: a point on its way to infinity has zeros in its spectrum that mean nothing.
+    The spectrum decides where polishing has found the bottom that the gradient flow from the descended point leads to.
+    A verdict is one about that flow, so that it holds for longer descents: a saddle is one
+    only for restarts that rest on it, and what is not yet near its level at infinity is unfinished.
 
     Args:
         evidence: arrays by the names of `Evidence` (a DataFrame will do), `eigenvalues` as `[restart, parameter]`.
@@ -113,19 +134,24 @@ def classify(evidence: Mapping[str, Any], tolerances: Tolerances) -> npt.NDArray
     """
     column = {field.name: np.asarray(evidence[field.name]) for field in fields(Evidence) if field.name != "eigenvalues"}
     eigenvalues = np.array(list(evidence["eigenvalues"]), dtype=np.float64)  # a DataFrame has a list in each row
-    decided = column["converged"] & np.isfinite(eigenvalues).all(1)
     zeros, negatives = count_modes(eigenvalues, tolerances)
+    kinked = column["kink_distance"] <= tolerances.kink
+    flat = zeros > column["explained_zero_modes"]
+    decided = column["converged"] & np.isfinite(eigenvalues).all(1)
+    decided &= (negatives == 0) | (column["leaves"] <= tolerances.leaves)
+    # Beside a kink, and along a flat direction, there may be a way down that the flow has not met: then it matters how
+    # near the descent has come, and whether it stays. Where f cannot be lower, it does not.
+    stays = column["settles"] & (column["moved"] <= tolerances.moved) & (column["kink_falls"] <= tolerances.falls)
+    decided &= column["lowest"] | stays | ~(flat | kinked)
 
-    grows = (column["outward"] > tolerances.outward) & (column["norm_growth"] > tolerances.growth)
-    falls = (column["loss_fall"] > tolerances.fall) & (column["slope"] <= tolerances.slope)
-    at_infinity = grows & falls & ~column["coercive"] & ~column["rests_beyond"]
+    arrives = (column["remaining"] <= tolerances.remaining) & (column["grows"] > tolerances.growth)
+    at_infinity = ~column["converged"] & column["recedes"] & arrives & ~column["coercive"]
     kind = np.full(len(decided), int(Kind.UNFINISHED), dtype=np.int8)
-    kind[column["kink_distance"] <= tolerances.kink] = Kind.KINK
     kind[at_infinity] = Kind.AT_INFINITY
     kind[decided] = Kind.MINIMUM
-    kind[decided & (zeros > column["explained_zero_modes"])] = Kind.DEGENERATE
+    kind[decided & flat] = Kind.DEGENERATE
     kind[decided & (negatives > 0)] = Kind.SADDLE
-    kind[decided & (negatives == 0) & (column["kink_distance"] <= tolerances.kink)] = Kind.KINK
+    kind[decided & (negatives == 0) & kinked & ~column["lowest"]] = Kind.KINK
     kind[column["diverged"]] = Kind.DIVERGED
     return kind
 

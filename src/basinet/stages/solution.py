@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ class Trajectory:
     step: Tensor  # [record] int64
     loss: Tensor  # [record, restart] float32
     gradient_norm: Tensor  # [record, restart] float32
-    parameter_norm: Tensor | None  # [record, restart] float32; None once the verdicts, which need them, are made
 
 
 @dataclass(frozen=True)
@@ -46,15 +45,11 @@ class Solution:
             self.trajectory,
         )
 
-    def without_parameter_norms(self) -> Solution:
-        """The same after the verdicts: a third of the memory of trajectories is free again."""
-        return replace(self, trajectory=replace(self.trajectory, parameter_norm=None))
-
 
 def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
     """The solution at the end of a descent's states, with a trajectory of those states whose step is in `records`."""
     wanted = frozenset(records)
-    steps, losses, norms, lengths = [], [], [], []
+    steps, losses, norms = [], [], []
     first = last = None
     for last in states:
         first = last if first is None else first
@@ -63,14 +58,10 @@ def fold(states: Iterable[State], records: Iterable[int]) -> Solution:
             steps.append(last.step)
             losses.append(_single(last.loss, lost))
             norms.append(_single(last.gradient_norm, lost))
-            length = torch.linalg.vector_norm(last.theta, dim=1)
-            lengths.append(_single(length, lost))
     if first is None or last is None:
         raise ValueError("a descent has at least one state")
     status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status)
-    trajectory = Trajectory(
-        torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms), torch.stack(lengths)
-    )
+    trajectory = Trajectory(torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms))
     return Solution(last.theta, first.loss, last.loss, last.gradient_norm, last.steps, status, trajectory)
 
 

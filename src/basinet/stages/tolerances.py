@@ -13,13 +13,13 @@ class Tolerances:
 
     stationary: float
     settled: float
-    beyond: float
     zero: float
     floor: float
+    leaves: float
+    moved: float
+    falls: float
+    remaining: float
     growth: float
-    outward: float
-    slope: float
-    fall: float
     kink: float
     same_function: float
     same_parameters: float

@@ -14,7 +14,7 @@ from basinet.stages.certify import classify
 from basinet.study.defaults import tolerances, usual_columns
 from basinet.tracking.results import Results
 
-TAKEN_AGAIN = ("zero", "floor", "growth", "outward", "slope", "fall", "kink")
+TAKEN_AGAIN = ("zero", "floor", "leaves", "moved", "falls", "remaining", "growth", "kink")
 """The tolerances that verdicts about stored evidence ask for; the others had their say when it was collected."""
 
 

@@ -25,7 +25,8 @@ from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import CHECK_EVERY, Descent, Engine, State
 from basinet.stages.descend import descend, record_steps, retrace
-from basinet.stages.polish import Outcome, Polishing, polish
+from basinet.stages.newton import Outcome
+from basinet.stages.polish import Polishing, polish
 from basinet.stages.solution import Solution, fold
 from basinet.study.defaults import tolerances
 

@@ -1,0 +1,24 @@
+"""What the stages after a descent ask of an objective: values, gradients and Hessians of many restarts at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from basinet.protocols import Engine, Objective
+
+
+class Derivatives(NamedTuple):
+    """An objective in float64, and the engine that computes what is asked of it."""
+
+    objective: Objective
+    engine: Engine
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart]` and ∇f `[restart, parameter]` at `theta [restart, parameter]`."""
+        return self.engine.loss_and_gradient(self.objective, theta)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """The exact Hessian, `[restart, parameter, parameter]`."""
+        return self.engine.hessian(self.objective, theta)

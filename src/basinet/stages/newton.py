@@ -1,0 +1,258 @@
+"""Newton's method in a trust region, for many restarts at once."""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from basinet.foundation.threads import single_threaded_operations
+from basinet.linalg.eigen import eigenvectors
+from basinet.protocols import Engine, Objective
+from basinet.stages.derivatives import Derivatives
+from basinet.stages.tolerances import Tolerances
+
+_SHIFT = 1e-10  # smallest shift of the spectrum, relative to ‖H‖: flat directions of a degenerate bottom stay still
+_SMALLEST_REGION = 1e-14  # relative to 1 + ‖θ‖: no step can be told from rounding any more
+_ROUNDING = 1e-15  # a loss that rises by less, relative to itself, has not risen
+_INVISIBLE = 1e-13  # a loss that is foretold to fall by less, relative to itself, may show anything
+_BISECTIONS = 50  # of the shift, which then is exact enough: its range is bounded to begin with
+
+
+class Outcome(enum.IntEnum):
+    """How polishing a restart ended (int8)."""
+
+    CONVERGED = 0  # the gradient is at rounding level: theta is the polished point
+    LEFT_RADIUS = 1  # the bottom is farther than the radius: theta is the descended point
+    STALLED = 2  # no step within the radius lowers the loss, or the steps were used up: theta is the descended point
+    SKIPPED = 3  # not tried: diverged, too many parameters, or polish=none
+
+
+class Ended(NamedTuple):
+    """Where Newton's method has got to, one row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    loss: Tensor  # [restart], f at theta
+    gradient: Tensor  # [restart, parameter], there
+    length: Tensor  # [restart], of the last step tried
+    outcome: Tensor  # [restart] int8, an `Outcome`
+
+
+def newton(f: Derivatives, theta: Tensor, limit: Tensor, steps: int, tolerances: Tolerances) -> Ended:
+    """Newton's method in a trust region, from each restart until its gradient is at rounding level.
+
+        p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ,      p = -(H + μ I)⁻¹ ∇f  with μ ≥ 0 and H + μ I positive definite
+
+    The shift μ comes from the eigendecomposition of H, and Δ from how well the quadratic model foretold the last step.
+    A step is taken only if it does not raise the loss.
+
+    Source: Moré & Sorensen (1983), *Computing a trust region step*; Nocedal & Wright (2006), chapter 4.
+
+    Args:
+        f: what is minimised.
+        theta: where to begin, `[restart, parameter]`; rows that are not finite are skipped.
+        limit: a restart whose path leads farther away than this is given up, `[restart]`.
+        steps: at most.
+        tolerances: when a gradient is at rounding level.
+    """
+    state = _follow(f, _start(f, theta, limit), _Way(theta, limit, steps, tolerances))
+    outcome = torch.where(state.outcome == _OPEN, int(Outcome.STALLED), state.outcome.to(torch.int64)).to(torch.int8)
+    return Ended(state.theta, state.loss, state.gradient, state.length, outcome)
+
+
+def newton_seconds(objective: Objective, theta: Tensor, engine: Engine) -> float:
+    """Seconds that a Newton step of one restart takes, measured on a few `theta [restart, parameter]`.
+
+    Its Hessian and its eigenvectors are what counts. The latter take some 10 P³ operations: where P is large they are
+    timed on a part of the Hessian, so that to know what is dear is not dear itself.
+    """
+    f, measured = Derivatives(objective, engine), min(objective.size, _MEASURED)
+    with single_threaded_operations():
+        start = time.perf_counter()
+        hessian = f.hessian(theta)
+        made = time.perf_counter()
+        eigenvectors(hessian[:, :measured, :measured].contiguous(), engine.threads)
+        done = time.perf_counter()
+    return (made - start + (done - made) * (objective.size / measured) ** 3) / len(theta)
+
+
+_OPEN = 4
+_MEASURED = 512  # rows of a Hessian whose eigenvectors are timed
+
+
+class _Way(NamedTuple):
+    """How far and how long restarts may be followed, and when they have arrived."""
+
+    start: Tensor  # [restart, parameter]
+    limit: Tensor  # [restart]: whoever gets farther from its start has left its radius
+    steps: int
+    tolerances: Tolerances
+
+    def rows(self, index: Tensor) -> _Way:
+        return self._replace(start=self.start[index], limit=self.limit[index])
+
+
+class _State(NamedTuple):
+    theta: Tensor
+    loss: Tensor
+    gradient: Tensor
+    region: Tensor  # Δ
+    length: Tensor  # of the last step tried
+    outcome: Tensor
+
+    def rows(self, index: Tensor) -> _State:
+        return _State(*(column[index] for column in self))
+
+    def scatter(self, index: Tensor, part: _State) -> _State:
+        return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
+
+
+class _Model(NamedTuple):
+    """f around θ to second order: what is known of its Hessian."""
+
+    eigenvalues: Tensor  # [restart, parameter], ascending
+    vectors: Tensor  # [restart, parameter, eigenvalue]
+    norm: Tensor  # [restart], Frobenius norm
+
+    @staticmethod
+    def of(f: Derivatives, theta: Tensor) -> _Model:
+        hessian = f.hessian(theta)
+        return _Model(*eigenvectors(hessian, f.engine.threads), torch.linalg.matrix_norm(hessian))
+
+    def rows(self, index: Tensor) -> _Model:
+        return _Model(*(column[index] for column in self))
+
+
+class _Trial(NamedTuple):
+    """Where a Newton step leads, one row per restart."""
+
+    theta: Tensor
+    loss: Tensor
+    gradient: Tensor
+    length: Tensor  # of the step
+    foretold: Tensor  # by how much the model falls along it
+
+
+class _Verdict(NamedTuple):
+    """What is to be thought of a step, `[restart]` bool each."""
+
+    better: Tensor  # it does not raise the loss
+    outside: Tensor  # it leads beyond the radius
+    at_rest: Tensor  # the gradient where it begins is at rounding level
+    taken: Tensor
+
+
+def _follow(f: Derivatives, state: _State, way: _Way) -> _State:
+    """Newton steps for all restarts whose outcome is open, until none is."""
+    refused, model = torch.empty(0, dtype=torch.int64), None
+    for _ in range(way.steps):
+        active = (state.outcome == _OPEN).nonzero().squeeze(1)
+        if len(active) == 0:
+            break
+        model = _models(f, state.theta, active, refused, model)
+        part, verdict = _iterate(f, model, state.rows(active), way.rows(active))
+        state = state.scatter(active, part)
+        again = (~verdict.taken & (part.outcome == _OPEN)).nonzero().squeeze(1)
+        refused, model = active[again], model.rows(again)
+    return state
+
+
+def _models(f: Derivatives, theta: Tensor, rows: Tensor, known: Tensor, model: _Model | None) -> _Model:
+    """Those at `theta[rows]`; of the rows `known`, which stand where they stood, `model` is still that."""
+    if model is None or len(known) == 0:
+        return _Model.of(f, theta[rows])
+    is_new = torch.isin(rows, known, invert=True)
+    if not bool(is_new.any()):
+        return model
+    whole = []
+    for old, new in zip(model, _Model.of(f, theta[rows[is_new]]), strict=True):
+        column = new.new_empty(len(rows), *new.shape[1:])
+        column[is_new], column[~is_new] = new, old
+        whole.append(column)
+    return _Model(*whole)
+
+
+def _start(f: Derivatives, theta: Tensor, limit: Tensor) -> _State:
+    loss, gradient = f.loss_and_gradient(theta)
+    finite = torch.isfinite(loss) & torch.isfinite(gradient).all(1) & torch.isfinite(theta).all(1)
+    outcome = torch.where(finite, _OPEN, int(Outcome.SKIPPED)).to(torch.int8)
+    return _State(theta, loss, gradient, limit, torch.full_like(loss, torch.nan), outcome)
+
+
+def _iterate(f: Derivatives, model: _Model, state: _State, way: _Way) -> tuple[_State, _Verdict]:
+    """One Newton step for every restart, taken or refused."""
+    step, foretold = _trust_region_step(model.eigenvalues, model.vectors, state.gradient, state.region)
+    theta = state.theta + step
+    trial = _Trial(theta, *f.loss_and_gradient(theta), _norm(step), foretold)
+    verdict = _judged(model, state, trial, way)
+    region = _region(state, trial, verdict, way)
+    taken = verdict.taken.unsqueeze(1)
+    return _State(
+        torch.where(taken, trial.theta, state.theta),
+        torch.where(verdict.taken, trial.loss, state.loss),
+        torch.where(taken, trial.gradient, state.gradient),
+        region,
+        trial.length,
+        _outcome(state, trial, verdict, region, way),
+    ), verdict
+
+
+def _judged(model: _Model, state: _State, trial: _Trial, way: _Way) -> _Verdict:
+    """Whether a step is taken: if it does not raise the loss, and stays within the radius."""
+    norm, after = _norm(state.gradient), _norm(trial.gradient)
+    at_rest = norm <= way.tolerances.stationary * model.norm * (1 + _norm(state.theta))
+    # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
+    invisible = (trial.foretold <= _INVISIBLE * state.loss.abs()) & (after < norm)
+    rise = torch.where(invisible, _INVISIBLE, _ROUNDING) * state.loss.abs()
+    better = (trial.loss <= state.loss + rise) & torch.isfinite(trial.gradient).all(1)
+    outside = _norm(trial.theta - way.start) > way.limit
+    # Once at rest, a step is still worth taking where it lowers the gradient: Newton's squares the error.
+    return _Verdict(better, outside, at_rest, better & ~outside & (~at_rest | (after < norm)))
+
+
+def _region(state: _State, trial: _Trial, verdict: _Verdict, way: _Way) -> Tensor:
+    """Δ for the next step: larger where the model has foretold this one well, smaller where it has not."""
+    exact = (state.loss - trial.loss) / trial.foretold.clamp(min=torch.finfo(trial.foretold.dtype).tiny)
+    larger = torch.maximum(state.region, 2 * trial.length)
+    region = torch.where(verdict.better & (exact > 0.75), larger, state.region)
+    region = torch.minimum(region, way.limit)
+    return torch.where(~verdict.better | (exact < 0.1) & ~verdict.at_rest, trial.length / 4, region)
+
+
+def _outcome(state: _State, trial: _Trial, verdict: _Verdict, region: Tensor, way: _Way) -> Tensor:
+    """Whether a restart has come to an end with this step, and which; int8."""
+    reach = 1 + _norm(state.theta)
+    converged = verdict.at_rest & (trial.length <= way.tolerances.settled * reach)
+    outcome = state.outcome.to(torch.int64)
+    outcome = torch.where(region <= _SMALLEST_REGION * reach, int(Outcome.STALLED), outcome)
+    outcome = torch.where(verdict.better & verdict.outside, int(Outcome.LEFT_RADIUS), outcome)
+    outcome = torch.where(converged, int(Outcome.CONVERGED), outcome)
+    return outcome.to(torch.int8)
+
+
+def _trust_region_step(eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """The step p `[restart, parameter]`, and by how much the quadratic model falls along it, `[restart]`."""
+    along = (vectors * gradient.unsqueeze(2)).sum(1)  # ∇f in the eigenbasis
+    size = eigenvalues.abs().amax(1)
+    tiny = torch.finfo(size.dtype).tiny
+    low = torch.maximum(_SHIFT * size, _SHIFT * size - eigenvalues[:, 0]).clamp(min=tiny)
+    high = torch.maximum(low, _norm(gradient) / region.clamp(min=tiny) - eigenvalues[:, 0])  # there, ‖p‖ ≤ Δ
+    high = torch.maximum(high, low)
+    too_long = _norm(along / (eigenvalues + low.unsqueeze(1))) > region
+    for _ in range(_BISECTIONS if bool(too_long.any()) else 0):
+        middle = (low * high).sqrt()
+        longer = _norm(along / (eigenvalues + middle.unsqueeze(1))) > region
+        low, high = torch.where(longer, middle, low), torch.where(longer, high, middle)
+    shift = torch.where(too_long, high, low)
+    parts = -along / (eigenvalues + shift.unsqueeze(1))
+    foretold = -(along * parts + 0.5 * eigenvalues * parts * parts).sum(1)
+    return (vectors * parts.unsqueeze(1)).sum(2), foretold
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    """Euclidean norm of each row."""
+    result: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return result
