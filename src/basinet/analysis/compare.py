@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
-from basinet.analysis.spread import SAME_LOSS
+from basinet.analysis.spread import SAME_LOSS, final_losses
 from basinet.foundation import random_streams
 
 _Floats = npt.NDArray[np.float64]
@@ -116,18 +116,12 @@ def _difference(a: _Sample, b: _Sample) -> tuple[float, ...]:
 def _samples(restarts: pd.DataFrame, keys: list[str], column: str) -> list[_Sample]:
     """The conditions in the order of their settings, each with a stream of random numbers of its own."""
     groups = restarts[[*keys, "status", column]].groupby(keys, observed=True, sort=True, dropna=False)
-    ordered = [(key, np.sort(_losses(group, column))) for key, group in groups]
+    ordered = [(key, np.sort(final_losses(group, column))) for key, group in groups]
     if not ordered:
         return []
     ends = np.cumsum([len(losses) for _, losses in ordered])
     ranked = np.split(places(np.concatenate([losses for _, losses in ordered])), ends[:-1])
     return [_Sample(key, losses, ranked[i], resampled_medians(losses, i)) for i, (key, losses) in enumerate(ordered)]
-
-
-def _losses(restarts: pd.DataFrame, column: str) -> _Floats:
-    """What is compared, `[restart]`: infinite where a restart has diverged or has no finite value."""
-    losses = restarts[column].to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where((restarts["status"] == "diverged") | ~np.isfinite(losses), np.inf, losses)
 
 
 def places(losses: npt.ArrayLike) -> _Integers:
@@ -281,7 +275,7 @@ def levels(restarts: pd.DataFrame, factor: str, within: Sequence[str] = (), colu
     [[40.0, 2.0, 0.75]]
     """
     keys = list(within)
-    frame = restarts[[*keys, factor]].assign(place=places(_losses(restarts, column)))
+    frame = restarts[[*keys, factor]].assign(place=places(final_losses(restarts, column)))
     groups: Iterable[tuple[tuple[object, ...], pd.DataFrame]] = [((), frame)]
     if keys:
         groups = frame.groupby(keys, observed=True, sort=True, dropna=False)
