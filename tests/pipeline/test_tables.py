@@ -172,3 +172,20 @@ def test_minima_count_the_restarts_that_reached_them(found: Any) -> None:
         np.testing.assert_array_equal(row["parameters"], found.parameters["final"][row["restart"]])
     kinds = [group["kind"].nunique() for _, group in reached.groupby("minimum")]
     assert set(kinds) == {1}
+
+
+def test_starts_have_the_same_number_where_they_are_the_same_to_the_bit_and_else_another() -> None:
+    """Two descents begin alike, another seed, init or precision does not."""
+
+    def numbers(**more: Any) -> list[int]:
+        study = Study.from_config({**CONFIG, "restarts": 30, "engine": "torch", **more})
+        short = Study.from_config({**study.settings, "descent": {**study.settings["descent"], "steps": 2}})
+        found = gather(short, [solve(short, restarts) for restarts in (range(11), range(11, 30))], curves_max=0)
+        numbers: list[int] = found.restarts["start"].tolist()
+        return numbers
+
+    first = numbers()
+    assert len(set(first)) == 30
+    assert first == numbers(descent={"name": "adam", "learning_rate": 0.1}, objective={"l2_weights": 0.5})
+    for other in (numbers(seed=1), numbers(init={"name": "normal", "std": 1.5}), numbers(dtype="float32")):
+        assert not set(first) & set(other)

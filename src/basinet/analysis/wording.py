@@ -189,6 +189,7 @@ def difference_cells(row: pd.Series, by: Sequence[str]) -> dict[str, str]:
         "difference [95 %]": f"{difference} [{low}, {high}]",
         "δ": _signed(row["delta"]),
         "p (Holm)": _p(row["p_holm"]),
+        "compared": "by start" if row["paired"] else "as a whole",
         "lower losses": {"a": a, "b": b}.get(row["better"], "cannot be told"),
     }
 

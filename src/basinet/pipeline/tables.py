@@ -65,6 +65,7 @@ def restarts_table(
     columns: dict[str, object] = {
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
         "seed": seed,
+        "start": _column(blocks, lambda block: _start_numbers(block.starts)),
         "engine": pd.Categorical([engine] * len(status), categories=pd.Index(["torch", "native"])),
         "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS_NAMES)),
         "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND_NAMES)),
@@ -97,6 +98,16 @@ def _spectrum(block: Block) -> str:
     if eigenvalues.shape[1] == block.starts.shape[1]:
         return "dense"
     return "lanczos" if bool(torch.isfinite(eigenvalues).any()) else "none"
+
+
+def _start_numbers(starts: Tensor) -> Tensor:
+    """A number for each start, `[restart]` int64, that is the same where the start is the same to the bit.
+
+    So conditions that began from the same starts can be compared restart by restart, whatever their settings are.
+    64 bits: among a million different starts two have the same number once in 10⁷ times.
+    """
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(starts.numpy()), index=False)
+    return torch.from_numpy(hashes.to_numpy().view(np.int64).copy())
 
 
 def _norms(theta: Tensor) -> Tensor:
