@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -189,3 +190,19 @@ def test_starts_have_the_same_number_where_they_are_the_same_to_the_bit_and_else
     assert first == numbers(descent={"name": "adam", "learning_rate": 0.1}, objective={"l2_weights": 0.5})
     for other in (numbers(seed=1), numbers(init={"name": "normal", "std": 1.5}), numbers(dtype="float32")):
         assert not set(first) & set(other)
+
+
+def test_how_spectra_were_found_is_said_rightly_though_the_first_block_has_none() -> None:
+    """Every restart of the first block has diverged: it has no eigenvalue to show."""
+    config = {**CONFIG, "engine": "torch", "polish": {"name": "newton", "dense_max": 3, "lanczos_steps": 2}}
+    study = Study.from_config(config)
+    blocks = [solve(study, restarts) for restarts in (range(4), range(4, 40))]
+    lost = torch.full_like(blocks[0].evidence.eigenvalues, torch.nan)
+    evidence = dataclasses.replace(blocks[0].evidence, eigenvalues=lost)
+    found = gather(study, [dataclasses.replace(blocks[0], evidence=evidence), blocks[1]], curves_max=0)
+    assert set(found.restarts["spectrum"]) == {"lanczos"}
+    assert found.restarts["lambda_min"].isna().sum() < 40
+    for polish, spectrum in (({"name": "newton"}, "dense"), ("none", "none")):
+        other = Study.from_config({**config, "polish": polish})
+        table = gather(other, [solve(other, range(3))], curves_max=0).restarts
+        assert set(table["spectrum"]) == {spectrum}
