@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from basinet.pipeline.run import largest_block
-from basinet.pipeline.solve import solve
+from basinet.pipeline.solve import examined_numbers, examined_together, solve
 from basinet.stages.descend import descend
 from basinet.stages.polish import newton_seconds
 from basinet.study.study import Study
@@ -19,7 +19,9 @@ _RECORD = 12  # bytes of a restart and record in its block; in the table of curv
 _CURVE = 9
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
 _PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
-_HESSIANS = 4  # of a restart while it is polished: itself, aligned, its eigenvectors, what LAPACK works in
+_HELD = 4  # of the largest arrays of a restart while it is examined (measured): Hessian, aligned, eigenvectors, joined
+_DESCENDING = 8  # numbers of a restart and parameter while it descends: start, θ, memory, each before and after
+_RECORDING = 24  # bytes of a restart and record while it descends: three numbers, and once more where they are stacked
 _TABLES = 3e-5  # seconds to write a restart into its block and tables (measured)
 _LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
 _TOO_LONG = 2.0  # seconds: a step that takes as long as this is not tried more often
@@ -38,14 +40,16 @@ class Pace:
 
 
 def memory(study: Study) -> int:
-    """Bytes of a process that computes a condition, where they are most."""
-    size = study.network.size
+    """Bytes of a process that computes a condition, where they are most.
+
+    Either while a block is computed, of which some restarts are examined at a time, or while tables are made of all.
+    """
     block = min(largest_block(study), study.restarts)
-    polishing = study.polishing.steps > 0 and size <= study.polishing.dense_max
-    directions = 0 if size <= study.polishing.dense_max else study.polishing.lanczos_steps
-    at_work = block * 8 * ((6 + directions) * size + (_HESSIANS * size * size if polishing else 0))
+    numbers = study.network.size * study.dtype.itemsize
+    descending = block * (_DESCENDING * numbers + _RECORDING * len(study.record_steps))
+    examining = min(block, examined_together(study)) * 8 * _HELD * examined_numbers(study)
     kept = study.restarts * _per_restart(study)
-    return int(_PROGRAM + max(at_work, kept) + kept)
+    return int(_PROGRAM + kept + max(descending, examining, kept))
 
 
 def blocks_size(study: Study, restarts: int) -> int:

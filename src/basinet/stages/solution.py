@@ -46,6 +46,25 @@ class Solution:
             self.trajectory,
         )
 
+    def rows(self, first: int, count: int) -> Solution:
+        """The same for `count` restarts only, from row `first` on."""
+        mine, trajectory = (first, count), self.trajectory
+        norms = trajectory.parameter_norm
+        return Solution(
+            self.theta.narrow(0, *mine),
+            self.loss_initial.narrow(0, *mine),
+            self.loss.narrow(0, *mine),
+            self.gradient_norm.narrow(0, *mine),
+            self.steps.narrow(0, *mine),
+            self.status.narrow(0, *mine),
+            Trajectory(
+                trajectory.step,
+                trajectory.loss.narrow(1, *mine),
+                trajectory.gradient_norm.narrow(1, *mine),
+                None if norms is None else norms.narrow(1, *mine),
+            ),
+        )
+
     def without_parameter_norms(self) -> Solution:
         """The same after the verdicts: a third of the memory of trajectories is free again."""
         return replace(self, trajectory=replace(self.trajectory, parameter_norm=None))
