@@ -341,3 +341,18 @@ def test_conditions_that_differ_in_their_starts_or_rates_are_measured_once() -> 
     assert kind() == kind(init="orthogonal") == kind(seed=3) == kind(descent={"learning_rate": 3.0, "steps": 7})
     others = [kind(network={"depth": 3}), kind(descent="adam"), kind(dtype="float32"), kind(polish="none")]
     assert len({kind(), *others}) == 5
+
+
+@pytest.mark.parametrize("size", [500, 5000])
+def test_what_is_not_polished_has_no_more_than_one_hessian_made_to_say_what_it_would_cost(
+    size: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = {"width": (size - 1) // 4}  # xor's: two weights and a bias into each unit, one out of it
+    settings = {"network": network, "engine": "torch", "restarts": 5, "descent": {"steps": 0}}
+    asked = Study.from_config({**settings, "polish": {"dense_max": 400, "lanczos_steps": 0}})
+    counting = Counting(TorchEngine())
+    monkeypatch.setattr(Study, "exact_engine", counting)
+    with caplog.at_level("INFO", "basinet"):
+        run(asked)
+    assert f"not polished: {asked.network.size} parameters, polish.dense_max=400" in caplog.text
+    assert counting.hessians == ([1] if size < 3000 else [])

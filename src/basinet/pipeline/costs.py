@@ -15,8 +15,9 @@ from basinet.study.study import Study
 
 _SIGNATURE = 8  # numbers
 _SCALARS = 200  # bytes of a restart in its block and in the tables: losses, norms, verdicts, …, not compressed
-_RECORD = 12  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
+_RECORD = 8  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
 _CURVE = 9
+_CURVE_HELD = 56  # … in memory while that table is made: its columns, and once more without the diverged
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
 _PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
 _HELD = 4  # of the largest arrays of a restart while it is examined (measured): Hessian, aligned, eigenvectors, joined
@@ -39,7 +40,7 @@ class Pace:
     rest: float  # everything else: its spectrum, what tells it from others
 
 
-def memory(study: Study) -> int:
+def memory(study: Study, curves_max: int = 2000) -> int:
     """Bytes of a process that computes a condition, where they are most.
 
     Either while a block is computed, of which some restarts are examined at a time, or while tables are made of all.
@@ -49,7 +50,9 @@ def memory(study: Study) -> int:
     descending = block * (_DESCENDING * numbers + _RECORDING * len(study.record_steps))
     examining = min(block, examined_together(study)) * 8 * _HELD * examined_numbers(study)
     kept = study.restarts * _per_restart(study)
-    return int(_PROGRAM + kept + max(descending, examining, kept))
+    joined = study.restarts * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)
+    curves = min(curves_max, study.restarts) * len(study.record_steps) * _CURVE_HELD
+    return int(_PROGRAM + kept + max(descending, examining, joined + curves))
 
 
 def blocks_size(study: Study, restarts: int) -> int:
@@ -138,8 +141,8 @@ def _rest(study: Study) -> float:
 
 
 def _of_one(study: Study, measure: Callable[[int], float]) -> float:
-    """Seconds for one of several restarts: of so many that they take long enough."""
-    most = min(study.restarts, _MOST, largest_block(study))
+    """Seconds for one of several restarts: of so many that they take long enough, and that are examined together."""
+    most = min(study.restarts, _MOST, largest_block(study), examined_together(study))
     restarts = min(8, most)
     while (seconds := _least(lambda count=restarts: measure(count))) < _LONG_ENOUGH and restarts < most:  # type: ignore[misc]
         restarts = min(4 * restarts, most)
