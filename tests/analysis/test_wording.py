@@ -114,6 +114,16 @@ def test_of_two_conditions_the_one_with_the_lower_losses_is_named() -> None:
     assert (cells["median of a"], cells["δ"], cells["p (Holm)"]) == ("14.5", "+1", "< 0.0001")
 
 
+def test_a_comparison_says_whether_it_was_by_start() -> None:
+    frame = restarts(a=[5.0 + i for i in range(20)], b=[1.0 + i / 100 for i in range(20)])
+    alike = frame.assign(start=[*range(20), *range(20)])
+    compared = [
+        wording.difference_cells(differences(table, ["init"]).iloc[0], ["init"])["compared"]
+        for table in (alike, alike.assign(start=range(40)), frame)
+    ]
+    assert compared == ["by start", "as a whole", "as a whole"]
+
+
 def test_differences_by_rounding_are_none() -> None:
     frame = restarts(a=[0.5, 0.5, 0.5], b=[0.5 + 1e-16, 0.5 + 2e-16, 0.5])
     cells = wording.difference_cells(differences(frame, ["init"]).iloc[0], ["init"])
