@@ -211,6 +211,7 @@ def test_only_bottoms_of_the_kind_minimum_count() -> None:
 def test_what_is_unseen_is_said_by_good_and_turing_and_by_chao() -> None:
     (row,) = plot_data.unseen(minima([1, 1, 4, 2, 5, 2, 4, 1, 2])).to_dict("records")
     assert row["coverage"] == pytest.approx(1 - 3 / 22)
+    assert row["share_minimum"] == pytest.approx(0.9)  # a tenth each, in the example
     assert row["minima_chao1"] == 9.75
     assert row["coverage_low"] < row["coverage"] < row["coverage_high"]
     assert 9 <= row["minima_low"] <= row["minima_chao1"]

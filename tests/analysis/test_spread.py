@@ -77,6 +77,22 @@ def test_the_best_of_ten_is_the_mean_over_all_tens() -> None:
     assert spread(frame, ["c"])["best_of_10"].item() == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_restart_that_has_diverged_is_the_worst_of_ten_and_not_left_out() -> None:
+    """Nine lost ones are never alone among ten; ten may be, and of sixty, most draws are lost."""
+    losses = [4.0, 1.0, 2.0]
+    for lost in (9, 10, 60):
+        frame = pd.DataFrame({"c": 0, "loss": [*losses, *[0.1] * lost], "kind": "minimum", "minimum": 0})
+        frame["status"] = ["arrived"] * 3 + ["diverged"] * lost
+        (row,) = spread(frame, ["c"]).to_dict("records")
+        tens = [min(ten) for ten in itertools.combinations([*losses, *[math.inf] * lost], 10)] if lost < 11 else []
+        if lost < 11:
+            assert row["best_of_10"] == pytest.approx(np.mean(tens), rel=1e-12)
+            assert row["best_of_10_median"] == np.quantile(tens, 0.5, method="inverted_cdf")
+        assert np.isinf(row["best_of_10"]) == (lost >= 10)
+        assert np.isfinite(row["best_of_10_median"]) == (lost <= 10)
+        assert np.isnan([row["best_of_100"], row["best_of_100_median"]]).all()
+
+
 def test_where_all_have_diverged_there_are_no_losses_and_the_share_is_one() -> None:
     frame = pd.DataFrame({"c": 0, "loss": [np.nan, np.inf], "status": "diverged", "kind": "diverged", "minimum": -1})
     (row,) = spread(frame, ["c"]).to_dict("records")

@@ -172,6 +172,21 @@ def test_the_expected_best_of_many_restarts_and_of_some_without_a_loss() -> None
         unseen.expected_best([1, 2], 3)
 
 
+def test_the_expected_best_is_infinite_however_rare_it_is_that_all_have_no_loss() -> None:
+    """(1/20)^1000 and less: a chance that no floating-point number holds."""
+    losses = np.where(np.arange(20_000) < 1000, np.inf, 1.0)
+    assert unseen.expected_best(losses, [999, 1000, 1001]).tolist() == [math.inf, math.inf, pytest.approx(1.0)]
+    assert unseen.median_best(losses, [1, 1000]).tolist() == [1.0, 1.0]
+
+
+@given(st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0, math.inf]), min_size=1, max_size=9), st.data())
+def test_the_median_best_is_that_of_all_draws(losses: list[float], data: st.DataObject) -> None:
+    """The lower one of the two in the middle."""
+    r = data.draw(st.integers(1, len(losses)))
+    best = sorted(min(draw) for draw in itertools.combinations(losses, r))
+    assert float(unseen.median_best(losses, r)) == best[(len(best) - 1) // 2]
+
+
 @given(st.floats(1e-6, 0.999), st.floats(0.01, 0.99))
 def test_as_many_restarts_as_needed_succeed_just_so(rate: float, success: float) -> None:
     needed = float(unseen.restarts_needed(rate, success))

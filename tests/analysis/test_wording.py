@@ -48,9 +48,18 @@ def test_the_clause_about_minima_counts_them_and_says_how_many_restarts_ended_in
     assert "of the starts; the best is reached by 60 % [50.2, 69.1] of the restarts" in wording.minima_clause(row)
     (row,) = rows(a=[1.0] * 9 + [np.nan])
     assert wording.minima_clause(row).startswith("1 distinct minimum covers 100 %")
+    assert "] of the starts that end in a minimum (90 % of all); " in wording.minima_clause(row)
     assert wording.minima_clause(row).endswith("of the restarts; 10 % of them ended in none")
     (row,) = rows(a=[np.nan] * 3)
     assert wording.minima_clause(row) == "no restart was certified as a minimum (diverged 100 %)"
+
+
+def test_coverage_is_written_with_the_share_of_restarts_that_it_is_of() -> None:
+    (all_of_them,) = rows(a=[1.0] * 60 + [2.0] * 39 + [3.0])
+    (tenth,) = rows(a=[1.0] * 10 + [np.nan] * 90)
+    (none,) = rows(a=[np.nan] * 3)
+    written = [wording.spread_cells(row)["coverage"] for row in (all_of_them, tenth, none)]
+    assert written == ["99 % of 100 %", "100 % of 10 %", "-"]
 
 
 def test_what_has_to_be_kept_in_mind_is_said_of_few_of_lost_and_of_equal_restarts_only() -> None:
@@ -103,6 +112,16 @@ def test_of_two_conditions_the_one_with_the_lower_losses_is_named() -> None:
     cells = wording.difference_cells(pairs.iloc[0], ["init"])
     assert (cells["a"], cells["b"], cells["lower losses"]) == ("init=a", "init=b", "init=b")
     assert (cells["median of a"], cells["δ"], cells["p (Holm)"]) == ("14.5", "+1", "< 0.0001")
+
+
+def test_a_comparison_says_whether_it_was_by_start() -> None:
+    frame = restarts(a=[5.0 + i for i in range(20)], b=[1.0 + i / 100 for i in range(20)])
+    alike = frame.assign(start=[*range(20), *range(20)])
+    compared = [
+        wording.difference_cells(differences(table, ["init"]).iloc[0], ["init"])["compared"]
+        for table in (alike, alike.assign(start=range(40)), frame)
+    ]
+    assert compared == ["by start", "as a whole", "as a whole"]
 
 
 def test_differences_by_rounding_are_none() -> None:

@@ -162,7 +162,7 @@ def test_the_address_that_is_printed_shows_the_conditions_with_what_came_out_of_
     table = _runs_table(pages, 4)
     assert table.index.tolist() == [f"network.depth={d} init={i}" for d in (1, 2) for i in ("normal", "orthogonal")]
     metrics = [column for column in table if column.startswith("metrics.")]
-    first = ["restarts", "share/best", "minima/found", "minima/coverage", "final/best_loss", "final/median_loss"]
+    first = ["restarts", "share/best", "minima/found", "share/minimum", "minima/coverage", "final/best_loss"]
     assert metrics[:6] == [f"metrics.`{key}`" for key in first]
     restarts = basinet.load_restarts("depth", tracking_uri=pages.uri)
     minima = basinet.load_minima("depth", tracking_uri=pages.uri)

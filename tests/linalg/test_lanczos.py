@@ -50,21 +50,15 @@ def test_as_many_iterations_as_parameters_give_the_exact_ends_whatever_the_multi
     # 12 products with matrices of norm 10: some hundred roundings.
     torch.testing.assert_close(found.lowest, expected[:, 0], rtol=0, atol=1e-12)
     torch.testing.assert_close(found.highest, expected[:, -1], rtol=0, atol=1e-12)
-    assert float(torch.maximum(found.lowest_bound, found.highest_bound).max()) < 1e-12
 
 
 @given(seed=st.integers(0, 1000), iterations=st.integers(1, 30))
-def test_fewer_iterations_stay_inside_the_spectrum_and_within_the_bound_of_an_eigenvalue(
-    seed: int, iterations: int
-) -> None:
+def test_fewer_iterations_stay_inside_the_spectrum(seed: int, iterations: int) -> None:
     matrices = symmetric(draw(seed, 3, 40), seed)
     found = extreme_eigenvalues(product_with(matrices), numbered(matrices), iterations, seed)
     exact = torch.linalg.eigvalsh(matrices)
     assert bool((found.lowest >= exact[:, 0] - 1e-12).all())
     assert bool((found.highest <= exact[:, -1] + 1e-12).all())
-    for value, bound in ((found.lowest, found.lowest_bound), (found.highest, found.highest_bound)):
-        distance = (exact - value[:, None]).abs().amin(1)
-        assert bool((distance <= bound + 1e-12).all())
 
 
 def test_ends_that_stand_apart_are_found_long_before_the_rest() -> None:
@@ -82,8 +76,7 @@ def test_the_ends_of_a_networks_hessian(monkeypatch: pytest.MonkeyPatch) -> None
     theta = draw(2, 6, risk.size) / 2
     exact = torch.linalg.eigvalsh(risk.hessian(theta))
     found = extreme_eigenvalues(risk.hvp, theta, 120)
-    # The Ritz values have converged to the bound, and the bound to rounding times the norm (of about 10).
-    assert float(found.lowest_bound.max()) < 1e-8
+    # They have converged to rounding times the norm, of about 10.
     torch.testing.assert_close(found.lowest, exact[:, 0], rtol=0, atol=1e-10)
     torch.testing.assert_close(found.highest, exact[:, -1], rtol=0, atol=1e-10)
     monkeypatch.setattr(lanczos, "_ELEMENTS", 2 * 120 * risk.size)  # two restarts at a time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -172,3 +173,36 @@ def test_minima_count_the_restarts_that_reached_them(found: Any) -> None:
         np.testing.assert_array_equal(row["parameters"], found.parameters["final"][row["restart"]])
     kinds = [group["kind"].nunique() for _, group in reached.groupby("minimum")]
     assert set(kinds) == {1}
+
+
+def test_starts_have_the_same_number_where_they_are_the_same_to_the_bit_and_else_another() -> None:
+    """Two descents begin alike, another seed, init or precision does not."""
+
+    def numbers(**more: Any) -> list[int]:
+        study = Study.from_config({**CONFIG, "restarts": 30, "engine": "torch", **more})
+        short = Study.from_config({**study.settings, "descent": {**study.settings["descent"], "steps": 2}})
+        found = gather(short, [solve(short, restarts) for restarts in (range(11), range(11, 30))], curves_max=0)
+        numbers: list[int] = found.restarts["start"].tolist()
+        return numbers
+
+    first = numbers()
+    assert len(set(first)) == 30
+    assert first == numbers(descent={"name": "adam", "learning_rate": 0.1}, objective={"l2_weights": 0.5})
+    for other in (numbers(seed=1), numbers(init={"name": "normal", "std": 1.5}), numbers(dtype="float32")):
+        assert not set(first) & set(other)
+
+
+def test_how_spectra_were_found_is_said_rightly_though_the_first_block_has_none() -> None:
+    """Every restart of the first block has diverged: it has no eigenvalue to show."""
+    config = {**CONFIG, "engine": "torch", "polish": {"name": "newton", "dense_max": 3, "lanczos_steps": 2}}
+    study = Study.from_config(config)
+    blocks = [solve(study, restarts) for restarts in (range(4), range(4, 40))]
+    lost = torch.full_like(blocks[0].evidence.eigenvalues, torch.nan)
+    evidence = dataclasses.replace(blocks[0].evidence, eigenvalues=lost)
+    found = gather(study, [dataclasses.replace(blocks[0], evidence=evidence), blocks[1]], curves_max=0)
+    assert set(found.restarts["spectrum"]) == {"lanczos"}
+    assert found.restarts["lambda_min"].isna().sum() < 40
+    for polish, spectrum in (({"name": "newton"}, "dense"), ("none", "none")):
+        other = Study.from_config({**config, "polish": polish})
+        table = gather(other, [solve(other, range(3))], curves_max=0).restarts
+        assert set(table["spectrum"]) == {spectrum}

@@ -37,6 +37,9 @@ def test_the_legend_says_how_many_restarts_minima_and_how_much_they_cover(
 ) -> None:
     title, *entries = legend(rarefaction(table(COUNTS), ""))
     assert title.startswith("N = 22\ncoverage 86.4 % [")  # 1 - 3 / 22
+    assert title.endswith("]\nof the starts that end in a minimum")
+    title, *_ = legend(rarefaction(table(COUNTS).assign(share=np.array(COUNTS) / 44), ""))
+    assert title.endswith("]\nof the 50 % of the restarts\nthat ended in a minimum")
     assert entries[:4] == ["expected among n", "expected up to 2 N, at least", "found: 9", "Chao1's estimate: 9.8"]
     assert entries[4].startswith("there are at least 9.")
 

@@ -17,14 +17,13 @@ from torch import Tensor
 from basinet import Study, run
 from basinet.engines import TorchEngine
 from basinet.foundation.errors import ConfigError
-from basinet.foundation.outcomes import Kind, Status
+from basinet.foundation.outcomes import Kind
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.pipeline.gather import Findings
-from basinet.stages.certify import Evidence, Tolerances, classify, collect_evidence, count_modes
+from basinet.stages.certify import Ended, Evidence, Tolerances, classify, collect_evidence, count_modes
 from basinet.stages.newton import Outcome
 from basinet.stages.polish import Polishing, polish
-from basinet.stages.solution import Solution, Trajectory
 from basinet.study.defaults import tolerances
 from slowness import slow_but
 
@@ -160,18 +159,6 @@ def test_restarts_are_judged_one_by_one() -> None:
 # --- The evidence ---------------------------------------------------------------------------------------------------
 
 
-def ended(theta: Tensor, loss: Tensor, gradient_norm: Tensor, **changes: Any) -> Solution:
-    """A descent that ended here after 100 steps, recorded at steps 0, 1, 10 and 100."""
-    restarts = len(theta)
-    norms = torch.ones(4, restarts)
-    losses = torch.tensor([[8.0], [4.0], [2.0], [1.5]]).expand(4, restarts)
-    trajectory = Trajectory(torch.tensor([0, 1, 10, 100]), losses, norms)
-    steps = torch.full((restarts,), 100)
-    status = torch.full((restarts,), int(Status.BUDGET), dtype=torch.int8)
-    whole = Solution(theta, loss, loss, gradient_norm, steps, status, trajectory)
-    return dataclasses.replace(whole, **changes)
-
-
 def tanh_risk(seed: int = 0, **penalties: float) -> EmpiricalRisk:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(2, 9, generator=generator, dtype=torch.float64)
@@ -179,14 +166,16 @@ def tanh_risk(seed: int = 0, **penalties: float) -> EmpiricalRisk:
     return EmpiricalRisk(Network((2, 3, 1), "tanh", "identity"), x, y, **penalties)
 
 
-def examined(risk: EmpiricalRisk, restarts: int, settings: Polishing, **changes: Any) -> tuple[Tensor, Evidence]:
-    generator = torch.Generator().manual_seed(1)
-    theta = torch.randn(restarts, risk.size, generator=generator, dtype=torch.float64)
-    theta = changes.pop("theta", theta)
-    loss, gradient = risk.loss_and_gradient(theta)
-    solution = ended(theta, loss, torch.linalg.vector_norm(gradient, dim=1), **changes)
+def examined(
+    risk: EmpiricalRisk, restarts: int, settings: Polishing, theta: Tensor | None = None, diverged: Tensor | None = None
+) -> tuple[Tensor, Evidence]:
+    """Points, by chance if none are given, as if descents had ended there; and the evidence about them."""
+    if theta is None:
+        theta = torch.randn(restarts, risk.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    diverged = torch.zeros(restarts, dtype=torch.bool) if diverged is None else diverged
     polished = polish(risk, theta, settings, tolerances(), ENGINE)
-    return theta, collect_evidence(risk, solution, polished, settings, tolerances(), ENGINE, True)
+    ended = Ended(theta, diverged, settles=True)
+    return theta, collect_evidence(risk, ended, polished, settings, tolerances(), ENGINE)
 
 
 UNPOLISHED = dataclasses.replace(SETTINGS, steps=0)
@@ -247,9 +236,8 @@ def test_how_far_a_restart_lies_beside_the_ridge_of_a_saddle_is_evidence() -> No
     polished = dataclasses.replace(
         polish(risk, saddle, SETTINGS, tolerances(), ENGINE), outcome=torch.zeros(2, dtype=torch.int8)
     )
-    loss, gradient = risk.loss_and_gradient(descended)
-    solution = ended(descended, loss, gradient.norm(dim=1))
-    evidence = collect_evidence(risk, solution, polished, SETTINGS, tolerances(), ENGINE, True)
+    ended = Ended(descended, torch.zeros(2, dtype=torch.bool), settles=True)
+    evidence = collect_evidence(risk, ended, polished, SETTINGS, tolerances(), ENGINE)
     np.testing.assert_allclose(evidence.leaves, [4e-5 / np.sqrt(2), 0], rtol=1e-9, atol=1e-18)
 
 
@@ -258,8 +246,7 @@ def test_a_diverged_restart_is_evidence_of_nothing_else_and_disturbs_no_other() 
     theta, evidence = examined(risk, 3, SETTINGS)
     lost = theta.clone()
     lost[1] = torch.nan
-    status = torch.tensor([Status.BUDGET, Status.DIVERGED, Status.BUDGET], dtype=torch.int8)
-    _, with_lost = examined(risk, 3, SETTINGS, theta=lost, status=status)
+    _, with_lost = examined(risk, 3, SETTINGS, theta=lost, diverged=torch.tensor([False, True, False]))
     assert with_lost.diverged.tolist() == [False, True, False]
     assert with_lost.eigenvalues[1].isnan().all()
     assert torch.equal(with_lost.eigenvalues[[0, 2]], evidence.eigenvalues[[0, 2]])

@@ -264,3 +264,21 @@ def test_a_study_reports_how_its_restarts_ended() -> None:
     assert table["steps"].tolist() == [140] * 3
     assert table["loss"].tolist() == pytest.approx([0.9**280 / 2] * 3, rel=1e-9)  # 1 - w has lost six digits
     assert table["loss_initial"].tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize("width", [3, 9])  # one layout of memory, and the other, whose chunks go to several threads
+def test_an_epoch_is_drawn_once_and_not_at_every_step(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def permutation_drawn(*address: Any) -> Any:
+        drawn.append(address)
+        return permutation(*address)
+
+    monkeypatch.setattr("basinet.descents.sgd.permutation", permutation_drawn)
+    descent = {"name": "sgd", "batch_size": 2, "steps": 60, "records": 2}  # ten steps an epoch
+    settings = {"problem": {"name": "sine", "points": 20}, "network": {"width": width}, "descent": descent}
+    seed = 7100 + width  # of which no test has drawn an epoch before
+    asked = Study.from_config({**settings, "engine": "torch", "seed": seed, "restarts": 3, "threads": 2})
+    for _ in descend(asked.objective, asked.descent, asked.engine, asked.starts(range(3))):
+        pass
+    assert [address[1] for address in drawn] == list(range(6))

@@ -33,7 +33,7 @@ def test_what_came_out_stands_before_everything_else(store: TrackingStore) -> No
     experiment = store.experiment("seen")
     view.save_views(store, experiment, ["init", "network.depth"])
     state = json.loads(_views(store, experiment)["basinet-conditions"]["state"])
-    first = ["restarts", "share/best", "minima/found", "minima/coverage", "final/best_loss", "final/median_loss"]
+    first = ["restarts", "share/best", "minima/found", "share/minimum", "minima/coverage", "final/best_loss"]
     assert state["selectedColumns"][:6] == [f"metrics.`{name}`" for name in first]
     assert state["selectedColumns"][-2:] == ["params.`init`", "params.`network.depth`"]
     assert [column for column in state["columnOrder"] if column in state["selectedColumns"]] == state["selectedColumns"]

@@ -7,8 +7,10 @@ of what has not diverged, and the share that has beside them.)
 Losses that only rounding tells apart are ties (`SAME_LOSS`): two restarts in one minimum differ in their last digits,
 which ranks would take for a difference.
 
-Conditions are treated as independent. Those of one seed start from paired points, so that where a pair fares alike the
-intervals are wider and the alarms rarer than stated.
+Two conditions that began from the same starts, to the bit, are compared restart by restart (`analysis.paired`): two
+descents from one init and seed, say. Whether they did is no matter of settings: the column `start` says it of every
+restart. All others are treated as independent; those of one seed whose inits differ begin from points that have
+something to do with each other, so that their intervals may be wider and the alarms rarer than stated.
 """
 
 from __future__ import annotations
@@ -23,15 +25,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
-from basinet.analysis.spread import SAME_LOSS
+from basinet.analysis.paired import resampled_together, sign_test, signed_rank_test
+from basinet.analysis.spread import SAME_LOSS, final_losses
 from basinet.foundation import random_streams
 
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
 
 _SIGNIFICANCE = 0.05
+_CONFIDENCE = 0.95
 _RESAMPLES = 9_999
-_BEYOND = 250  # of the resamples, 2.5 % of one more than there are, at either end of a 95 % interval
 
 
 class Dominance(NamedTuple):
@@ -42,6 +45,16 @@ class Dominance(NamedTuple):
 
 
 @dataclass(frozen=True)
+class _Shared:
+    """The restarts of a condition in the order of their starts, which other conditions began from, too."""
+
+    starts: bytes  # the same for all of them
+    losses: _Floats  # [restart]
+    places: _Integers  # [restart], see `places`
+    medians: _Floats  # [resample], of the paired bootstrap
+
+
+@dataclass(frozen=True)
 class _Sample:
     """The restarts of one condition."""
 
@@ -49,6 +62,7 @@ class _Sample:
     ordered: _Floats  # [restart], losses from the lowest
     places: _Integers  # [restart], see `places`, ascending
     medians: _Floats  # [resample], of the bootstrap
+    shared: _Shared | None  # None where no other condition has its starts
 
     @property
     def median(self) -> float:
@@ -61,25 +75,33 @@ def differences(restarts: pd.DataFrame, by: Sequence[str], column: str = "loss")
 
         difference = median(a) - median(b)        δ = P(a > b) - P(a < b)
 
-    The interval of the difference is the 95 % percentile bootstrap of each pair for itself, restarts drawn within each
-    condition (Efron, 1979; see `resampled_medians`). δ is Cliff's (1993), its test Brunner and Munzel's (2000; see
-    `dominance`), corrected for the number of pairs by Holm's method. `better` is the condition with the lower losses by
-    δ, if that is certain to 5 % over all pairs together: with no differences anywhere, at most 5 % of such tables name
-    one.
+    Where the conditions began from the same starts they are compared restart by restart, `paired`. Then the interval of
+    the difference is the 95 % percentile bootstrap with the same restarts drawn in both (`paired.resampled_together`),
+    P in δ is over the pairs, and p is that of the sign test (`paired.sign_test`: pairs that end alike, to rounding, say
+    nothing). Beside it `p_signed_rank` is Wilcoxon's, not corrected, which sees the sizes of differences
+    (`paired.signed_rank_test`, zeros as Pratt has them). That is so if the column `start` has the same numbers in both,
+    each of them once.
+
+    Otherwise restarts are drawn within each condition (Efron, 1979; see `resampled_medians`), P is over all pairs of
+    restarts (δ is Cliff's, 1993), and p is Brunner and Munzel's (2000; see `dominance`).
+
+    p is corrected for the number of pairs by Holm's method. `better` is the condition with the lower losses by δ, if
+    that is certain to 5 % over all pairs together: with no differences anywhere, at most 5 % of such tables name one.
 
     Only conditions of one problem are worth comparing. Both interval and test need about ten restarts in a condition;
     what less than two cannot tell is NaN. So is p where all values are equal, and an interval where medians of both
     conditions can be infinite.
 
     Args:
-        restarts: one row per restart with `status`, `column` and the columns `by`.
+        restarts: one row per restart with `status`, `column` and the columns `by`. Without `start` nothing is paired.
         by: the columns that tell conditions apart.
         column: what is compared: numbers of the size of losses, of which less is better.
 
     Returns:
         Pairs in the order of the settings: `by` with `_a` and with `_b` behind their names, then `restarts_a`,
-        `restarts_b`, `median_a`, `median_b`, `difference`, `difference_low`, `difference_high`, `delta`, `p`, `p_holm`
-        and `better` (a, b or neither). No rows for fewer than two conditions.
+        `restarts_b`, `median_a`, `median_b`, `difference`, `difference_low`, `difference_high`, `delta`, `p`,
+        `p_signed_rank` (NaN where not paired), `paired`, `p_holm` and `better` (a, b or neither). No rows for fewer
+        than two conditions.
 
     Raises:
         KeyError: if a column is missing.
@@ -100,34 +122,75 @@ def differences(restarts: pd.DataFrame, by: Sequence[str], column: str = "loss")
 
 _DIFFERENCE = [
     *("restarts_a", "restarts_b", "median_a", "median_b"),
-    *("difference", "difference_low", "difference_high", "delta", "p"),
+    *("difference", "difference_low", "difference_high", "delta", "p", "p_signed_rank", "paired"),
 ]
 
 
 def _difference(a: _Sample, b: _Sample) -> tuple[float, ...]:
+    medians = (len(a.ordered), len(b.ordered), a.median, b.median, a.median - b.median)
+    if a.shared is None or b.shared is None or a.shared.starts != b.shared.starts:
+        return (*medians, *_interval(a.medians, b.medians, a, b), *dominance(a.places, b.places), np.nan, False)
+    interval = _interval(a.shared.medians, b.shared.medians, a, b)
+    signs = sign_test(a.shared.places, b.shared.places)
+    return (*medians, *interval, *signs, signed_rank_test(_signed_places(a.shared, b.shared)), True)
+
+
+def _interval(of_a: _Floats, of_b: _Floats, a: _Sample, b: _Sample) -> tuple[float, float]:
+    """The 95 % percentile interval of the difference of resampled medians; NaN where it cannot be told."""
     with np.errstate(invalid="ignore"):  # where neither median is finite, their difference is not a number
-        resampled = np.sort(a.medians - b.medians)
-    known = min(len(a.ordered), len(b.ordered)) > 1 and not np.isnan(resampled[-1])
-    low, high = (resampled[_BEYOND - 1], resampled[-_BEYOND]) if known else (np.nan, np.nan)
-    each = len(a.ordered), len(b.ordered), a.median, b.median
-    return (*each, a.median - b.median, float(low), float(high), *dominance(a.places, b.places))
+        resampled = np.sort(of_a - of_b)
+    beyond = round((1 - _CONFIDENCE) / 2 * (len(resampled) + 1))
+    if min(len(a.ordered), len(b.ordered)) < 2 or np.isnan(resampled[-1]):
+        return np.nan, np.nan
+    return float(resampled[beyond - 1]), float(resampled[-beyond])
+
+
+def _signed_places(a: _Shared, b: _Shared) -> _Integers:
+    """The differences of pairs by the places of their sizes, signed, `[restart]`: 0 where only rounding is between."""
+    alike = a.places == b.places
+    with np.errstate(invalid="ignore"):  # of two that are infinite
+        difference = np.where(alike, 0.0, a.losses - b.losses)
+    return np.where(alike, 0, np.sign(difference) * (1 + places(np.abs(difference)))).astype(np.int64)
 
 
 def _samples(restarts: pd.DataFrame, keys: list[str], column: str) -> list[_Sample]:
     """The conditions in the order of their settings, each with a stream of random numbers of its own."""
-    groups = restarts[[*keys, "status", column]].groupby(keys, observed=True, sort=True, dropna=False)
-    ordered = [(key, np.sort(_losses(group, column))) for key, group in groups]
-    if not ordered:
+    columns = [*keys, "status", column, *(["start"] if "start" in restarts else [])]
+    groups = [*restarts[columns].groupby(keys, observed=True, sort=True, dropna=False)]
+    if not groups:
         return []
-    ends = np.cumsum([len(losses) for _, losses in ordered])
-    ranked = np.split(places(np.concatenate([losses for _, losses in ordered])), ends[:-1])
-    return [_Sample(key, losses, ranked[i], resampled_medians(losses, i)) for i, (key, losses) in enumerate(ordered)]
+    losses = [final_losses(group, column) for _, group in groups]
+    ranked = np.split(places(np.concatenate(losses)), np.cumsum([len(values) for values in losses])[:-1])
+    shared = _shared([group for _, group in groups], losses, ranked)
+    samples = []
+    for i, (key, _) in enumerate(groups):
+        ordered = np.sort(losses[i])
+        samples.append(_Sample(key, ordered, np.sort(ranked[i]), resampled_medians(ordered, i), shared.get(i)))
+    return samples
 
 
-def _losses(restarts: pd.DataFrame, column: str) -> _Floats:
-    """What is compared, `[restart]`: infinite where a restart has diverged or has no finite value."""
-    losses = restarts[column].to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where((restarts["status"] == "diverged") | ~np.isfinite(losses), np.inf, losses)
+def _shared(groups: list[pd.DataFrame], losses: list[_Floats], ranked: list[_Integers]) -> dict[int, _Shared]:
+    """Of each condition that has the same starts as another one, its restarts in their order."""
+    alike: dict[bytes, dict[int, _Integers]] = {}
+    for i, group in enumerate(groups):
+        known = _distinct_starts(group)
+        if known is not None:
+            order = np.argsort(known)
+            alike.setdefault(known[order].tobytes(), {})[i] = order
+    result = {}
+    for starts, members in alike.items():
+        if len(members) > 1:
+            medians = resampled_together([losses[i][order] for i, order in members.items()])
+            for (i, order), resampled in zip(members.items(), medians, strict=True):
+                result[i] = _Shared(starts, losses[i][order], ranked[i][order], resampled)
+    return result
+
+
+def _distinct_starts(group: pd.DataFrame) -> npt.NDArray[np.generic] | None:
+    """The numbers of a condition's starts, `[restart]`; None where one is unknown, or not the only one of its kind."""
+    if "start" not in group or bool(group["start"].isna().any()) or not group["start"].is_unique:
+        return None
+    return group["start"].to_numpy()
 
 
 def places(losses: npt.ArrayLike) -> _Integers:
@@ -281,7 +344,7 @@ def levels(restarts: pd.DataFrame, factor: str, within: Sequence[str] = (), colu
     [[40.0, 2.0, 0.75]]
     """
     keys = list(within)
-    frame = restarts[[*keys, factor]].assign(place=places(_losses(restarts, column)))
+    frame = restarts[[*keys, factor]].assign(place=places(final_losses(restarts, column)))
     groups: Iterable[tuple[tuple[object, ...], pd.DataFrame]] = [((), frame)]
     if keys:
         groups = frame.groupby(keys, observed=True, sort=True, dropna=False)

@@ -206,15 +206,18 @@ def unseen(minima: pd.DataFrame) -> pd.DataFrame:
     """One row about how many minima of one condition were not seen; no row if none was seen.
 
     Returns:
-        `restarts` that reached a minimum, `minima` found, `coverage` and its interval, `minima_low` (a lower bound for
-        how many there are, 95 %) and `minima_chao1`.
+        `restarts` that reached a minimum, `share_minimum` (of all restarts; NaN without shares), `minima` found,
+        `coverage` (of the starts that end in a minimum) and its interval, `minima_low` (a lower bound for how many
+        there are, 95 %) and `minima_chao1`.
     """
     counts = minima_counts(minima)
-    columns = ["restarts", "minima", "coverage", "coverage_low", "coverage_high", "minima_low", "minima_chao1"]
+    names = ("restarts", "share_minimum", "minima", "coverage", "coverage_low", "coverage_high")
+    columns = [*names, "minima_low", "minima_chao1"]
     if len(counts) == 0:
         return pd.DataFrame(columns=columns)
     seen, bound = estimates.coverage(counts), estimates.chao1(counts)
-    row = (counts.sum(), len(counts), seen.value, seen.low, seen.high, bound.low, bound.value)
+    share = minima.loc[(minima["kind"] == "minimum").to_numpy(), "share"].sum() if "share" in minima else np.nan
+    row = (counts.sum(), share, len(counts), seen.value, seen.low, seen.high, bound.low, bound.value)
     return pd.DataFrame([row], columns=columns)
 
 

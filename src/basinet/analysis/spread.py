@@ -39,10 +39,12 @@ class Summary:
 def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """One row per condition: how the final losses of its restarts are distributed, and how many bottoms there are.
 
-    Quantiles are over the restarts that have not diverged. `median_low` and `median_high` are the 95 % interval of the
-    median by order statistics (exact whatever the distribution; Conover, 1999); other `_low` and `_high` are Wilson's
-    for shares, Esty's for the coverage and Chao's lower end for the number of minima (see `unseen`). Counts
-    of minima are of the kind `minimum` only.
+    Quantiles are over the restarts that have not diverged; of the best of several restarts, one that has diverged is
+    the worst there is. `median_low` and `median_high` are the 95 % interval of the median by order statistics (exact
+    whatever the distribution; Conover, 1999); other `_low` and `_high` are Wilson's for shares, Esty's for the coverage
+    and Chao's lower end for the number of minima (see `unseen`). Counts of minima are of the kind `minimum` only, and
+    so is the coverage: it says which share *of the starts that end in a minimum* leads to those found, and nothing of
+    the others. Read it with `share_minimum`.
 
     The best known minimum is the lowest that any restart of the frame has reached on the same objective, which is where
     all columns `problem`, `problem.*`, `network.*` and `objective.*` agree. Minima that a symmetry of the data relates
@@ -55,12 +57,14 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         `by`, then `restarts`, quantiles `loss_*` with `loss_iqr` and the median's interval; `best_of_*` (expected
-        lowest loss of so many restarts); `share_*` of each status and kind; `share_best_known` (restarts in the best
-        known minimum; NaN where none is known); `steps_q25`, `steps_median` and `steps_q75` (to arrival, of those that
-        arrived); `minima` (distinct ones found), `coverage`, `minima_low` (a lower bound for how many there are; of
-        Chao's `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many
-        restarts), `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts
-        in the condition's own lowest minimum), `restarts_needed` (to reach it with 95 %).
+        lowest loss of so many restarts, infinite where so many or more have diverged: they could be the ones) and
+        `best_of_*_median` (half of the draws of so many restarts find a loss at most that); `share_*` of each status
+        and kind; `share_best_known` (restarts in the best known minimum; NaN where none is known); `steps_q25`,
+        `steps_median` and `steps_q75` (to arrival, of those that arrived); `minima` (distinct ones found), `coverage`
+        (of the starts that end in a minimum), `minima_low` (a lower bound for how many there are; of Chao's
+        `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many restarts),
+        `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts in the
+        condition's own lowest minimum), `restarts_needed` (to reach it with 95 %).
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
@@ -100,19 +104,34 @@ def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _spread_of(group: pd.DataFrame) -> dict[str, float]:
-    losses = np.sort(group.loc[group["status"] != "diverged", "loss"].to_numpy(dtype=np.float64))
+    losses = np.sort(final_losses(group))
     losses = losses[np.isfinite(losses)]
     row: dict[str, float] = {"restarts": len(group)}
     row.update({f"loss_{name}": value for name, value in quantiles(losses).items()})
     row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
     row["median_low"], row["median_high"] = median_interval(losses)
-    for r in _NUMBERS:
-        row[f"best_of_{r}"] = float(unseen.expected_best(losses, [r])[0]) if r <= len(losses) else np.nan
+    row |= _best_of(final_losses(group))
     for column, names in (("status", ("arrived", "diverged")), ("kind", ENDS)):
         for name in names:
             row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
     row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))
     return row | _steps_of(group) | _counts_of(group)
+
+
+def final_losses(restarts: pd.DataFrame, column: str = "loss") -> npt.NDArray[np.float64]:
+    """A column of the restarts, `[restart]`: infinite where one has diverged or has no finite value."""
+    losses = restarts[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where((restarts["status"] == "diverged") | ~np.isfinite(losses), np.inf, losses)
+
+
+def _best_of(losses: npt.NDArray[np.float64]) -> dict[str, float]:
+    """What the best of some restarts is; NaN for more than there are."""
+    row: dict[str, float] = {}
+    for r in _NUMBERS:
+        known = r <= len(losses)
+        row[f"best_of_{r}"] = float(unseen.expected_best(losses, r)) if known else np.nan
+        row[f"best_of_{r}_median"] = float(unseen.median_best(losses, r)) if known else np.nan
+    return row
 
 
 def _steps_of(group: pd.DataFrame) -> dict[str, float]:

@@ -7,6 +7,7 @@ ignored. A restart is a draw, with replacement, of a minimum with the share of i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from basinet.foundation.errors import require
 
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
+
+_ROUNDING = 1e-12  # of sums of chances
 
 
 class Estimate(NamedTuple):
@@ -35,12 +38,15 @@ class Intervals(NamedTuple):
 
 
 def coverage(counts: npt.ArrayLike, confidence: float = 0.95) -> Estimate:
-    """The share of the initialisation's probability that the minima seen so far account for.
+    """Of the starts that end in a minimum, the share that leads to the minima seen so far.
 
         C = 1 - f₁ / N        C ± z √(f₁ (1 - f₁ / N) + 2 f₂) / N
 
     Where the variance is 0 (no singletons and no pairs, or nothing but singletons) one pair is assumed, so that the
     interval does not claim certainty. Without restarts nothing is known: NaN in [0, 1].
+
+    Restarts that ended in no minimum are not among the N: where nine of ten are unfinished, full coverage is of the
+    tenth only. Whoever shows it has to show that share with it.
 
     Source: Good (1953) for the value, Esty (1983) for the interval.
 
@@ -144,6 +150,9 @@ def expected_best(losses: npt.ArrayLike, restarts: npt.ArrayLike) -> _Floats:
 
         E[min of r] = Σ_i L₍ᵢ₎ C(R - i, r - 1) / C(R, r),   L₍₁₎ ≤ L₍₂₎ ≤ …
 
+    It is infinite as soon as r restarts or more have no finite loss, however rarely they would all be drawn together:
+    `median_best` still says something then.
+
     Args:
         losses: of all R restarts; infinite where a restart has none.
         restarts: numbers r, 1 to R.
@@ -154,21 +163,58 @@ def expected_best(losses: npt.ArrayLike, restarts: npt.ArrayLike) -> _Floats:
     >>> expected_best([1.0, 2.0, 6.0], [1, 2, 3])
     array([3.        , 1.33333333, 1.        ])
     """
+    return _of_best(losses, restarts, _mean_of_best)
+
+
+def median_best(losses: npt.ArrayLike, restarts: npt.ArrayLike) -> _Floats:
+    """The median of the lowest loss among r restarts, drawn without replacement from the R that were made.
+
+        L₍ᵢ₎ with the first i for which 1 - C(R - i, r) / C(R, r) ≥ ½,   L₍₁₎ ≤ L₍₂₎ ≤ …
+
+    At least half of all draws of r restarts find a loss at most that. It is finite unless more than half of them find
+    no finite loss at all.
+
+    Args:
+        losses: of all R restarts; infinite where a restart has none.
+        restarts: numbers r, 1 to R.
+
+    Returns:
+        One median for each r.
+
+    >>> median_best([1.0, 2.0, 6.0, np.inf], [1, 2, 3])
+    array([2., 1., 1.])
+    """
+    return _of_best(losses, restarts, _median_of_best)
+
+
+def _of_best(losses: npt.ArrayLike, restarts: npt.ArrayLike, statistic: Callable[[_Floats, int], float]) -> _Floats:
     ordered = np.sort(np.asarray(losses, np.float64))
     wanted = np.asarray(restarts, np.int64)
     R = len(ordered)
     require(not np.isnan(ordered).any(), "a loss is not a number: give infinity to restarts without one")
     require(bool(((wanted >= 1) & (wanted <= R)).all()), f"the best of r restarts needs r from 1 to {R}")
-    means = [_mean_of_best(ordered, int(r)) for r in wanted.reshape(-1)]
-    return np.array(means, np.float64).reshape(wanted.shape)
+    values = [statistic(ordered, int(r)) for r in wanted.reshape(-1)]
+    return np.array(values, np.float64).reshape(wanted.shape)
 
 
 def _mean_of_best(ordered: _Floats, r: int) -> float:
-    R = len(ordered)
-    i = np.arange(1, R - r + 1)  # the (R - r + 1)-th is the last that can be the best
-    weights = np.cumprod(np.concatenate([[r / R], (R - i - r + 1) / (R - i)]))  # C(R - i, r - 1) / C(R, r)
-    some = weights > 0
-    return float((ordered[: R - r + 1][some] * weights[some]).sum())
+    weights = _chance_of_being_best(len(ordered), r)
+    candidates = ordered[: len(weights)]
+    if np.isinf(candidates[-1]):  # its chance may be too small for a floating-point number; it is not 0
+        return np.inf
+    return float((candidates * weights).sum())
+
+
+def _median_of_best(ordered: _Floats, r: int) -> float:
+    reached = np.cumsum(_chance_of_being_best(len(ordered), r))
+    return float(ordered[np.searchsorted(reached, 0.5 - _ROUNDING)])
+
+
+def _chance_of_being_best(R: int, r: int) -> _Floats:
+    """C(R - i, r - 1) / C(R, r) for i = 1 … R - r + 1, which is the last that can be the best of r."""
+    i = np.arange(1, R - r + 1)
+    weights: _Floats = np.cumprod(np.concatenate([[r / R], (R - i - r + 1) / (R - i)]))
+    return weights
 
 
 def restarts_needed(rate: npt.ArrayLike, success: float = 0.95) -> _Floats:

@@ -25,7 +25,9 @@ def spread_cells(row: pd.Series) -> dict[str, str]:
         "worst": f"{row['loss_max']:.3g}",
         "ended at": ", ".join(f"{name} {percent(share)}" for name, share in shares.items() if share > 0),
         "minima": _number(row["minima"], "d"),
-        "coverage": percent(row["coverage"]),
+        "coverage": "-"
+        if np.isnan(row["coverage"])
+        else f"{percent(row['coverage'])} of {percent(row['share_minimum'])}",
         "at the best": percent(row["share_best"]),
         "needed": _number(row["restarts_needed"], ".0f"),
     }
@@ -49,7 +51,7 @@ def minima_clause(row: pd.Series) -> str:
         return f"no restart was certified as a minimum ({spread_cells(row)['ended at']})"
     minima = "1 distinct minimum covers" if found == 1 else f"{found:,} distinct minima cover"
     elsewhere = 1 - row["share_minimum"]
-    starts = "starts" if elsewhere <= 0 else "starts that end in a minimum"
+    starts = "starts" if elsewhere <= 0 else f"starts that end in a minimum ({percent(row['share_minimum'])} of all)"
     clause = f"{minima} {with_interval(row, 'coverage')} of the {starts}; "
     clause += f"the best is reached by {with_interval(row, 'share_best')} of the restarts"
     return clause if elsewhere <= 0 else f"{clause}; {percent(elsewhere)} of them ended in none"
@@ -187,6 +189,7 @@ def difference_cells(row: pd.Series, by: Sequence[str]) -> dict[str, str]:
         "difference [95 %]": f"{difference} [{low}, {high}]",
         "δ": _signed(row["delta"]),
         "p (Holm)": _p(row["p_holm"]),
+        "compared": "by start" if row["paired"] else "as a whole",
         "lower losses": {"a": a, "b": b}.get(row["better"], "cannot be told"),
     }
 
@@ -218,8 +221,9 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
 
 
 LEGEND = (
-    "minima: distinct ones found; coverage: share of the initialisation's probability that leads to them "
-    "(Good-Turing); at the best: share of the restarts in the lowest minimum; needed: restarts to reach it with 95 %."
+    "minima: distinct ones found; coverage: of the starts that end in a minimum, the share that leads to those found "
+    "(Good-Turing), of the restarts that ended in one (98 % of 60 %: nothing is said of the other 40 %); at the best: "
+    "share of the restarts in the lowest minimum; needed: restarts to reach it with 95 %."
 )
 
 

@@ -56,7 +56,7 @@ def show(planned: Plan) -> int:
             pace = paces[costs.kind(one.study)]
             descent = costs.descent_seconds(one.study, one.missing, pace)
             polishing = costs.polishing_seconds(one.study, one.missing, pace)
-            memory, room = amount(costs.memory(one.study)), amount(_room(planned, one))
+            memory, room = amount(costs.memory(one.study, planned.tracking.curves_max)), amount(_room(planned, one))
         seconds.append(0.0 if one.is_done else descent + polishing + _SECONDS)
         times = [duration(value) if value > 0 else "-" for value in (descent, polishing)]
         rows.append([name, one.state, f"{one.missing:,}", memory, room, *times])
@@ -183,7 +183,8 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
     cores = machine.cores()
     at_a_time = max(1, min(planned.workers or cores, cores, sum(not one.is_done for one in ahead)))
     most = max(sum(seconds) / at_a_time, *seconds)
-    memory = sum(sorted((costs.memory(one.study) for one in ahead if not one.is_done), reverse=True)[:at_a_time])
+    each = [costs.memory(one.study, planned.tracking.curves_max) for one in ahead if not one.is_done]
+    memory = sum(sorted(each, reverse=True)[:at_a_time])
     there = machine.memory()
     room = sum(_room(planned, one) for one in ahead)
     done = sum(one.is_done for one in ahead)

@@ -345,8 +345,10 @@ def _check_storable(settings: Mapping[str, Any], prefix: str) -> None:
 
 
 def _check_memory(study: Study) -> None:
-    """Raise `ConfigError` if the starts and ends of all restarts, which are kept until they are written, do not fit."""
-    needed = 16 * study.network.size * study.restarts
+    """Raise `ConfigError` if a process that computes the condition does not fit, as a dry run would count it."""
+    from basinet.pipeline import costs
+
+    needed = costs.memory(study)
     there = machine.memory()
     key = "restarts_max" if study.is_auto else "restarts"
     sizes = f"{key}={study.restarts:,} of {study.network.size:,} parameters each"

@@ -47,7 +47,7 @@ class Sgd:
         return torch.from_numpy(order[start : start + self.batch_size].copy())
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # threads may be at different epochs
 def _order(seed: int, epoch: int, samples: int) -> npt.NDArray[np.int64]:
     """The samples as an epoch takes them: drawn once an epoch, not at every step."""
     return permutation(seed, epoch, samples, Purpose.BATCHES)

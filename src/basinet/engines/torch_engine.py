@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from basinet.foundation.outcomes import Status
-from basinet.foundation.threads import keep_freed_memory, single_threaded_operations, workers
+from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
 from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State
 
 
@@ -37,7 +37,7 @@ class TorchEngine:
         with single_threaded_operations():
             if threads <= 1:
                 return State.join([run(part) for part in parts])
-            return State.join(list(workers(threads).map(run, parts)))
+            return State.join(in_threads(run, parts, threads))
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)

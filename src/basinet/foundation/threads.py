@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
+from operator import itemgetter
+from typing import TypeVar
 
 import torch
 
+from basinet.foundation import machine
 
-@cache
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+_kept: dict[int, ThreadPoolExecutor] = {}  # at most one pool, by its size
+os.register_at_fork(after_in_child=_kept.clear)  # a forked process has none of these threads
+
+
 def workers(threads: int) -> ThreadPoolExecutor:
-    """So many threads, kept for the next call; each torch operation in them runs on one thread.
+    """The one pool of threads that a process keeps, so many at least; each torch operation in them runs on one thread.
 
-    >>> list(workers(2).map(abs, [-1, 2]))
-    [1, 2]
+    There may be more, where more were asked for before: whoever wants no more at work than `threads` submits no more
+    than so many tasks, as `in_threads` does. A pool that was too small ends by itself when nobody holds it any more.
+
+    >>> workers(2) is workers(1)
+    True
     """
-    return ThreadPoolExecutor(threads, "basinet", initializer=torch.set_num_threads, initargs=(1,))
+    for size, pool in list(_kept.items()):
+        if size >= threads:
+            return pool
+    size = max(threads, machine.cores())
+    pool = ThreadPoolExecutor(size, "basinet", initializer=torch.set_num_threads, initargs=(1,))
+    _kept.clear()
+    _kept[size] = pool
+    return pool
 
 
-os.register_at_fork(after_in_child=workers.cache_clear)  # a forked process has none of these threads
+def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> list[_Result]:
+    """What a function makes of each of the items, in their order: so many at a time, whoever is free takes the next.
+
+    >>> in_threads(abs, [-1, 2, -3], threads=2)
+    [1, 2, 3]
+    """
+    left = deque(enumerate(items))
+
+    def work() -> list[tuple[int, _Result]]:
+        done: list[tuple[int, _Result]] = []
+        while True:
+            try:
+                place, item = left.popleft()
+            except IndexError:
+                return done
+            done.append((place, function(item)))
+
+    tasks: list[Future[list[tuple[int, _Result]]]] = []
+    try:
+        tasks.extend(workers(threads).submit(work) for _ in range(min(threads, len(left))))
+        wait(tasks, return_when=FIRST_EXCEPTION)
+    finally:
+        left.clear()  # after an error, or Ctrl-C, nobody begins with another one
+    made = sorted(itertools.chain.from_iterable(task.result() for task in tasks), key=itemgetter(0))
+    return [result for _, result in made]
 
 
 @cache

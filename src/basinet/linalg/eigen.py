@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from basinet.foundation.threads import workers
+from basinet.foundation.threads import in_threads
 
-_FEWEST = 64  # matrices for which another thread is worth waking
+_FEWEST = 1 << 12  # numbers in the matrices for which another thread is worth waking
 _ROWS = 4  # matrices are padded to a multiple of
 
 
@@ -51,7 +51,8 @@ def _aligned(matrices: Tensor) -> Tensor:
 
 
 def _in_parts(function: Callable[[Tensor], Any], matrices: Tensor, threads: int) -> list[Any]:
-    count = min(threads, -(-len(matrices) // _FEWEST))
+    fewest = max(1, _FEWEST // matrices[0].numel()) if len(matrices) else 1
+    count = min(threads, -(-len(matrices) // fewest))
     if count <= 1:
         return [function(matrices)]
-    return list(workers(count).map(function, matrices.chunk(count)))
+    return in_threads(function, matrices.chunk(count), count)

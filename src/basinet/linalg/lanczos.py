@@ -11,7 +11,7 @@ from torch import Tensor
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Purpose, normal
 from basinet.foundation.threads import single_threaded_operations
-from basinet.linalg.eigen import eigenvectors
+from basinet.linalg.eigen import eigenvalues
 
 _ELEMENTS = 1 << 24  # of the basis of a chunk of restarts: 128 MB
 
@@ -23,27 +23,25 @@ HessianProduct = Callable[[Tensor, Tensor], Tensor]
 class ExtremeEigenvalues:
     """Approximations of the lowest and the highest eigenvalue, `[restart]` each; NaN where H v is not finite.
 
-    Both lie inside the spectrum: `lowest` ≥ λ_min and `highest` ≤ λ_max, up to rounding. An eigenvalue is no further
-    away than the bound; that it is the outermost one is as good as certain, but not proven.
+    Both lie inside the spectrum: `lowest` ≥ λ_min and `highest` ≤ λ_max, up to rounding. So a negative `lowest` shows a
+    direction downwards, but a positive one nothing: no verdict is built on it.
     """
 
     lowest: Tensor
-    lowest_bound: Tensor
     highest: Tensor
-    highest_bound: Tensor
 
 
 def extreme_eigenvalues(hvp: HessianProduct, theta: Tensor, iterations: int, seed: int = 0) -> ExtremeEigenvalues:
     """The ends of the spectrum of H by the Lanczos recursion with full reorthogonalisation, batched over restarts.
 
         β_j q_{j+1} = H q_j - α_j q_j - β_{j-1} q_{j-1}        α_j = q_jᵀ H q_j        ‖q_j‖ = 1
-        T = Qᵀ H Q = tridiag(β, α, β) = S Λ Sᵀ        |λ - λ_i(T)| ≤ β_m |S[m, i]| for some eigenvalue λ of H
+        T = Qᵀ H Q = tridiag(β, α, β)        λ_min(H) ≤ λ_min(T) ≤ λ_max(T) ≤ λ_max(H)
 
     Where the space of a start is exhausted (β_j = 0) the recursion goes on from another direction, so that
     `iterations` = size gives the exact ends whatever the multiplicities. Ends that stand apart converge first; a lowest
-    eigenvalue that is small beside the highest one needs many iterations, which the bound shows.
+    eigenvalue that is small beside the highest one needs many iterations.
 
-    Source: Lanczos (1950); Paige (1971) for the bound; Parlett (1998), *The Symmetric Eigenvalue Problem*, chapter 13.
+    Source: Lanczos (1950); Parlett (1998), *The Symmetric Eigenvalue Problem*, chapter 13.
 
     Args:
         hvp: products with the Hessian.
@@ -52,7 +50,7 @@ def extreme_eigenvalues(hvp: HessianProduct, theta: Tensor, iterations: int, see
         seed: of the starting directions, which are the same for all restarts.
 
     Returns:
-        The ends and their bounds. A row does not depend on the others if those of `hvp` do not.
+        The ends. A row does not depend on the others if those of `hvp` do not.
 
     Raises:
         ConfigError: if `iterations` is less than 1.
@@ -113,13 +111,10 @@ def _orthogonal_to(basis: Tensor, v: Tensor) -> Tensor:
     return v
 
 
-def _ends(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _ends(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     inner = beta.narrow(1, 0, beta.shape[1] - 1)
     T = torch.diag_embed(alpha) + torch.diag_embed(inner, 1) + torch.diag_embed(inner, -1)
     finite = torch.isfinite(T).all(2).all(1)
-    values, vectors = eigenvectors(torch.where(finite.view(-1, 1, 1), T, 0), threads=1)
-    bounds = beta.select(1, -1).unsqueeze(1) * vectors.select(1, -1).abs()  # [restart, iteration]
-    lowest, highest = values.select(1, 0), values.select(1, -1)
-    columns = lowest, bounds.select(1, 0), highest, bounds.select(1, -1)
-    first, second, third, fourth = (column.masked_fill(~finite, torch.nan) for column in columns)
-    return first, second, third, fourth
+    values = eigenvalues(torch.where(finite.view(-1, 1, 1), T, 0), threads=1)
+    values = values.masked_fill(~finite.unsqueeze(1), torch.nan)
+    return values.select(1, 0), values.select(1, -1)

@@ -8,18 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from basinet.pipeline.run import largest_block
-from basinet.pipeline.solve import solve
+from basinet.pipeline.solve import examined_numbers, examined_together, solve
 from basinet.stages.descend import descend
 from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
 _SIGNATURE = 8  # numbers
 _SCALARS = 200  # bytes of a restart in its block and in the tables: losses, norms, verdicts, …, not compressed
-_RECORD = 12  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
+_RECORD = 8  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
 _CURVE = 9
+_CURVE_HELD = 56  # … in memory while that table is made: its columns, and once more without the diverged
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
 _PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
-_HESSIANS = 4  # of a restart while it is polished: itself, aligned, its eigenvectors, what LAPACK works in
+_HELD = 4  # of the largest arrays of a restart while it is examined (measured): Hessian, aligned, eigenvectors, joined
+_DESCENDING = 8  # numbers of a restart and parameter while it descends: start, θ, memory, each before and after
+_RECORDING = 24  # bytes of a restart and record while it descends: three numbers, and once more where they are stacked
 _NEWTON = 6  # Newton steps of a restart
 _CORRECTIONS = 4  # Hessians that a step along the flow takes (measured) …
 _FOLLOWED = 60  # … and those of all its steps (measured: 15 where it rests, 55 on the way to infinity)
@@ -40,15 +43,19 @@ class Pace:
     rest: float  # everything else: its spectrum, what tells it from others
 
 
-def memory(study: Study) -> int:
-    """Bytes of a process that computes a condition, where they are most."""
-    size = study.network.size
+def memory(study: Study, curves_max: int = 2000) -> int:
+    """Bytes of a process that computes a condition, where they are most.
+
+    Either while a block is computed, of which some restarts are examined at a time, or while tables are made of all.
+    """
     block = min(largest_block(study), study.restarts)
-    polishing = study.polishing.steps > 0 and size <= study.polishing.dense_max
-    directions = 0 if size <= study.polishing.dense_max else study.polishing.lanczos_steps
-    at_work = block * 8 * ((6 + directions) * size + (_HESSIANS * size * size if polishing else 0))
+    numbers = study.network.size * study.dtype.itemsize
+    descending = block * (_DESCENDING * numbers + _RECORDING * len(study.record_steps))
+    examining = min(block, examined_together(study)) * 8 * _HELD * examined_numbers(study)
     kept = study.restarts * _per_restart(study)
-    return int(_PROGRAM + max(at_work, kept) + kept)
+    joined = study.restarts * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)
+    curves = min(curves_max, study.restarts) * len(study.record_steps) * _CURVE_HELD
+    return int(_PROGRAM + kept + max(descending, examining, joined + curves))
 
 
 def blocks_size(study: Study, restarts: int) -> int:
@@ -137,8 +144,8 @@ def _rest(study: Study) -> float:
 
 
 def _of_one(study: Study, measure: Callable[[int], float]) -> float:
-    """Seconds for one of several restarts: of so many that they take long enough."""
-    most = min(study.restarts, _MOST, largest_block(study))
+    """Seconds for one of several restarts: of so many that they take long enough, and that are examined together."""
+    most = min(study.restarts, _MOST, largest_block(study), examined_together(study))
     restarts = min(8, most)
     while (seconds := _least(lambda count=restarts: measure(count))) < _LONG_ENOUGH and restarts < most:  # type: ignore[misc]
         restarts = min(4 * restarts, most)

@@ -63,7 +63,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
     with watch.stage("tables"):
         return Findings(
             study=study,
-            restarts=tables.restarts_table(blocks, study.seed, study.engine.name, kind, evidence, zero_modes, found),
+            restarts=tables.restarts_table(blocks, study, kind, evidence, zero_modes, found),
             minima=tables.minima_table(blocks, evidence, found),
             evidence_arrays=evidence,
             curves=tables.curves_table(blocks, curves_max),

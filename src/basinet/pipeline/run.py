@@ -11,13 +11,14 @@ import time
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline.blocks import MemoryStore, Store
 from basinet.pipeline.gather import Findings, enough, gather
-from basinet.pipeline.solve import OnProgress, ignore, solve
+from basinet.pipeline.solve import OnProgress, examined_together, ignore, solve
 from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
 _log = logging.getLogger(__name__)
 
 _DEAR = 300  # parameters from which on polishing is no afterthought: what it costs is said
+_DEAREST = 3000  # … from which on not even one Hessian, of 72 MB, is made only to know what it would have cost
 _SAMPLE = 4  # restarts that this is measured on
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
@@ -86,7 +87,11 @@ def _tell_cost(study: Study) -> None:
     size, limit = study.network.size, study.polishing.dense_max
     if study.polishing.steps == 0 or size <= _DEAR or not _log.isEnabledFor(logging.INFO):
         return
-    sample = study.starts(range(min(_SAMPLE, study.restarts))).double().cpu()
+    if size > limit and size > _DEAREST:
+        _log.info("not polished: %d parameters, polish.dense_max=%d", size, limit)
+        return
+    together = 1 if size > limit else examined_together(study)
+    sample = study.starts(range(min(_SAMPLE, study.restarts, together))).double().cpu()
     seconds = study.restarts * newton_seconds(study.exact_objective, sample, study.exact_engine)
     step = f"one Newton step of {study.restarts:,} restarts takes about {_rounded(seconds)} s"
     if size <= limit:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
+from basinet.foundation.outcomes import Status
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
 from basinet.pipeline.blocks import Block
 from basinet.protocols import State
-from basinet.stages.certify import Evidence, collect_evidence
+from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
+from basinet.stages.march import MARKS
 from basinet.stages.polish import Polished, polish
-from basinet.stages.solution import Solution, fold
+from basinet.stages.solution import fold
 from basinet.study.study import Study
+
+_EXAMINED = 1 << 26  # bytes of each of the largest arrays that examining holds; see `costs` for how many there are
 
 OnProgress = Callable[[float], None]
 """Called now and then with the share of the work that is done, from 0 to 1."""
@@ -23,35 +32,88 @@ def ignore(share: float) -> None:
 
 
 def solve(study: Study, restarts: range, progress: OnProgress = ignore, watch: Stopwatch | None = None) -> Block:
-    """Everything that can be done for some restarts without knowing the others."""
+    """Everything that can be done for some restarts without knowing the others.
+
+    They descend all together, and are examined some at a time: polishing, and taking a spectrum, holds P² numbers of
+    each restart. Nothing depends on how many those are.
+    """
     watch = watch or Stopwatch()
     keep_freed_memory()
-    steps = max(study.descent.budget.steps, 1)
+    steps, together = max(study.descent.budget.steps, 1), examined_together(study)
     with single_threaded_operations():
         with watch.stage("descend"):
             starts = study.starts(restarts)
             states = descend(study.objective, study.descent, study.engine, starts)
             solution = fold(_watched(states, steps, progress), study.record_steps).cpu()
-        exact, holdout, engine = study.exact_objective, study.holdout, study.exact_engine
-        with watch.stage("polish"):
-            polished = polish(exact, solution.theta.double(), study.polishing, study.tolerances, engine)
+        diverged = solution.status == Status.DIVERGED
+        pieces = zip(solution.theta.split(together), diverged.split(together), strict=True)
+        parts = [_examine(study, theta.double(), lost, watch) for theta, lost in pieces]
         with watch.stage("certify"):
-            return Block(
-                restarts=restarts,
-                starts=starts.cpu(),
-                solution=solution,
-                polished=polished,
-                evidence=_evidence(study, solution, polished),
-                signature=exact.signature(polished.theta),
-                loss_holdout=None if holdout is None else holdout.loss(polished.theta),
-                accuracy=exact.accuracy(polished.theta),
-                accuracy_holdout=None if holdout is None else holdout.accuracy(polished.theta),
-            )
+            return Block(restarts, starts.cpu(), solution, **_joined(parts)._asdict())
 
 
-def _evidence(study: Study, solution: Solution, polished: Polished) -> Evidence:
+def examined_together(study: Study) -> int:
+    """How many restarts are examined at a time: as many as hold one such array each in 64 MB."""
+    return max(1, _EXAMINED // (8 * examined_numbers(study)))
+
+
+def examined_numbers(study: Study) -> int:
+    """How many numbers the largest arrays have that are held of each restart which is being examined.
+
+    Its Hessian and what is remembered of its way along the flow, or the directions of Lanczos.
+    """
+    size, polishing = study.network.size, study.polishing
+    dense = size * size + MARKS * (polishing.steps + 1)
+    return dense if size <= polishing.dense_max else (1 + polishing.lanczos_steps) * size
+
+
+class _Examined(NamedTuple):
+    """What is known of some restarts when they have been examined; as in `Block`."""
+
+    polished: Polished
+    evidence: Evidence
+    signature: Tensor
+    loss_holdout: Tensor | None
+    accuracy: Tensor | None
+    accuracy_holdout: Tensor | None
+
+
+def _examine(study: Study, descended: Tensor, diverged: Tensor, watch: Stopwatch) -> _Examined:
+    """From where descents ended to what is known of the bottoms there."""
+    exact, holdout, engine = study.exact_objective, study.holdout, study.exact_engine
+    with watch.stage("polish"):
+        polished = polish(exact, descended, study.polishing, study.tolerances, engine)
+    with watch.stage("certify"):
+        return _Examined(
+            polished=polished,
+            evidence=_evidence(study, descended, diverged, polished),
+            signature=exact.signature(polished.theta),
+            loss_holdout=None if holdout is None else holdout.loss(polished.theta),
+            accuracy=exact.accuracy(polished.theta),
+            accuracy_holdout=None if holdout is None else holdout.accuracy(polished.theta),
+        )
+
+
+def _joined(parts: Sequence[_Examined]) -> _Examined:
+    """The rows of all parts, one after the other."""
+    return parts[0] if len(parts) == 1 else _Examined(*map(_rows_of_all, zip(*parts, strict=True)))
+
+
+def _rows_of_all(parts: Sequence[Any]) -> Any:
+    """Tensors, or dataclasses of tensors, or nothing."""
+    first = parts[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    names = [entry.name for entry in dataclasses.fields(first)]
+    return type(first)(**{name: _rows_of_all([getattr(part, name) for part in parts]) for name in names})
+
+
+def _evidence(study: Study, descended: Tensor, diverged: Tensor, polished: Polished) -> Evidence:
     exact, engine, settles = study.exact_objective, study.exact_engine, study.descent.settles
-    return collect_evidence(exact, solution, polished, study.polishing, study.tolerances, engine, settles)
+    ended = Ended(descended, diverged, settles)
+    return collect_evidence(exact, ended, polished, study.polishing, study.tolerances, engine)
 
 
 def _watched(states: Iterator[State], steps: int, progress: OnProgress) -> Iterator[State]:

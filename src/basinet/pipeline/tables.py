@@ -21,6 +21,7 @@ from basinet.protocols import Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
 from basinet.stages.tolerances import Tolerances
+from basinet.study.study import Study
 
 SPECTRUM = ["dense", "lanczos", "none"]
 
@@ -52,8 +53,7 @@ def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Symmetry, 
 
 def restarts_table(
     blocks: list[Block],
-    seed: int,
-    engine: str,
+    study: Study,
     kind: npt.NDArray[np.int8],
     evidence: dict[str, npt.NDArray[Any]],
     zero_modes: npt.NDArray[np.int64],
@@ -64,8 +64,9 @@ def restarts_table(
     eigenvalues = evidence["eigenvalues"]
     columns: dict[str, object] = {
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
-        "seed": seed,
-        "engine": pd.Categorical([engine] * len(status), categories=pd.Index(["torch", "native"])),
+        "seed": study.seed,
+        "start": _column(blocks, lambda block: _start_numbers(block.starts)),
+        "engine": pd.Categorical([study.engine.name] * len(status), categories=pd.Index(["torch", "native"])),
         "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS_NAMES)),
         "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND_NAMES)),
         "minimum": found.minimum,
@@ -78,7 +79,7 @@ def restarts_table(
         "parameter_norm_descended": _column(blocks, lambda block: _norms(block.solution.theta)),
         "distance_polished": _column(blocks, lambda block: block.polished.distance),
         "last_newton_step": _column(blocks, lambda block: block.polished.last_step),
-        "spectrum": pd.Categorical([_spectrum(blocks[0])] * len(status), categories=pd.Index(SPECTRUM)),
+        "spectrum": pd.Categorical([_spectrum(study)] * len(status), categories=pd.Index(SPECTRUM)),
         "lambda_min": eigenvalues[:, 0],
         "lambda_max": eigenvalues[:, -1],
         "zero_modes": zero_modes,
@@ -91,12 +92,24 @@ def restarts_table(
     return pd.DataFrame(columns)
 
 
-def _spectrum(block: Block) -> str:
-    """How the ends of the spectrum were found: from the whole Hessian, from products with it, or not at all."""
-    eigenvalues = block.evidence.eigenvalues
-    if eigenvalues.shape[1] == block.starts.shape[1]:
+def _spectrum(study: Study) -> str:
+    """How the ends of spectra are found: from the whole Hessian, from products with it, or not at all.
+
+    The settings say it, and not what became of some restarts: all of a block may have diverged.
+    """
+    if study.network.size <= study.polishing.dense_max:
         return "dense"
-    return "lanczos" if bool(torch.isfinite(eigenvalues).any()) else "none"
+    return "lanczos" if study.polishing.lanczos_steps > 0 else "none"
+
+
+def _start_numbers(starts: Tensor) -> Tensor:
+    """A number for each start, `[restart]` int64, that is the same where the start is the same to the bit.
+
+    So conditions that began from the same starts can be compared restart by restart, whatever their settings are.
+    64 bits: among a million different starts two have the same number once in 10⁷ times.
+    """
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(starts.numpy()), index=False)
+    return torch.from_numpy(hashes.to_numpy().view(np.int64).copy())
 
 
 def _norms(theta: Tensor) -> Tensor:

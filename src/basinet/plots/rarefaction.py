@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -37,6 +38,13 @@ def rarefaction(minima: pd.DataFrame, title: str) -> Figure:
     axes.set_ylim(0, None)
     handles, _ = axes.get_legend_handles_labels()
     share, low, high = (style.percent(round(about[f"coverage{end}"], 3)) for end in ("", "_low", "_high"))
-    seen = f"coverage {share} [{low}, {high}]"
+    seen = f"coverage {share} [{low}, {high}]\n{_of_whom(about['share_minimum'])}"
     style.legend_beside(figure, handles, f"N = {about['restarts']:,.0f}\n{seen}")
     return figure
+
+
+def _of_whom(share_minimum: float) -> str:
+    """What coverage is a share of."""
+    if np.isnan(share_minimum):
+        return "of the starts that end in a minimum"
+    return f"of the {style.percent(round(share_minimum, 3))} of the restarts\nthat ended in a minimum"

@@ -12,11 +12,13 @@ GLOSSARY = {
     "kink": "A ReLU unit is at its boundary, where the loss has no derivative.",
     "unfinished": "None of these could be shown, mostly because the budget of steps was too small.",
     "diverged": "The loss was not finite any more.",
-    "coverage": "Share of the starts that lead to the minima found so far (Good and Turing's estimate, Esty's "
-    "interval); the rest leads to minima that nobody has seen.",
+    "coverage": "Of the starts that end in a minimum, the share that leads to the minima found so far (Good and "
+    "Turing's estimate, Esty's interval); the rest leads to minima nobody has seen. It says nothing of starts that "
+    "end elsewhere, diverge or are unfinished: so it is written with the share of restarts that ended in a minimum, "
+    "“98 % of 60 %”.",
     "at the best": "Share of the restarts that reached the lowest minimum of their condition.",
     "needed": "Restarts that it takes to reach that minimum with 95 % probability.",
     "[95 %]": "An interval that holds the true number in 95 % of such studies: of a median by order statistics, of a "
-    "share by Wilson, of a difference of medians by the bootstrap.",
+    "share by Wilson, of a difference of medians by the bootstrap (paired where both began from the same starts).",
     "λ min, λ max": "The ends of the spectrum of the Hessian: how flat and how sharp a bottom is.",
 }

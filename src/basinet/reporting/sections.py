@@ -191,7 +191,9 @@ def _pairs(pairs: pd.DataFrame, by: Sequence[str]) -> Table:
     which = f"The {len(shown)} most different of {len(pairs):,} pairs" if len(shown) < len(pairs) else "All pairs"
     caption = (
         f"{which} of conditions. δ (Cliff): how much more often a restart of a ends higher than one of b, than lower. "
-        "p: Brunner and Munzel's test, corrected for the number of pairs (Holm). Diverged restarts count as the worst."
+        "By start: both began from the same starts, so that each restart is compared with its partner (sign test, "
+        "paired bootstrap); as a whole: all with all (Brunner and Munzel's test). p is corrected for the number of "
+        "pairs (Holm). Diverged restarts count as the worst."
     )
     numbers = {"median of a": "median_a", "median of b": "median_b", "difference [95 %]": "difference", "δ": "delta"}
     rows = [

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from basinet.foundation.outcomes import Kind, Status
+from basinet.foundation.outcomes import Kind
 from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.eigen import eigenvalues, eigenvectors
 from basinet.linalg.lanczos import extreme_eigenvalues
@@ -21,7 +21,6 @@ from basinet.stages.derivatives import Derivatives
 from basinet.stages.kinks import falls_nearby
 from basinet.stages.newton import Outcome
 from basinet.stages.polish import Polished, Polishing
-from basinet.stages.solution import Solution
 from basinet.stages.tolerances import Tolerances
 
 _HESSIANS = 4096  # made at a time
@@ -48,21 +47,20 @@ class Evidence:
     grows: Tensor  # [restart], by which share ‖θ‖ grows in the last two decades of the flow's time
 
 
-def collect_evidence(
-    objective: Objective,
-    solution: Solution,
-    polished: Polished,
-    settings: Polishing,
-    tolerances: Tolerances,
-    engine: Engine,
-    settles: bool,
-) -> Evidence:
-    """The evidence about restarts that ended their descent at `solution` and were then polished.
+class Ended(NamedTuple):
+    """How descents ended, one row per restart."""
 
-    `objective` is in float64; `settles` is what the descent says of itself.
-    """
-    diverged = solution.status == Status.DIVERGED
-    descended = torch.where(diverged.unsqueeze(1), 0.0, solution.theta.double())  # what is said of these is not used
+    theta: Tensor  # [restart, parameter] float64
+    diverged: Tensor  # [restart] bool
+    settles: bool  # what the descent says of itself
+
+
+def collect_evidence(
+    objective: Objective, ended: Ended, polished: Polished, settings: Polishing, tolerances: Tolerances, engine: Engine
+) -> Evidence:
+    """The evidence about restarts that were polished after their descent had `ended`; `objective` is in float64."""
+    diverged = ended.diverged
+    descended = torch.where(diverged.unsqueeze(1), 0.0, ended.theta)  # what is said of these rows is not used
     theta = torch.where(diverged.unsqueeze(1), 0.0, polished.theta)
     f = Derivatives(objective, engine)
     spectrum = _spectrum(objective, theta, settings, engine)
@@ -78,7 +76,7 @@ def collect_evidence(
         moved=torch.linalg.vector_norm(theta - descended, dim=1) / (1 + torch.linalg.vector_norm(theta, dim=1)),
         lowest=polished.loss - objective.lowest <= _LOWEST * objective.scale,
         coercive=torch.full_like(diverged, objective.coercive),
-        settles=torch.full_like(diverged, settles),
+        settles=torch.full_like(diverged, ended.settles),
         leaves=_leaves(f, descended - theta, theta, converged & (spectrum[:, 0] < 0)),
         recedes=polished.recedes,
         remaining=polished.remaining,
@@ -98,7 +96,7 @@ def _leaves(f: Derivatives, way: Tensor, theta: Tensor, falls: Tensor) -> Tensor
     The flow multiplies it by e^(|λ| t): whoever lies to one of these sides by more than rounding leaves a saddle.
     """
     result = torch.zeros_like(way[:, 0])
-    for rows in falls.nonzero().squeeze(1).split(_HESSIANS):
+    for rows in falls.nonzero().squeeze(1).split(_HESSIANS) if bool(falls.any()) else ():
         values, vectors = eigenvectors(f.hessian(theta[rows]), f.engine.threads)
         aside = (way[rows].unsqueeze(2) * vectors).sum(1)
         part = torch.linalg.vector_norm(aside.where(values < 0, 0.0), dim=1)

@@ -205,6 +205,10 @@ class _Mark(NamedTuple):
         return _Mark(now.time, now.loss, _norm(now.theta), now.length)
 
 
+MARKS = len(_Mark._fields)
+"""How many numbers are remembered of a restart and step."""
+
+
 @dataclass
 class _Path:
     """The marks of a march so far."""
@@ -214,7 +218,7 @@ class _Path:
 
     @staticmethod
     def begin(now: _Now, steps: int) -> _Path:
-        path = _Path(now.loss.new_empty(len(_Mark._fields), steps + 1, len(now.loss)), 0)
+        path = _Path(now.loss.new_empty(MARKS, steps + 1, len(now.loss)), 0)
         path.append(now)
         return path
 

@@ -18,8 +18,6 @@ from basinet.stages.tolerances import Tolerances
 
 _NEAR = 1e-4  # relative to 1 + ‖θ‖: whether the flow leads to a bottom that near need not be asked
 _QUICK = 6  # Newton steps, which bring a restart that is near its bottom to rest
-_ENTRIES = 1 << 21  # of the Hessians that are at work at once, and no more restarts than …
-_AT_ONCE = 1 << 13  # … so many
 
 
 @dataclass(frozen=True)
@@ -86,10 +84,7 @@ def polish(
     with single_threaded_operations():
         if objective.size > settings.dense_max or settings.steps == 0:
             return _as_it_is(f, theta)
-        at_once = max(1, min(_AT_ONCE, _ENTRIES // objective.size**2))
-        parts = [_polished(f, part, settings, tolerances) for part in theta.split(at_once)]
-    columns = zip(*(part.columns() for part in parts), strict=True)
-    return Polished(*(torch.cat(column) for column in columns))
+        return _polished(f, theta, settings, tolerances)
 
 
 def _as_it_is(f: Derivatives, theta: Tensor) -> Polished:

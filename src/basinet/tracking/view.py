@@ -32,8 +32,8 @@ _CONDITION = "params.`condition`"
 _LETTER, _CREATED_WIDTH = 7, 145  # pixels
 _CONDITION_WIDTH, _MINIMUM_WIDTH = 250, 310  # of names of runs
 _CONDITION_METRICS = (
-    *("restarts", "share/best", "minima/found", "minima/coverage", "final/best_loss", "final/median_loss"),
-    *("share/minimum", "share/arrived", "share/diverged"),
+    *("restarts", "share/best", "minima/found", "share/minimum", "minima/coverage"),  # the last is of the one before
+    *("final/best_loss", "final/median_loss", "share/arrived", "share/diverged"),
 )
 _MINIMUM_METRICS = ("loss", "share", "count", "lambda_min", "lambda_max")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import FIRST_EXCEPTION, wait
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
 import torch
@@ -137,14 +139,48 @@ class Library:
             function(ctypes.byref(f), *arguments)
             return
         threads = max(1, min(threads, blocks))  # one, too, is another than this: Ctrl-C is heard here
-        waiting = [workers(threads).submit(function, ctypes.byref(f), *arguments) for _ in range(threads)]
+        crew = _Crew(lambda: function(ctypes.byref(f), *arguments))
+        waiting: list[Future[None]] = []
         try:
+            waiting.extend(workers(threads).submit(crew.work) for _ in range(threads))
             wait(waiting, return_when=FIRST_EXCEPTION)
         finally:  # Ctrl-C: no thread may go on with memory that is about to be given back
             taken.value = _STOP
-            wait(waiting)
+            crew.dismiss()
         for thread in waiting:
             thread.result()
+
+
+class _Crew:
+    """Threads that call a function, until they are dismissed: then none is at it any more, and none begins.
+
+    Ctrl-C may come while a thread is being asked, so that nobody holds its future; so they are counted where they work.
+    """
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._changed = Condition()
+        self._at_work = 0
+        self._dismissed = False
+
+    def work(self) -> None:
+        """Call the function, unless it is too late."""
+        with self._changed:
+            if self._dismissed:
+                return
+            self._at_work += 1
+        try:
+            self._call()
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def dismiss(self) -> None:
+        """Return when nobody is at work any more."""
+        with self._changed:
+            self._dismissed = True
+            self._changed.wait_for(lambda: self._at_work == 0)
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
