@@ -43,11 +43,13 @@ print(flat.groupby("network.depth", observed=True)[["loss", "lambda_max"]].corr(
 
 # What the terminal and the report show, as a frame: intervals, coverage, lower bounds for what is unseen.
 table = spread(restarts, by)
-print(table[[*by, "loss_median", "median_low", "median_high", "minima", "coverage", "share_best_known"]], "\n")
+# (Coverage is of the starts that end in a minimum: it means nothing without their share.)
+shown = ["loss_median", "median_low", "median_high", "minima", "share_minimum", "coverage", "share_best_known"]
+print(table[[*by, *shown]], "\n")
 
 # Between conditions: which initialisation is better, and is that more than chance?
 deepest = restarts[restarts["network.depth"] == restarts["network.depth"].max()]
-print(differences(deepest, ["init"])[["init_a", "init_b", "difference", "p_holm", "delta", "better"]], "\n")
+print(differences(deepest, ["init"])[["init_a", "init_b", "difference", "p_holm", "delta", "paired", "better"]], "\n")
 print(levels(restarts, "init", within=["network.depth"]), "\n")
 
 # Losses on the way down, of those that ended in the best minimum and of the others.

@@ -26,7 +26,7 @@ import pandas as pd
 from scipy import special, stats
 
 from basinet.analysis.paired import resampled_together, sign_test, signed_rank_test
-from basinet.analysis.spread import SAME_LOSS, final_losses
+from basinet.analysis.spread import SAME_LOSS, final_losses, median_interval
 from basinet.foundation import random_streams
 
 _Floats = npt.NDArray[np.float64]
@@ -76,11 +76,12 @@ def differences(restarts: pd.DataFrame, by: Sequence[str], column: str = "loss")
         difference = median(a) - median(b)        δ = P(a > b) - P(a < b)
 
     Where the conditions began from the same starts they are compared restart by restart, `paired`. Then the interval of
-    the difference is the 95 % percentile bootstrap with the same restarts drawn in both (`paired.resampled_together`),
-    P in δ is over the pairs, and p is that of the sign test (`paired.sign_test`: pairs that end alike, to rounding, say
-    nothing). Beside it `p_signed_rank` is Wilcoxon's, not corrected, which sees the sizes of differences
-    (`paired.signed_rank_test`, zeros as Pratt has them). That is so if the column `start` has the same numbers in both,
-    each of them once.
+    the difference is the 95 % percentile bootstrap with the same restarts drawn in both (`paired.resampled_together`;
+    wide rather than narrow, as few restarts near the middle decide about it), P in δ is over the pairs, and p is that
+    of the sign test (`paired.sign_test`: pairs that end alike, to rounding, say nothing). The median of the pairs' own
+    differences is `pair_difference`, with the exact 95 % interval that goes with that test (`spread.median_interval`).
+    `p_signed_rank` is Wilcoxon's, not corrected, which sees the sizes of differences (`paired.signed_rank_test`, zeros
+    as Pratt has them). All that is so if the column `start` has the same numbers in both, each of them once.
 
     Otherwise restarts are drawn within each condition (Efron, 1979; see `resampled_medians`), P is over all pairs of
     restarts (δ is Cliff's, 1993), and p is Brunner and Munzel's (2000; see `dominance`).
@@ -100,8 +101,8 @@ def differences(restarts: pd.DataFrame, by: Sequence[str], column: str = "loss")
     Returns:
         Pairs in the order of the settings: `by` with `_a` and with `_b` behind their names, then `restarts_a`,
         `restarts_b`, `median_a`, `median_b`, `difference`, `difference_low`, `difference_high`, `delta`, `p`,
-        `p_signed_rank` (NaN where not paired), `paired`, `p_holm` and `better` (a, b or neither). No rows for fewer
-        than two conditions.
+        `paired`, `pair_difference`, `pair_difference_low`, `pair_difference_high` and `p_signed_rank` (NaN where not
+        paired), `p_holm` and `better` (a, b or neither). No rows for fewer than two conditions.
 
     Raises:
         KeyError: if a column is missing.
@@ -122,17 +123,18 @@ def differences(restarts: pd.DataFrame, by: Sequence[str], column: str = "loss")
 
 _DIFFERENCE = [
     *("restarts_a", "restarts_b", "median_a", "median_b"),
-    *("difference", "difference_low", "difference_high", "delta", "p", "p_signed_rank", "paired"),
+    *("difference", "difference_low", "difference_high", "delta", "p", "paired"),
+    *("pair_difference", "pair_difference_low", "pair_difference_high", "p_signed_rank"),
 ]
 
 
 def _difference(a: _Sample, b: _Sample) -> tuple[float, ...]:
     medians = (len(a.ordered), len(b.ordered), a.median, b.median, a.median - b.median)
     if a.shared is None or b.shared is None or a.shared.starts != b.shared.starts:
-        return (*medians, *_interval(a.medians, b.medians, a, b), *dominance(a.places, b.places), np.nan, False)
+        unpaired = (False, np.nan, np.nan, np.nan, np.nan)
+        return (*medians, *_interval(a.medians, b.medians, a, b), *dominance(a.places, b.places), *unpaired)
     interval = _interval(a.shared.medians, b.shared.medians, a, b)
-    signs = sign_test(a.shared.places, b.shared.places)
-    return (*medians, *interval, *signs, signed_rank_test(_signed_places(a.shared, b.shared)), True)
+    return (*medians, *interval, *sign_test(a.shared.places, b.shared.places), True, *_of_pairs(a.shared, b.shared))
 
 
 def _interval(of_a: _Floats, of_b: _Floats, a: _Sample, b: _Sample) -> tuple[float, float]:
@@ -145,12 +147,15 @@ def _interval(of_a: _Floats, of_b: _Floats, a: _Sample, b: _Sample) -> tuple[flo
     return float(resampled[beyond - 1]), float(resampled[-beyond])
 
 
-def _signed_places(a: _Shared, b: _Shared) -> _Integers:
-    """The differences of pairs by the places of their sizes, signed, `[restart]`: 0 where only rounding is between."""
-    alike = a.places == b.places
-    with np.errstate(invalid="ignore"):  # of two that are infinite
-        difference = np.where(alike, 0.0, a.losses - b.losses)
-    return np.where(alike, 0, np.sign(difference) * (1 + places(np.abs(difference)))).astype(np.int64)
+def _of_pairs(a: _Shared, b: _Shared) -> tuple[float, ...]:
+    """The median of the pairs' differences, its interval, and p by signed ranks; only rounding is no difference."""
+    alike, n = a.places == b.places, len(a.losses)
+    with np.errstate(invalid="ignore"):  # ∞ - ∞, of two that are lost, or of a median between those of a and of b
+        differences = np.where(alike, 0.0, a.losses - b.losses)
+        ordered = np.sort(differences)
+        median = float(0.5 * ordered[(n - 1) // 2] + 0.5 * ordered[n // 2])
+    ranked = np.where(alike, 0, np.sign(differences) * (1 + places(np.abs(differences))))
+    return (median, *median_interval(ordered), signed_rank_test(ranked))
 
 
 def _samples(restarts: pd.DataFrame, keys: list[str], column: str) -> list[_Sample]:
