@@ -46,6 +46,8 @@ def solve(study: Study, restarts: range, progress: OnProgress = ignore, watch: S
                 loss_holdout=None if holdout is None else holdout.loss(polished.theta),
                 accuracy=exact.accuracy(polished.theta),
                 accuracy_holdout=None if holdout is None else holdout.accuracy(polished.theta),
+                loss_original=exact.loss_original(polished.theta),
+                loss_holdout_original=None if holdout is None else holdout.loss_original(polished.theta),
             )
 
 
