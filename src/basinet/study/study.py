@@ -313,8 +313,8 @@ def _with_natural(settings: Mapping[str, Any], samples: Samples) -> dict[str, An
 def _remarks(settings: Mapping[str, Any], resolved: Mapping[str, Any], problem: Problem) -> list[str]:
     """What was chosen that a user does not expect."""
     said = []
-    loss = resolved["objective"].get("loss")
-    if loss != "squared" and settings["objective"]["loss"] is None:
+    loss = resolved["objective"].get("loss")  # which not every objective has
+    if loss not in (None, "squared", settings["objective"].get("loss")):
         said.append(f"objective.loss={loss}, which suits targets that name classes")
     if problem.units is not None:
         said.append("targets are standardized, and losses are of these; loss_original has the units they were given in")
