@@ -258,6 +258,26 @@ def test_the_rate_of_gradient_descent_suits_the_problem_unless_it_is_given(tmp_p
     assert all(type(rate) is float for rate in rates)
 
 
+@pytest.mark.parametrize(
+    ("output", "asked", "standardized"),
+    [
+        (None, None, True),
+        ("identity", None, True),
+        ("logistic", None, False),
+        ("logistic", True, True),
+        (None, False, False),
+    ],
+)
+def test_targets_stay_within_what_an_output_reaches_unless_it_is_asked_for(
+    tmp_path: Path, output: str | None, asked: bool | None, standardized: bool
+) -> None:
+    path = written(tmp_path, "x,y\n1,0.25\n2,0.75\n4,0.5\n")
+    problem = {"name": "table", "path": str(path), "targets": "y", "standardize_targets": asked}
+    made = Study.from_config({"problem": problem, "network": {"output": output}})
+    assert (made.problem.targets.min() < 0) == standardized
+    assert made.settings["problem"]["standardize_targets"] == standardized
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("penalty", [0.0, 1e-3])
 @pytest.mark.parametrize("activation", ["logistic", "tanh"])
