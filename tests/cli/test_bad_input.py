@@ -257,7 +257,7 @@ TABLES = [
     (
         "data.csv",
         "x,y\n1,2\n3,2\n",
-        TABLE + "problem.targets=y",
+        TABLE + "problem.targets=y problem.standardize_targets=true",
         ["'y'", "constant", "problem.standardize_targets=false"],
     ),
     ("data.csv", "x,y\n1,a\n3,\n2,b\n", TABLE + "problem.targets=y", ["'y'", "row 2", "no class"]),

@@ -186,7 +186,7 @@ def test_mean_and_deviation_are_those_of_the_samples_that_are_trained_on(tmp_pat
     frame = pd.DataFrame(np.random.default_rng(1).normal(5, 3, size=(40, 3)), columns=["a", "b", "y"])
     frame.to_csv(tmp_path / "d.csv", index=False)
     raw = study(tmp_path / "d.csv", holdout=0.25, **AS_THEY_ARE).problem
-    made = study(tmp_path / "d.csv", holdout=0.25).problem
+    made = study(tmp_path / "d.csv", holdout=0.25, standardize=True, standardize_targets=True).problem
     for kept, tested, scaled_kept, scaled_tested in (
         (raw.inputs, raw.holdout_inputs, made.inputs, made.holdout_inputs),
         (raw.targets, raw.holdout_targets, made.targets, made.holdout_targets),
@@ -271,11 +271,22 @@ def test_the_rate_of_gradient_descent_suits_the_problem_unless_it_is_given(tmp_p
 def test_targets_stay_within_what_an_output_reaches_unless_it_is_asked_for(
     tmp_path: Path, output: str | None, asked: bool | None, standardized: bool
 ) -> None:
-    path = written(tmp_path, "x,y\n1,0.25\n2,0.75\n4,0.5\n")
+    path = written(tmp_path, "x,y\n1,25\n2,75\n4,50\n")
     problem = {"name": "table", "path": str(path), "targets": "y", "standardize_targets": asked}
     made = Study.from_config({"problem": problem, "network": {"output": output}})
     assert (made.problem.targets.min() < 0) == standardized
-    assert made.settings["problem"]["standardize_targets"] == standardized
+
+
+@pytest.mark.parametrize(
+    ("cells", "standardized"),
+    [([1, 3, 10], False), ([1, 3, 11], True), ([-11, 3, 2], True), ([0.0, 0.2, 0.3], False), ([0.0, 0.02, 0.03], True)],
+)
+def test_scales_that_are_near_one_are_left_as_they_are(tmp_path: Path, cells: list[float], standardized: bool) -> None:
+    made = study(written(tmp_path, "x,y\n" + "".join(f"{cell},{cell}\n" for cell in cells)))
+    for rows in (made.problem.inputs, made.problem.targets):
+        assert (rows[0].tolist() != cells) == standardized
+        assert (abs(float(rows.mean())) < 1e-12) == standardized
+    assert len(made.remarks) == 2 * standardized
 
 
 @pytest.mark.slow

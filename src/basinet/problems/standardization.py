@@ -10,6 +10,15 @@ import numpy.typing as npt
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Array
 
+_LARGE = 10.0
+_NARROW = 0.1
+
+
+def is_far(values: Array) -> bool:
+    """Whether `values [row, sample]` are on a scale far from 1: some beyond ±10, or no row deviating by 0.1."""
+    widest = float(values.std(1).max())
+    return bool(np.abs(values).max() > _LARGE) or 0 < widest < _NARROW
+
 
 @dataclass(frozen=True)
 class Standardization:

@@ -16,7 +16,7 @@ from basinet.foundation.random_streams import Array
 from basinet.problems.csv_file import UNNAMED, read_csv
 from basinet.problems.labels import FEW, are_indicators, are_labels, are_probabilities, one_hot
 from basinet.problems.samples import LARGEST, Samples
-from basinet.problems.standardization import Standardization
+from basinet.problems.standardization import Standardization, is_far
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ class Table:
 
     Without `inputs`, all columns are inputs but the targets, those to `ignore`, and those without a name, which are
     taken for an index. `standardize` brings every input to mean 0 and standard deviation 1, `standardize_targets` every
-    target that is neither a class nor a probability.
+    target that is neither a class nor a probability; None: where their scale is far from 1 (`standardization.is_far`).
 
     `classes` says whether the targets name classes: one column of labels, which becomes one output for each class, or
     a column of 0 and 1 for each. If it is None, text, true/false and integers with few different values are labels
@@ -42,8 +42,8 @@ class Table:
     inputs: tuple[str, ...] | None
     ignore: tuple[str, ...]
     classes: bool | None
-    standardize: bool
-    standardize_targets: bool
+    standardize: bool | None
+    standardize_targets: bool | None
     separator: str | None
     decimal: str | None
 
@@ -64,6 +64,10 @@ class Table:
             positions = [(list(frame.columns).index(name) + 1, name) for name in unnamed if name not in self._named]
             remarks = [*(self._left_out(position, name) for position, name in positions), *remarks]
         fitted = not classes and not are_probabilities(y)
+        scaled = is_far(x) if self.standardize is None else self.standardize
+        targets_scaled = is_far(y) if self.standardize_targets is None else self.standardize_targets
+        if scaled and self.standardize is None:
+            remarks.append("inputs are standardized; problem.standardize=false takes them as they are")
         return Samples(
             x,
             y,
@@ -71,9 +75,9 @@ class Table:
             hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest(),  # before anything is computed from it
             natural_loss="cross_entropy" if classes else "squared",
             natural_learning_rate=LEARNING_RATE,
-            input_standardization=self._standardization(inputs, _IGNORE) if self.standardize else None,
+            input_standardization=self._standardization(inputs, _IGNORE) if scaled else None,
             target_standardization=(
-                self._standardization(self.targets, _AS_IT_IS) if fitted and self.standardize_targets else None
+                self._standardization(self.targets, _AS_IT_IS) if fitted and targets_scaled else None
             ),
             remarks=tuple(remarks),
         )

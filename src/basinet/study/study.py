@@ -285,8 +285,9 @@ def _from_conf(config: Mapping[str, Any]) -> tuple[dict[str, Any], ProblemFamily
         raise ConfigError(f"problem={ARRAYS}: arrays do not stand in a configuration; give them again as {again}")
     settings = defaults.complete(config)
     problem = settings["problem"]
-    if problem.get("standardize_targets", False) is None:  # others than identity may not reach standardized targets
-        problem = {**problem, "standardize_targets": settings["network"].get("output") in (None, "identity")}
+    reaches_all = settings["network"].get("output") in (None, "identity")
+    if problem.get("standardize_targets", False) is None and not reaches_all:
+        problem = {**problem, "standardize_targets": False}
     own = {key: value for key, value in unnamed(problem).items() if key not in _COMMON}
     family: ProblemFamily = fill(_member(PROBLEMS, "problem", problem["name"]), own, "problem")
     lists = {key: list(getattr(family, key)) for key, value in own.items() if isinstance(getattr(family, key), tuple)}
