@@ -23,7 +23,9 @@ from basinet.study.study import Study
 CONF = conf_directory()
 MEMBERS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain"}  # files of a family that are not members
+# Files of a family that are not members.
+HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain"}
+HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
 
 
 @pytest.fixture

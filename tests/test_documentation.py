@@ -30,12 +30,12 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """The lines of a page that begin with a console script's name, fenced or indented, without comments."""
+    """The lines of a page that begin with a console script or `python -c`, fenced or indented, without comments."""
     text = page.read_text(encoding="utf-8")
     indented = re.findall(r"^    (\S.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     fenced = [line for block in blocks(text, "sh") for line in block.splitlines()]
     lines = [line.partition(" #")[0].strip() for line in (*fenced, *indented)]
-    found = [line for line in lines if re.match(r"basinet[a-z-]*( |$)", line)]
+    found = [line for line in lines if re.match(r"(basinet[a-z-]*|python -c)( |$)", line)]
     return [line for line in found if not any(part in line for part in ELSEWHERE)]
 
 
@@ -73,6 +73,9 @@ def studied(studied_once: Path, tmp_path: Path, shell: Callable[[str], Any]) -> 
 def test_the_commands_of_a_page_and_then_its_python_run(page: Path, studied: Callable[[str], Any]) -> None:
     """With fewer restarts and steps, which change nothing about their form; what is said to be refused is refused."""
     for line in commands(page):
+        if line.startswith("python -c"):
+            exec(shlex.split(line)[2], {})
+            continue
         answer = studied(smaller(line))
         refused = "init.gain" in answer.err if "init.gain=1" in line else False
         assert answer.code == int(refused), f"{line}: {answer.err}"

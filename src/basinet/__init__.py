@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from basinet.mlp.textbook import forward_backward
     from basinet.pipeline.gather import Findings
     from basinet.pipeline.run import run
+    from basinet.problems.arrays import Arrays as Problem
     from basinet.reporting import report
     from basinet.study.study import Study
     from basinet.tracking.load import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Study": "basinet.study.study",
+    "Problem": "basinet.problems.arrays",
     "run": "basinet.pipeline.run",
     "replay": "basinet.workflows.replay",
     "report": "basinet.reporting",
@@ -44,11 +46,12 @@ _WHERE = {
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
 
-_ELSEWHERE = {"open": "open_results"}
-"""Names that are others in their modules, where they would hide a built-in one."""
+_ELSEWHERE = {"open": "open_results", "Problem": "Arrays"}
+"""Names that are others in their modules: there they would hide a built-in one, or what all problems are made into."""
 
 __all__ = [
     "Findings",
+    "Problem",
     "Results",
     "Study",
     "__version__",

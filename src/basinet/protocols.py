@@ -23,6 +23,7 @@ class Problem:
     holdout_targets: Tensor  # [output, held-out sample]
     classes: bool = False  # whether the targets name a class: accuracy is then defined
     fingerprint: str = ""  # of what the settings do not say: the content of files, or arrays from Python
+    units: Tensor | None = None  # [output]: what 1 is of standardized targets; None: targets are as they were given
 
 
 class Chunk(Protocol):
@@ -156,6 +157,13 @@ class Objective(Protocol):
 
     def accuracy(self, theta: Tensor) -> Tensor | None:
         """The share of the samples that are in the right class, `[restart]`; None where there are no classes."""
+        ...
+
+    def loss_original(self, theta: Tensor) -> Tensor | None:
+        """The loss without penalties in the units that targets had before they were standardized, `[restart]`.
+
+        None where nothing was standardized.
+        """
         ...
 
 

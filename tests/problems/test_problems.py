@@ -253,7 +253,8 @@ FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [4, 5, 6], "flag": [True, False
 
 
 def table(path: Path, **settings: Any) -> Problem:
-    return problem("table", path=str(path), **{"targets": ["y"], **settings})
+    plain = {"targets": ["y"], "standardize": False, "standardize_targets": False}
+    return problem("table", path=str(path), **{**plain, **settings})
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".pq", ".CSV"])

@@ -11,8 +11,8 @@ from basinet.study.defaults import complete
 @pytest.mark.parametrize(
     ("group", "key", "typed", "meant"),
     [
-        ("descent", "learning_rate", 1, 1.0),
-        ("descent", "learning_rate", "1e-3", 0.001),
+        ("polish", "radius", 1, 1.0),
+        ("polish", "radius", "1e-3", 0.001),
         ("descent", "steps", 20.0, 20),
         ("descent", "steps", "1e3", 1000),
         ("init", "std", 2, 2.0),

@@ -139,3 +139,18 @@ def test_a_table_of_conditions_that_have_all_diverged_can_be_shown(capsys: pytes
     frame = pd.DataFrame({"init": "a", "loss": [float("nan")], "status": "diverged", "kind": "diverged", "minimum": -1})
     print_spread(spread(frame, ["init"]), ["init"], "")
     assert "diverged 100 %" in capsys.readouterr().out
+
+
+def test_accuracies_stand_in_the_table_where_there_are_any_and_a_line_explains_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frame = pd.DataFrame({"init": "a", "loss": [1.0, 2.0, 3.0], "status": "arrived", "kind": "minimum", "minimum": 0})
+    print_spread(spread(frame, ["init"]), ["init"], "a title")
+    assert "accuracy" not in capsys.readouterr().out
+    frame["accuracy"], frame["accuracy_holdout"] = [0.5, 0.75, 1.0], [0.25, 0.5, 0.5]
+    print_spread(spread(frame, ["init"]), ["init"], "a title")
+    out = capsys.readouterr().out
+    _, heading, row, *_ = out.splitlines()
+    assert heading.index("accuracy") < heading.index("held out")
+    assert re.search(r" 3 +75 % +50 % +minimum 100 %", row)
+    assert "median share of samples in the right class" in " ".join(out.split())

@@ -20,6 +20,9 @@ _NUMBERS = (10, 100, 1000)  # of restarts, for which expectations are given
 SAME_LOSS = 1e-10
 """Losses x of copies of a minimum differ by rounding only, which is far below this, relative to 1 + |x|."""
 
+ACCURACIES = ("accuracy", "accuracy_holdout")
+"""Columns of restarts where targets name classes, and samples are held out."""
+
 OBJECTIVE = ("problem", "network", "objective")
 """Groups of settings that decide what is minimised."""
 
@@ -64,7 +67,8 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         (of the starts that end in a minimum), `minima_low` (a lower bound for how many there are; of Chao's
         `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many restarts),
         `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts in the
-        condition's own lowest minimum), `restarts_needed` (to reach it with 95 %).
+        condition's own lowest minimum), `restarts_needed` (to reach it with 95 %); where targets name classes,
+        `accuracy_median`, and `accuracy_holdout_median` where samples are held out.
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
@@ -115,7 +119,7 @@ def _spread_of(group: pd.DataFrame) -> dict[str, float]:
         for name in names:
             row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
     row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))
-    return row | _steps_of(group) | _counts_of(group)
+    return row | _steps_of(group) | _counts_of(group) | _accuracies_of(group)
 
 
 def final_losses(restarts: pd.DataFrame, column: str = "loss") -> npt.NDArray[np.float64]:
@@ -140,6 +144,12 @@ def _steps_of(group: pd.DataFrame) -> dict[str, float]:
         return {}
     steps = group.loc[group["status"] == "arrived", "steps"].to_numpy(dtype=np.float64)
     return {f"steps_{name}": value for name, value in quantiles(steps, QUARTILES).items()}
+
+
+def _accuracies_of(group: pd.DataFrame) -> dict[str, float]:
+    """How often the restarts are right; nothing where targets name no classes."""
+    kept = group[group["status"] != "diverged"]
+    return {f"{name}_median": float(kept[name].median()) for name in ACCURACIES if name in group}
 
 
 def _share(name: str, count: int, total: int) -> dict[str, float]:

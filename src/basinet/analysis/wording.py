@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from basinet.analysis.spread import OBJECTIVE, SAME_LOSS
+from basinet.analysis.spread import ACCURACIES, OBJECTIVE, SAME_LOSS
 from basinet.foundation.outcomes import ALL_ENDS, ENDS
 
 SIGNIFICANCE = 0.05
@@ -23,6 +23,11 @@ def spread_cells(row: pd.Series) -> dict[str, str]:
         "best loss": f"{row['loss_min']:.3g}",
         "median [95 %]": f"{row['loss_median']:.3g} [{row['median_low']:.3g}, {row['median_high']:.3g}]",
         "worst": f"{row['loss_max']:.3g}",
+        **{
+            heading: percent(row[f"{name}_median"])
+            for name, heading in zip(ACCURACIES, ("accuracy", "held out"), strict=True)
+            if f"{name}_median" in row.index
+        },
         "ended at": ", ".join(f"{name} {percent(share)}" for name, share in shares.items() if share > 0),
         "minima": _number(row["minima"], "d"),
         "coverage": "-"
@@ -225,6 +230,7 @@ LEGEND = (
     "(Good-Turing), of the restarts that ended in one (98 % of 60 %: nothing is said of the other 40 %); at the best: "
     "share of the restarts in the lowest minimum; needed: restarts to reach it with 95 %."
 )
+ACCURACY_LEGEND = "accuracy: median share of samples in the right class, of those trained on; held out: of the others."
 
 
 def bottoms_sentence(bottoms: pd.DataFrame) -> str:
@@ -252,7 +258,12 @@ def bottom_cells(row: pd.Series) -> dict[str, str]:
 
 def held_out_cells(row: pd.Series) -> dict[str, str]:
     """What was measured beside the loss, by the headings a person reads."""
-    name = {"loss_holdout": "loss on held-out samples", "accuracy": "accuracy on the samples trained on"}
+    name = {
+        "loss_holdout": "loss on held-out samples",
+        "loss_original": "loss in the targets' units",
+        "loss_holdout_original": "loss in the targets' units on held-out samples",
+        "accuracy": "accuracy on the samples trained on",
+    }
     quartiles = f"{_loss(row['q25'])} to {_loss(row['q75'])}"
     measure = name.get(row["measure"], "accuracy on held-out samples")
     return {"measure": measure, "median": _loss(row["median"]), "quartiles": quartiles}

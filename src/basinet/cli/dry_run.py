@@ -198,6 +198,8 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
         print(f"memory    {amount(memory)}; this machine has {amount(there)}{_verdict(memory <= there)}")
         is_room = _verdict(_is_room(planned, ahead))
         print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free{is_room}")
+    for remark in planned.remarks:
+        print(f"note      {remark}")
     print("dry run: nothing was done")
 
 

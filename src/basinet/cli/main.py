@@ -110,6 +110,8 @@ def _execute(planned: Plan) -> int:
     command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
     place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
     print_room(planned)
+    for remark in planned.remarks:
+        print(f"note: {remark}", file=sys.stderr)
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))

@@ -50,6 +50,11 @@ class Plan:
         return None if self.workers is None else max(1, machine.cores() // self.workers)
 
     @property
+    def remarks(self) -> list[str]:
+        """What was decided about the user's data, each once."""
+        return list(dict.fromkeys(remark for study in self.studies for remark in study.remarks))
+
+    @property
     def varied(self) -> list[str]:
         """The settings in which the conditions differ, as columns of the tables."""
         return differing([study.columns for study in self.studies])

@@ -42,7 +42,7 @@ class RiskSettings:
 
     def on(self, problem: Problem, network: Network) -> EmpiricalRisk:
         x, y = problem.inputs, problem.targets
-        risk = EmpiricalRisk(network, x, y, self.loss, self.l2_weights, self.l2_biases, problem.classes)
+        risk = EmpiricalRisk(network, x, y, self.loss, self.l2_weights, self.l2_biases, problem.classes, problem.units)
         if self.loss == "cross_entropy":
             outputs = network.widths[-1]
             require(outputs >= 2, f"objective.loss=cross_entropy: needs at least 2 outputs, the problem has {outputs}")
@@ -52,7 +52,9 @@ class RiskSettings:
 
     def on_holdout(self, problem: Problem, network: Network) -> EmpiricalRisk | None:
         x, y = problem.holdout_inputs, problem.holdout_targets
-        return EmpiricalRisk(network, x, y, self.loss, classes=problem.classes) if x.shape[1] > 0 else None
+        if x.shape[1] == 0:
+            return None
+        return EmpiricalRisk(network, x, y, self.loss, classes=problem.classes, units=problem.units)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class EmpiricalRisk:
     l2_weights: float = 0.0
     l2_biases: float = 0.0
     classes: bool = False  # whether the targets name a class
+    units: Tensor | None = None  # [output]: what 1 is of standardized targets
 
     def __post_init__(self) -> None:
         if self.loss_name not in LOSSES:
@@ -235,6 +238,16 @@ class EmpiricalRisk:
             middle = (targets.min() + targets.max()) / 2
             right = ((outputs > middle) == (targets > middle)).squeeze(1)
         return right.to(theta.dtype).mean(1).masked_fill(torch.isfinite(theta).all(1).logical_not(), torch.nan)
+
+    def loss_original(self, theta: Tensor) -> Tensor | None:
+        """(1/N) Σ_i ½ ‖s (a_L(x_i) - y_i)‖², `[restart]`, where s, the targets' deviations, is what 1 is of each.
+
+        None where the targets were not standardized.
+        """
+        if self.units is None:
+            return None
+        errors = (self.outputs(theta) - self.targets) * self.units.unsqueeze(1)
+        return errors.square().sum((1, 2)) / (2 * self.samples)
 
     def kink_distance(self, theta: Tensor) -> Tensor:
         """The smallest |z| over all ReLU units and samples, `[restart]`; inf without ReLU units."""

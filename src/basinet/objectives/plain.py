@@ -87,6 +87,9 @@ class Plain(ABC):
     def accuracy(self, theta: Tensor) -> Tensor | None:
         return None
 
+    def loss_original(self, theta: Tensor) -> Tensor | None:
+        return None
+
 
 @dataclass(frozen=True)
 class PlainChunk:

@@ -48,6 +48,8 @@ class Block:
     loss_holdout: Tensor | None  # [restart], without penalties
     accuracy: Tensor | None  # [restart], share of the samples in the right class
     accuracy_holdout: Tensor | None  # [restart]
+    loss_original: Tensor | None = None  # [restart], without penalties, in the units that targets were given in
+    loss_holdout_original: Tensor | None = None  # [restart]
 
     def within(self, restarts: int) -> Block:
         """Without the restarts from number `restarts` on."""

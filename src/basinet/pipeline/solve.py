@@ -76,6 +76,8 @@ class _Examined(NamedTuple):
     loss_holdout: Tensor | None
     accuracy: Tensor | None
     accuracy_holdout: Tensor | None
+    loss_original: Tensor | None
+    loss_holdout_original: Tensor | None
 
 
 def _examine(study: Study, descended: Tensor, diverged: Tensor, watch: Stopwatch) -> _Examined:
@@ -91,6 +93,8 @@ def _examine(study: Study, descended: Tensor, diverged: Tensor, watch: Stopwatch
             loss_holdout=None if holdout is None else holdout.loss(polished.theta),
             accuracy=exact.accuracy(polished.theta),
             accuracy_holdout=None if holdout is None else holdout.accuracy(polished.theta),
+            loss_original=exact.loss_original(polished.theta),
+            loss_holdout_original=None if holdout is None else holdout.loss_original(polished.theta),
         )
 
 

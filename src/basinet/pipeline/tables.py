@@ -86,7 +86,7 @@ def restarts_table(
         "explained_zero_modes": evidence["explained_zero_modes"],
     }
     columns["loss_holdout"] = np.nan
-    for name in ("loss_holdout", "accuracy", "accuracy_holdout"):
+    for name in ("loss_holdout", "loss_original", "loss_holdout_original", "accuracy", "accuracy_holdout"):
         if getattr(blocks[0], name) is not None:
             columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
     return pd.DataFrame(columns)
@@ -126,7 +126,7 @@ def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], fou
     eigenvalues = evidence["eigenvalues"][found.representative]
     whole = eigenvalues.shape[1] == theta.shape[1]
     low, high = unseen.wilson(found.count, len(theta))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "minimum": np.arange(len(found.count)),
             "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND_NAMES)),
@@ -145,6 +145,10 @@ def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], fou
             "signature": list(signature[found.representative]),
         }
     )
+    if blocks[0].loss_original is not None:
+        original = _column(blocks, lambda block: block.loss_original)  # type: ignore[arg-type,return-value]
+        table.insert(list(table.columns).index("loss") + 1, "loss_original", original[found.representative])
+    return table
 
 
 def merge_catalogues(minima: pd.DataFrame, symmetry: Symmetry, tolerances: Tolerances) -> npt.NDArray[np.int64]:

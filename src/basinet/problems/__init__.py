@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from basinet.problems.arrays import Arrays
 from basinet.problems.chain import Chain
 from basinet.problems.digits import Digits
 from basinet.problems.neuron import Neuron
@@ -23,4 +24,4 @@ PROBLEMS: dict[str, type[ProblemFamily]] = {
     "table": Table,
 }
 
-__all__ = ["PROBLEMS", "ProblemFamily", "Samples", "split"]
+__all__ = ["PROBLEMS", "Arrays", "ProblemFamily", "Samples", "split"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Callable
+import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -13,109 +13,197 @@ import numpy as np
 
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.foundation.random_streams import Array
-from basinet.problems.samples import Samples
+from basinet.problems.csv_file import UNNAMED, read_csv
+from basinet.problems.labels import FEW, are_indicators, are_labels, are_probabilities, one_hot
+from basinet.problems.samples import LARGEST, Samples
+from basinet.problems.standardization import Standardization, is_far
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHOWN = 40  # characters of a cell in a message
+
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a CSV or Parquet file as samples: `targets` and `inputs` name columns of numbers.
+    """The rows of a CSV or Parquet file as samples: `targets` and `inputs` name columns.
 
-    Without `inputs`, all columns but the targets are inputs. `standardize` brings every input to mean 0 and standard
-    deviation 1. Targets that are the 0/1 indicators of a class (two columns or more) make it a classification.
+    Without `inputs`, all columns are inputs but the targets, those to `ignore`, and those without a name, which are
+    taken for an index. `standardize` brings every input to mean 0 and standard deviation 1, `standardize_targets` every
+    target that is neither a class nor a probability; None: where their scale is far from 1 (`standardization.is_far`).
+
+    `classes` says whether the targets name classes: one column of labels, which becomes one output for each class, or
+    a column of 0 and 1 for each. If it is None, text, true/false and integers with few different values are labels
+    (`labels.are_labels`).
     """
 
     path: str
     targets: tuple[str, ...]
     inputs: tuple[str, ...] | None
-    standardize: bool
+    ignore: tuple[str, ...]
+    classes: bool | None
+    standardize: bool | None
+    standardize_targets: bool | None
+    separator: str | None
+    decimal: str | None
 
     natural_width: ClassVar[int] = 8
     natural_output: ClassVar[str] = "identity"
 
     def samples(self, seed: int) -> Samples:
-        frame = _read(Path(self.path))
+        frame = self._read()
         require(len(self.targets) > 0, "problem.targets=[]: name at least one column")
-        inputs = self.inputs or tuple(str(name) for name in frame.columns if str(name) not in self.targets)
-        for key, names in (("problem.targets", self.targets), ("problem.inputs", inputs)):
+        unnamed = [name for name in frame.columns if UNNAMED.fullmatch(name)]
+        inputs = self.inputs or tuple(
+            name for name in frame.columns if name not in (*self.targets, *self.ignore, *unnamed)
+        )
+        self._check_names(frame, inputs)
+        x = np.stack([_numbers(self.path, name, frame[name]) for name in inputs])
+        y, classes, remarks = self._targets(frame)
+        if not self.inputs:
+            positions = [(list(frame.columns).index(name) + 1, name) for name in unnamed if name not in self._named]
+            remarks = [*(self._left_out(position, name) for position, name in positions), *remarks]
+        fitted = not classes and not are_probabilities(y)
+        scaled = is_far(x) if self.standardize is None else self.standardize
+        targets_scaled = is_far(y) if self.standardize_targets is None else self.standardize_targets
+        if scaled and self.standardize is None:
+            remarks.append("inputs are standardized; problem.standardize=false takes them as they are")
+        return Samples(
+            x,
+            y,
+            classes,
+            hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest(),  # before anything is computed from it
+            natural_loss="cross_entropy" if classes else "squared",
+            natural_learning_rate=LEARNING_RATE,
+            input_standardization=self._standardization(inputs, _IGNORE) if scaled else None,
+            target_standardization=(
+                self._standardization(self.targets, _AS_IT_IS) if fitted and targets_scaled else None
+            ),
+            remarks=tuple(remarks),
+        )
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        return (*self.targets, *self.ignore)
+
+    def _check_names(self, frame: pd.DataFrame, inputs: tuple[str, ...]) -> None:
+        for key, names in (("targets", self.targets), ("inputs", inputs), ("ignore", self.ignore)):
             for name in names:
                 if name not in frame.columns:
-                    raise unknown(f"column in {self.path} ({key})", name, map(str, frame.columns))
-        both = sorted(set(inputs) & set(self.targets))
-        name = both[0] if both else ""
-        require(not both, f"{self.path}: column '{name}' is both in problem.inputs and in problem.targets")
-        require(len(inputs) > 0, f"{self.path}: every column is a target, at least one input is needed")
-        x, y = self._columns(frame, inputs), self._columns(frame, self.targets)
-        read = hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()  # before anything is computed from it
-        return Samples(self._standardized(x, inputs) if self.standardize else x, y, _are_classes(y), read)
+                    raise self._no_column(f"problem.{key}", name, list(frame.columns))
+        lists = {"inputs": inputs, "targets": self.targets, "ignore": self.ignore}
+        for one, other in itertools.combinations(lists, 2):
+            both = "".join(sorted(set(lists[one]) & set(lists[other]))[:1])
+            require(not both, f"{self.path}: column '{both}' is both in problem.{one} and in problem.{other}")
+        left = "no other column is left" if self.ignore else "every column is a target"
+        require(len(inputs) > 0, f"{self.path}: {left}, at least one input is needed")
 
-    def _columns(self, frame: pd.DataFrame, names: tuple[str, ...]) -> Array:
-        return np.stack([_numbers(self.path, name, frame[name]) for name in names])
+    def _no_column(self, key: str, name: str, there: list[str]) -> ConfigError:
+        if len(there) == 1 and not self.separator:
+            known = "its columns are separated by something else: problem.separator says by what"
+            return ConfigError(f"{self.path} ({key}): no column '{name}', only '{there[0]}'; if {known}")
+        if all(_number(column) is not None for column in there):
+            return ConfigError(f"{self.path} ({key}): no column '{name}'; the first line has to name the columns")
+        return unknown(f"column in {self.path} ({key})", name, there)
 
-    def _standardized(self, x: Array, names: tuple[str, ...]) -> Array:
-        for name, values in zip(names, x, strict=True):
-            constant = bool((values == values[0]).all())  # a deviation of .1 .1 .1 is 1e-17, not 0
-            require(not constant, f"{self.path}, column '{name}': constant, cannot be standardized; leave it out")
-        result: Array = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
-        return result
+    def _targets(self, frame: pd.DataFrame) -> tuple[Array, bool, list[str]]:
+        """Targets `[output, sample]`, whether they name a class, and what is to be said about that."""
+        first = frame[self.targets[0]]
+        if len(self.targets) == 1 and (self.classes or (self.classes is None and are_labels(first))):
+            found = one_hot(first, f"{self.path}, column '{self.targets[0]}'")
+            guessed = self.classes is None and first.dtype.kind in "iu"
+            other = f"; problem.classes=false takes its integers (at most {FEW} different ones) for numbers"
+            said = f"problem.targets={self.targets[0]}: {found.described()}, one output each{other if guessed else ''}"
+            return found.targets, True, [said]
+        y = np.stack([_numbers(self.path, name, frame[name]) for name in self.targets])
+        indicators = self.classes is not False and are_indicators(y)
+        wrong = f"problem.classes=true: {self.path}: the {len(y)} target columns must be 0 or 1, with one 1 in each row"
+        require(indicators or not self.classes, f"{wrong}; or name one column of labels")
+        return y, indicators, []
+
+    def _left_out(self, position: int, name: str) -> str:
+        how = f"to learn from it, name it in problem.inputs as '{name}'; to leave it out unsaid, in problem.ignore"
+        return f"{self.path}: column {position} has no name, is taken for an index and left out ({how})"
+
+    def _standardization(self, names: tuple[str, ...], remedy: str) -> Standardization:
+        return Standardization(names, f"{self.path}, column", remedy)
+
+    def _read(self) -> pd.DataFrame:
+        """The file as a frame whose columns have different names, all of them text."""
+        path = Path(self.path)
+        kind = path.suffix.lower()
+        require(kind in _SUFFIXES, f"problem.path={path}: must end in .csv or .parquet")
+        require(path.is_file(), f"problem.path={path}: no such file")
+        try:
+            frame = self._parsed(path, kind)
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever the reader stumbles over, the user's file is what has to change
+            raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+        require(len(frame) > 0, f"{path}: has no rows")
+        frame.columns = frame.columns.map(str)
+        repeated = frame.columns[frame.columns.duplicated()]
+        require(len(repeated) == 0, f"{path}: column '{repeated[0] if len(repeated) else ''}' stands there twice")
+        return frame
+
+    def _parsed(self, path: Path, kind: str) -> pd.DataFrame:
+        import pandas as pd
+
+        if kind in _PARQUET:
+            return pd.read_parquet(path)
+        return read_csv(path, self.separator, self.decimal)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
+LEARNING_RATE = 0.1
+"""Of gradient descent on standardized data: no restart of ordinary tables diverges, with logistic or tanh units."""
 
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": _read_csv,
-        ".parquet": pd.read_parquet,
-        ".pq": pd.read_parquet,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigError(f"problem.path={path}: must end in .csv or .parquet")
-    require(path.is_file(), f"problem.path={path}: no such file")
-    try:
-        frame = reader(path)
-    except Exception as error:  # whatever the reader stumbles over, the user's file is what has to change
-        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-    require(len(frame) > 0, f"{path}: has no rows")
-    frame.columns = frame.columns.map(str)
-    repeated = frame.columns[frame.columns.duplicated()]
-    require(len(repeated) == 0, f"{path}: column '{repeated[0] if len(repeated) else ''}' stands there twice")
-    return frame
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    names = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows that are longer than the header
-        frame = pd.read_csv(path, index_col=False)
-    # pandas calls a column that stands there twice x and x.1; here it keeps its name, to be refused.
-    return frame.set_axis([name or given for name, given in zip(names, frame.columns, strict=True)], axis=1)
+_PARQUET = (".parquet", ".pq")
+_SUFFIXES = (".csv", ".tsv", *_PARQUET)
+_IGNORE = "leave it out (problem.ignore=[{names}]), or learn from all as they are (problem.standardize=false)"
+_AS_IT_IS = "problem.standardize_targets=false takes targets as they are"
 
 
 def _numbers(path: str, name: str, column: pd.Series) -> Array:
-    import pandas as pd
-
+    """A column as numbers, `[sample]`; raises `ConfigError` with the row of the first cell that is none."""
     nonsense = ConfigError(f"{path}, column '{name}': not a column of numbers")
     if column.dtype.kind in "mM":  # dates and durations, which pandas would count in nanoseconds
         raise nonsense
-    try:
-        values = np.array(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise nonsense from error
+    if column.dtype.kind in "biuf":
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        cells = [_number(cell) for cell in column]
+        if not any(isinstance(cell, str | float | int) for cell in column):
+            raise nonsense
+        values = np.array([np.nan if cell is None else cell for cell in cells])
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         row = int(bad[0])
-        value = column.iloc[row]
-        shown = repr(value) if isinstance(value, str) else str(value)
+        rows = f"({len(bad)} of {len(values)} rows)"
         raise ConfigError(
-            f"{path}, column '{name}', row {row + 1}: {shown} is not a finite number ({len(bad)} of {len(values)} rows)"
+            f"{path}, column '{name}', row {row + 1}: {_shown(column.iloc[row])} is not a finite number {rows}"
         )
-    return values
+    huge = np.flatnonzero(np.abs(values) > LARGEST)
+    row = int(huge[0]) if len(huge) else 0
+    text = f"{values[row]:g} is too large, numbers can be as large as {LARGEST:g}"
+    require(len(huge) == 0, f"{path}, column '{name}', row {row + 1}: {text} ({len(huge)} of {len(values)} rows)")
+    return np.array(values)
 
 
-def _are_classes(y: Array) -> bool:
-    return bool(len(y) >= 2 and np.isin(y, (0.0, 1.0)).all() and (y.sum(0) == 1).all())
+def _number(cell: object) -> float | None:
+    """A cell as a number; None if it is none, or has too many digits for one."""
+    if not isinstance(cell, str | float | int) or (isinstance(cell, str) and "_" in cell):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _shown(cell: object) -> str:
+    text = str(cell)
+    if len(text) > _SHOWN:
+        return f"'{text[:_SHOWN]}...' ({len(text):,} characters)"
+    if not isinstance(cell, str):
+        return text
+    comma = re.fullmatch(r"[-+]?\d*,\d+", cell.strip()) is not None
+    return f"{cell!r}{' (a decimal comma? problem.decimal=comma)' if comma else ''}"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from basinet.analysis import compare
-from basinet.analysis.spread import OBJECTIVE, spread
+from basinet.analysis.spread import ACCURACIES, OBJECTIVE, spread
 from basinet.foundation.quantiles import QUANTILES, QUARTILES
 from basinet.study.defaults import differing
 from basinet.tracking.find import find_conditions
@@ -20,7 +20,7 @@ ONE_CONDITION = ["init", "network.depth"]
 """What a condition is called by where there is no other to tell it from."""
 
 PAIRS_MAX = 5_000  # of conditions: more are not compared, 100 conditions have fewer
-_HELD_OUT = ("loss_holdout", "accuracy", "accuracy_holdout")
+_HELD_OUT = ("loss_holdout", "loss_original", "loss_holdout_original", *ACCURACIES)
 _RESTARTS = [
     *("run_id", "restart", "seed", "status", "kind", "minimum", "sweep_minimum", "steps"),
     *("loss_initial", "loss", "gradient_norm", "parameter_norm", "lambda_min", "lambda_max"),

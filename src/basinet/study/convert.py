@@ -52,6 +52,10 @@ def convert(value: Any, wanted: Any, key: str) -> Any:
             return None
         return _convert_union(value, [a for a in arguments if a is not type(None)], key)
     if origin is tuple:
+        if (
+            arguments[0] is str and isinstance(value, str | int | float) and not isinstance(value, bool)
+        ):  # one name may do without brackets
+            return (_text(value, key),)
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise ConfigError(f"{key}={_show(value)}: must be a list")
         return tuple(convert(entry, arguments[0], f"{key}[{index}]") for index, entry in enumerate(value))

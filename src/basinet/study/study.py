@@ -21,7 +21,8 @@ from basinet.foundation.machine import cores, numerics
 from basinet.inits import INITS, Init
 from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
-from basinet.problems import PROBLEMS, ProblemFamily, split
+from basinet.problems import PROBLEMS, Arrays, ProblemFamily, Samples, split
+from basinet.problems.arrays import NAME as ARRAYS
 from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem
 from basinet.stages.descend import record_steps
 from basinet.stages.polish import Polishing
@@ -84,7 +85,8 @@ class NetworkSettings:
 class Study:
     """One condition, checked: everything that decides the numbers of its restarts, and nothing else.
 
-    Build it with `from_config`. `settings` is the resolved configuration as nested plain values.
+    Build it with `from_config`. `settings` is the resolved configuration as nested plain values; `remarks` are what the
+    program has decided about the user's data that the user should know, a line each.
     """
 
     settings: dict[str, Any]
@@ -96,13 +98,15 @@ class Study:
     descent: Descent
     polishing: Polishing
     tolerances: Tolerances
+    remarks: tuple[str, ...] = ()
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Study:
         """The study that `config` describes; what it leaves out is taken from `conf/`.
 
         Args:
-            config: settings as on the command line, nested: `{"problem": "xor", "restarts": 50}`.
+            config: settings as on the command line, nested: `{"problem": "xor", "restarts": 50}`. The problem may be
+                arrays: `{"problem": basinet.Problem(inputs, targets)}`.
 
         Raises:
             ConfigError: for anything unknown, of the wrong type, out of range, or that does not fit together.
@@ -110,23 +114,36 @@ class Study:
         >>> Study.from_config({"problem": "xor", "network": {"depth": 3, "width": 4}}).network.widths
         (2, 4, 4, 1)
         """
-        settings = defaults.complete(config)
+        given = config.get("problem")
+        settings, family = _arrays(config, given) if isinstance(given, Arrays) else _from_conf(config)
         execution = fill(Execution, {k: v for k, v in settings.items() if k not in defaults.GROUPS}, "")
-        family, problem = _problem(settings["problem"])
+        common = fill(
+            _ProblemCommon, {key: value for key, value in settings["problem"].items() if key in _COMMON}, "problem"
+        )
+        samples = family.samples(common.seed)
+        problem = split(samples, common.holdout, common.seed)
         network = _network(settings["network"], family, problem)
-        objectives: ObjectiveFamily = _filled(OBJECTIVES, settings, "objective")
-        init: Init = _filled(INITS, settings, "init")
-        descent = _descent(settings["descent"], execution.seed)
         width = settings["network"]["width"]
         width = family.natural_width if width is None else width
-        resolved = {**settings, "network": {**settings["network"], "width": width, "output": network.output}}
+        resolved = _with_natural(settings, samples)
+        resolved["network"] = {**settings["network"], "width": width, "output": network.output}
+        objectives: ObjectiveFamily = _filled(OBJECTIVES, resolved, "objective")
+        init: Init = _filled(INITS, resolved, "init")
+        descent = _descent(resolved["descent"], execution.seed)
+        resolved["descent"] = {**resolved["descent"], "learning_rate": descent.budget.learning_rate}
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
-        study = Study(resolved, execution, problem, network, objectives, init, descent, polishing, tolerances)
+        remarks = (*samples.remarks, *_remarks(settings, resolved, problem))
+        study = Study(resolved, execution, problem, network, objectives, init, descent, polishing, tolerances, remarks)
         study._check_relations()
         return study
 
     def _check_relations(self) -> None:
+        for name in ("inputs", "targets"):
+            values = getattr(self.problem, name)
+            largest = float(values.abs().max())
+            fits = bool(torch.isfinite(values.to(self.dtype)).all())
+            require(fits, f"dtype={self.execution.dtype}: {largest:g} among the {name} is too large; use float64")
         self.init.check(self.network, self.restarts)
         check_engine(self.execution.engine, self.objective, self.descent)
 
@@ -260,11 +277,54 @@ def _member(family: Mapping[str, type], group: str, name: str) -> Any:
     return family[name]
 
 
-def _problem(settings: Mapping[str, Any]) -> tuple[ProblemFamily, Problem]:
-    rest = unnamed(settings)
-    common = fill(_ProblemCommon, {key: rest.pop(key) for key in ("holdout", "seed") if key in rest}, "problem")
-    family: ProblemFamily = fill(_member(PROBLEMS, "problem", settings["name"]), rest, "problem")
-    return family, split(family.samples(common.seed), common.holdout, common.seed)
+def _from_conf(config: Mapping[str, Any]) -> tuple[dict[str, Any], ProblemFamily]:
+    """The complete settings, one name where a list of them is wanted being a list of one, and the problem's family."""
+    given = config.get("problem")
+    if isinstance(given, Mapping) and given.get("name") == ARRAYS:
+        again = '"problem": basinet.Problem(inputs, targets)'
+        raise ConfigError(f"problem={ARRAYS}: arrays do not stand in a configuration; give them again as {again}")
+    settings = defaults.complete(config)
+    problem = settings["problem"]
+    reaches_all = settings["network"].get("output") in (None, "identity")
+    if problem.get("standardize_targets", False) is None and not reaches_all:
+        problem = {**problem, "standardize_targets": False}
+    own = {key: value for key, value in unnamed(problem).items() if key not in _COMMON}
+    family: ProblemFamily = fill(_member(PROBLEMS, "problem", problem["name"]), own, "problem")
+    lists = {key: list(getattr(family, key)) for key, value in own.items() if isinstance(getattr(family, key), tuple)}
+    return {**settings, "problem": {**problem, **lists}}, family
+
+
+def _arrays(config: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any], ProblemFamily]:
+    """The complete settings with what stands for arrays from Python, and these."""
+    settings = defaults.complete({key: value for key, value in config.items() if key != "problem"})
+    return {**settings, "problem": arrays.settings}, arrays
+
+
+def _with_natural(settings: Mapping[str, Any], samples: Samples) -> dict[str, Any]:
+    """The settings with what suits the samples where they are open."""
+    natural = {
+        ("objective", "loss"): samples.natural_loss,
+        ("descent", "learning_rate"): samples.natural_learning_rate,
+    }
+    result = dict(settings)
+    for (group, key), value in natural.items():
+        if key in settings[group] and settings[group][key] is None:
+            result[group] = {**settings[group], key: value}
+    return result
+
+
+def _remarks(settings: Mapping[str, Any], resolved: Mapping[str, Any], problem: Problem) -> list[str]:
+    """What was chosen that a user does not expect."""
+    said = []
+    loss = resolved["objective"].get("loss")  # which not every objective has
+    if loss not in (None, "squared", settings["objective"].get("loss")):
+        said.append(f"objective.loss={loss}, which suits targets that name classes")
+    if problem.units is not None:
+        said.append("targets are standardized, and losses are of these; loss_original has the units they were given in")
+    return said
+
+
+_COMMON = ("holdout", "seed")  # the settings that every problem has
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-from basinet.analysis.wording import LEGEND, spread_cells
+from basinet.analysis.wording import ACCURACY_LEGEND, LEGEND, spread_cells
 
 
 class SweepProgress:
@@ -110,7 +110,8 @@ def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     natural = Console(width=10_000).measure(view).maximum  # in a narrower terminal lines go on below: no number is cut
     Console(width=max(console.width, natural), highlight=False).print(view)
-    console.print(f"[dim]{LEGEND}[/dim]")
+    with_accuracy = f" {ACCURACY_LEGEND}" if "accuracy" in rows[0] else ""
+    console.print(f"[dim]{LEGEND}{with_accuracy}[/dim]")
 
 
 def print_failures(failures: Sequence[dict[str, Any]]) -> None:

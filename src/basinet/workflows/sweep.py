@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from basinet.analysis.spread import Summary, spread
+from basinet.analysis.spread import ACCURACIES, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require, unknown
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import FolderStore
@@ -294,6 +294,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
+        needed += [name for name in ACCURACIES if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
