@@ -36,9 +36,11 @@ def main() -> None:
 
 
 def _main(arguments: argparse.Namespace) -> int:
-    from basinet.tracking.store import TrackingStore, checked_uri
+    from basinet.tracking.store import TrackingStore, check_whole, checked_uri
 
-    store = TrackingStore.open_existing(checked_uri(arguments.tracking_uri))
+    uri = checked_uri(arguments.tracking_uri)
+    check_whole(uri)
+    store = TrackingStore.open_existing(uri)
     if arguments.remove is not None:
         return _remove(store, arguments)
     return _examine(store, arguments)

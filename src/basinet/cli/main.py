@@ -47,14 +47,17 @@ def _main(raw: list[str]) -> int:
 
         check(arguments)
     else:
-        from basinet.cli.dry_run import check_room, show
+        from basinet.cli.dry_run import check_room, check_time, show
         from basinet.cli.plan import plan
+        from basinet.tracking.store import check_whole, checked_uri
 
         planned = plan(arguments, flags)
+        check_whole(checked_uri(planned.tracking.uri))
         if planned.dry_run:
             return show(planned)
         _check_compiler(planned)
         check_room(planned)
+        check_time(planned)
         return _execute(planned)
     sys.argv[1:] = [*flags, *arguments.overrides]
     return _launch(lambda config: None)

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from basinet.cli.script import keep_interrupts
 from basinet.foundation.errors import ConfigError, require
-from basinet.tracking.mlflow_internals import VIEW_TAG, address_of_runs, time_of
+from basinet.tracking.mlflow_internals import VIEW_TAG, address_of_runs, store_address, time_of
 from basinet.tracking.view import CONDITIONS
 
 _HOST, _PORT = "127.0.0.1", 5000
@@ -131,7 +131,7 @@ def _is_free(port: int) -> bool:
 @contextmanager
 def _server(uri: str, folder: Path, port: int) -> Iterator[Any]:
     """A server that answers, and what waits for its end; all of its processes are gone afterwards."""
-    store = ["--backend-store-uri", uri, "--artifacts-destination", str(folder / _ARTIFACTS)]
+    store = ["--backend-store-uri", store_address(uri), "--artifacts-destination", str(folder / _ARTIFACTS)]
     place = ["--host", _HOST, "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-m", "mlflow", "server", *store, *place]
     with tempfile.TemporaryFile() as log:

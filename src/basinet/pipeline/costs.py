@@ -25,6 +25,8 @@ _LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
 _TOO_LONG = 2.0  # seconds: a step that takes as long as this is not tried more often
 _TRIES = 4
 _MOST = 4096  # restarts to measure with
+_QUICKEST = 1e-13  # seconds for a parameter, a sample and a step: some 50 TFLOPS
+_QUICKEST_STEP = 1e-10  # seconds for a step of a restart, however small
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,23 @@ def memory(study: Study) -> int:
     at_work = block * 8 * ((6 + directions) * size + (_HESSIANS * size * size if polishing else 0))
     kept = study.restarts * _per_restart(study)
     return int(_PROGRAM + max(at_work, kept) + kept)
+
+
+def hessian_memory(study: Study) -> int:
+    """Bytes that one restart takes while its whole Hessian is looked at, below which nothing helps; 0 if none is."""
+    size = study.network.size
+    return 8 * _HESSIANS * size * size if size <= study.polishing.dense_max else 0
+
+
+def kept_memory(study: Study) -> int:
+    """Bytes that are kept of all restarts until they are written, into however small blocks they are divided."""
+    return study.restarts * _per_restart(study)
+
+
+def least_seconds(study: Study) -> float:
+    """What the descent takes at the very least if no restart arrives: no machine is as fast as that."""
+    step = max(_QUICKEST_STEP, _QUICKEST * study.network.size * study.problem.inputs.shape[1])
+    return study.restarts * study.descent.budget.steps * step
 
 
 def blocks_size(study: Study, restarts: int) -> int:

@@ -18,6 +18,7 @@ from basinet.study.study import Study
 _log = logging.getLogger(__name__)
 
 _DEAR = 300  # parameters from which on polishing is no afterthought: what it costs is said
+_MEASURED = 2000  # parameters up to which it is said what polishing would cost where it is not done
 _SAMPLE = 4  # restarts that this is measured on
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
@@ -82,9 +83,15 @@ def largest_block(study: Study) -> int:
 
 
 def _tell_cost(study: Study) -> None:
-    """Log what polishing costs, or would cost, where that is more than an afterthought."""
+    """Log what polishing costs, or would cost, where that is more than an afterthought.
+
+    Beyond `_MEASURED` parameters what is not done is not measured either: a Hessian takes as much memory as it wants.
+    """
     size, limit = study.network.size, study.polishing.dense_max
     if study.polishing.steps == 0 or size <= _DEAR or not _log.isEnabledFor(logging.INFO):
+        return
+    if size > max(limit, _MEASURED):
+        _log.info("not polished: %d parameters, polish.dense_max=%d", size, limit)
         return
     sample = study.starts(range(min(_SAMPLE, study.restarts))).double().cpu()
     seconds = study.restarts * newton_seconds(study.exact_objective, sample, study.exact_engine)

@@ -31,6 +31,7 @@ from basinet.study.convert import fill
 from basinet.study.defaults import unnamed
 
 _NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
 
 
@@ -67,6 +68,7 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         require(self.depth >= 1, f"network.depth={self.depth}: must be at least 1 (the number of weight layers)")
+        require(self.depth <= _DEEPEST, f"network.depth={self.depth:,}: must be at most {_DEEPEST:,}")
 
     def hidden_widths(self, natural: int) -> tuple[int, ...]:
         """Units of the depth - 1 hidden layers."""

@@ -37,7 +37,7 @@ from basinet.tracking.record import (
     write_parquet,
 )
 from basinet.tracking.results import Results
-from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
+from basinet.tracking.store import StoreAway, TrackingStore, check_work_folder, checked_uri
 from basinet.tracking.view import save_views
 
 _FIGURES = ("condition", "sweep", "none")
@@ -65,7 +65,7 @@ class TrackingSettings:
             raise unknown("tracking.figures", self.figures, _FIGURES)
         few = self.minima_runs is None or self.minima_runs >= 0
         require(few, f"tracking.minima_runs={self.minima_runs}: must be 0 or more")
-        checked_uri(self.uri)
+        check_work_folder(self.uri)
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> TrackingSettings:
