@@ -128,6 +128,10 @@ class Study:
         study._check_relations()
         return study
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: not what was computed from it, which may be threads and compiled code."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def _check_relations(self) -> None:
         self.init.check(self.network, self.restarts)
         check_engine(self.execution.engine, self.objective, self.descent)

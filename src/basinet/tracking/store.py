@@ -383,15 +383,15 @@ class TrackingStore:
     @contextmanager
     def writing(self, run: Any) -> Iterator[Path]:
         """A folder to write artifacts of a run into; they are the run's when the block ends without an error."""
-        from basinet.pipeline.blocks import (
-            WRITING,  # which takes the time of torch: not everybody who asks for a store writes
-        )
+        # They take the time of torch: not everybody who asks for a store writes.
+        from basinet.pipeline.blocks import WRITING
+        from basinet.tracking.leftovers import held
 
         folder = self.artifact_folder(run)
         if folder is not None:
             self.work_folder.mkdir(parents=True, exist_ok=True)
         aside = None if folder is None else self.work_folder  # on the same disk: moving is renaming
-        with tempfile.TemporaryDirectory(prefix=WRITING, dir=aside) as temporary:
+        with tempfile.TemporaryDirectory(prefix=WRITING, dir=aside) as temporary, held(Path(temporary)):
             yield Path(temporary)
             if folder is None:
                 self.client.log_artifacts(run.info.run_id, temporary)

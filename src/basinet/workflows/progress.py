@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -24,7 +26,7 @@ class SweepProgress:
     """
 
     def __init__(self, conditions: int) -> None:
-        self.console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())
+        self.console = Console(file=_StandardError(), soft_wrap=not sys.stderr.isatty())
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -82,6 +84,29 @@ class SweepProgress:
             self.failures.append(event)
         counter = f"[dim]{self._done:>3}/{self._conditions}[/dim]"
         self.console.print(f"{counter} {escape(event['condition'])}: {_ENDS[event['event']](event)}", highlight=False)
+
+
+class _StandardError(io.StringIO):
+    """Standard error for those who tell of their work: it goes on when nobody hears of it any more."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stderr.encoding
 
 
 def _finished(event: dict[str, Any]) -> str:

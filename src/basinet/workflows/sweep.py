@@ -25,8 +25,9 @@ from basinet.study.convert import fill
 from basinet.study.defaults import usual_columns
 from basinet.study.study import Study
 from basinet.tracking import find
-from basinet.tracking.abandoned import close_abandoned
+from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
 from basinet.tracking.integrity import damage
+from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
     OpenRun,
@@ -249,6 +250,8 @@ def begin(
     store = TrackingStore.open(uri)
     experiment_id = store.experiment(experiment)
     close_abandoned(store, experiment_id)
+    if not is_used_elsewhere(store):
+        sweep_away(leftovers(store.work_folder))
     save_views(store, experiment_id, varied)
     sweep_id = None
     if command is not None:
