@@ -60,7 +60,7 @@ def _figures(findings: Findings, title: str) -> dict[str, Any]:
 def restarts_page(restarts: pd.DataFrame, spread: pd.DataFrame, run_id: str) -> str | None:
     """The final losses of a condition as HTML: a dot for each restart that says which it is; None if there is no dot.
 
-    It is drawn by the script of the report: 25 kB, and 25 bytes for a restart. MLflow shows a page by itself, without
+    It is drawn by the script of the report: 25 kB, and 30 bytes for a restart. MLflow shows a page by itself, without
     what lies beside it, so that plotly's script would be in every file, with 4.6 MB.
     """
     nothing = pd.DataFrame()
