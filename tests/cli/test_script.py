@@ -169,3 +169,16 @@ def test_a_variable_of_mlflows_that_decides_nothing_is_said_to(
     tell_environment(None)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("MLFLOW_TRACKING_URI=http://elsewhere:5000 in the environment is not used: tracking.uri")
+
+
+def test_a_log_on_a_full_disk_is_no_reason_for_tracebacks() -> None:
+    program = """
+import logging
+from basinet.cli.script import script
+logging.root.addHandler(logging.FileHandler("/dev/full"))
+with script("it"):
+    logging.warning("nobody will read this")
+    logging.warning("nor that")
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")

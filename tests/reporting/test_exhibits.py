@@ -283,6 +283,14 @@ def test_the_page_of_a_condition_holds_every_restart_and_needs_nothing_from_else
     assert len(page) < 40_000
 
 
+def test_a_page_of_another_store_than_that_of_the_working_directory_names_it(findings: Findings) -> None:
+    """Or `basinet-replay` would look for the run where it is not."""
+    table = spread(findings.restarts.assign(condition="one"), ["condition"])
+    page = exhibits.restarts_page(findings.restarts, table, "run7", "sqlite:////data/my.db")
+    assert page is not None
+    assert "basinet-replay {run} {restart} --tracking-uri sqlite:////data/my.db" in page
+
+
 def test_losses_beyond_single_precision_are_on_the_page(findings: Findings) -> None:
     huge = findings.restarts.assign(loss=findings.restarts["loss"] * 1e60)
     page = exhibits.restarts_page(huge, spread(huge.assign(condition="huge"), ["condition"]), "run7")

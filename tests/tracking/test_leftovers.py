@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,3 +70,12 @@ def test_a_hold_lasts_as_long_as_its_process(name: str, work: list[Path], tmp_pa
         assert tmp_path / name not in leftovers.leftovers(tmp_path)
         process.send_signal(signal.SIGKILL)
     assert leftovers.leftovers(tmp_path) == work
+
+
+def test_a_launch_sweeps_away_what_killed_ones_have_left(sweeps: Callable[[str], Any], tmp_path: Path) -> None:
+    (tmp_path / ".basinet").mkdir()
+    left = tmp_path / ".basinet" / "journal-0.jsonl"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    assert sweeps("restarts=5 descent.steps=5 tracking.figures=none").code == 0
+    assert [path.name for path in (tmp_path / ".basinet").iterdir()] == ["blocks"]
