@@ -120,7 +120,10 @@ COMMANDS = [
     ("problem=sine problem.noise=-1", "problem.noise=-1", "must be 0 or more"),
     ("problem=sine problem.periods=nan", "problem.periods=nan", "must be a finite number"),
     ("problem=parity problem.bits=0", "problem.bits=0", "must be between 1 and 16"),
-    ("problem=sine problem.points=1e15", "PiB", "Unable to allocate"),
+    ("problem=sine problem.points=1e15", "problem.points=1,000,000,000,000,000: takes", "this machine has"),
+    ("problem=sine problem.points=1e10", "problem.points=10,000,000,000: takes", "this machine has"),
+    ("problem=teacher problem.features=1e12", "takes", "this machine has"),
+    ("problem=neuron problem.dimension=1e6", "problem.dimension=1,000,000: takes", "this machine has"),
     ("problem=digits problem.points=1798", "problem.points=1798", "must be between 1 and 1797"),
     ("problem=teacher problem.activation=swish", "unknown problem.activation 'swish'", "choose one of gelu, identity"),
     ("problem=neuron problem.dimension=0", "problem.dimension=0", "must be at least 1"),
@@ -256,6 +259,12 @@ COMMANDS = [
     ("+hydra.callbacks.mine._target_=nowhere.Mine", "hydra.callbacks", "nowhere"),
     ("hydra=3", "hydra=3", "hydra.key=value"),
     # what cannot fit, or cannot end
+    ("threads=100000", "threads=100000", "must be at most 1,024"),
+    (
+        "restarts=1 network.width=20000 network.depth=3",
+        "polish.lanczos_steps=60: to examine 400,100,001",
+        "machine has",
+    ),
     ("network.depth=10001", "network.depth=10,001", "must be at most 10,000"),
     ("network.depth=1000000000000", "network.depth=1,000,000,000,000", "must be at most 10,000"),
     (
@@ -508,6 +517,14 @@ def test_a_bad_study_of_ones_own_is_refused_in_one_line_and_creates_nothing(
     message = refused("--config-dir=mine experiment=own")
     for fragment in fragments:
         assert fragment in message
+
+
+def test_more_processes_than_the_machine_has_memory_for_are_refused(
+    refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("basinet.foundation.machine.memory", lambda: 10**9)
+    message = refused("-m seed=1,2,3 hydra/launcher=joblib hydra.launcher.n_jobs=1000")
+    assert "hydra.launcher.n_jobs: 3 processes take 2 GiB, this machine has 1" in message
 
 
 def test_a_study_of_ones_own_may_not_bear_the_name_of_one_that_would_be_used_instead(

@@ -343,6 +343,7 @@ def _checked(
     studies = [Study.from_config(one) for one in settings]
     for study in studies:
         _check_memory(study)
+    _check_processes(workers or 1)
     _check_different(studies, swept)
     chosen = configs[0].hydra.runtime.choices.get("experiment")
     name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
@@ -369,13 +370,24 @@ def _check_memory(study: Study) -> None:
     from basinet.pipeline import costs
 
     there, size = machine.memory(), study.network.size
-    hessian, kept = costs.hessian_memory(study), costs.kept_memory(study)
+    least, kept = costs.least_memory(study), costs.kept_memory(study)
     has = f"this machine has {there / 2**30:,.0f}"
-    limit = f"polish.dense_max={study.polishing.dense_max:,}"
-    require(hessian < there, f"{limit}: to polish {size:,} parameters takes {hessian / 2**30:,.0f} GiB, {has}")
+    dense = size <= study.polishing.dense_max
+    key = "dense_max" if dense else "lanczos_steps"
+    told = f"polish.{key}={getattr(study.polishing, key):,}: to examine {size:,} parameters"
+    require(kept >= there or least < there, f"{told} takes {least / 2**30:,.0f} GiB, {has}")
     key = "restarts_max" if study.is_auto else "restarts"
     sizes = f"{key}={study.restarts:,} of {size:,} parameters each"
     require(kept < there, f"{sizes} take {kept / 2**30:,.0f} GiB, {has}")
+
+
+def _check_processes(workers: int) -> None:
+    """Raise `ConfigError` if the processes that are asked for do not fit this machine, whatever they compute."""
+    from basinet.pipeline import costs
+
+    needed, there = workers * costs.PROGRAM, machine.memory()
+    told = f"hydra.launcher.n_jobs: {workers:,} processes take {needed / 2**30:,.0f} GiB"
+    require(workers == 1 or needed < there, f"{told}, this machine has {there / 2**30:,.0f}")
 
 
 def _check_different(studies: Sequence[Study], swept: Sequence[str]) -> None:

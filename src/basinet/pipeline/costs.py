@@ -13,12 +13,14 @@ from basinet.stages.descend import descend
 from basinet.stages.polish import newton_seconds
 from basinet.study.study import Study
 
+PROGRAM = 560e6
+"""Bytes of memory of a process before anything is computed (measured)."""
+
 _SIGNATURE = 8  # numbers
 _SCALARS = 200  # bytes of a restart in its block and in the tables: losses, norms, verdicts, …, not compressed
 _RECORD = 12  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
 _CURVE = 9
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
-_PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
 _HESSIANS = 4  # of a restart while it is polished: itself, aligned, its eigenvectors, what LAPACK works in
 _TABLES = 3e-5  # seconds to write a restart into its block and tables (measured)
 _LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
@@ -47,13 +49,14 @@ def memory(study: Study) -> int:
     directions = 0 if size <= study.polishing.dense_max else study.polishing.lanczos_steps
     at_work = block * 8 * ((6 + directions) * size + (_HESSIANS * size * size if polishing else 0))
     kept = study.restarts * _per_restart(study)
-    return int(_PROGRAM + max(at_work, kept) + kept)
+    return int(PROGRAM + max(at_work, kept) + kept)
 
 
-def hessian_memory(study: Study) -> int:
-    """Bytes that one restart takes while its whole Hessian is looked at, below which nothing helps; 0 if none is."""
-    size = study.network.size
-    return 8 * _HESSIANS * size * size if size <= study.polishing.dense_max else 0
+def least_memory(study: Study) -> int:
+    """Bytes that one restart takes at work, into however small blocks they are divided: its Hessian, or directions."""
+    size, polishing = study.network.size, study.polishing
+    directions = 0 if size <= polishing.dense_max else min(polishing.lanczos_steps, size)
+    return 8 * ((6 + directions) * size + (_HESSIANS * size * size if size <= polishing.dense_max else 0))
 
 
 def kept_memory(study: Study) -> int:
