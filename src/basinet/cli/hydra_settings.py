@@ -47,6 +47,13 @@ def check_hydra(config: DictConfig, is_sweep: bool) -> None:
             hydra_internals.rehearse_launcher(config)
 
 
+def check_help(config: DictConfig) -> None:
+    """Raise `ConfigError` if what Hydra shows of itself refers to what there is not."""
+    for key in ("help", "hydra_help"):
+        with _named(f"hydra.{key}"):
+            OmegaConf.to_container(config.hydra[key], resolve=True)
+
+
 def check_folders(config: DictConfig, is_sweep: bool) -> None:
     """Raise `ConfigError` if Hydra could not make the folders in which it notes what it runs."""
     key = "hydra.sweep.dir" if is_sweep else "hydra.run.dir"
@@ -91,6 +98,10 @@ def _check_environment(config: DictConfig) -> None:
 
 def _check_logging(config: DictConfig, is_sweep: bool) -> None:
     """Raise `ConfigError` unless logging can be set up; what it writes meanwhile is thrown away."""
+    verbose = config.hydra.verbose
+    names = verbose if OmegaConf.is_list(verbose) else [verbose]
+    right = isinstance(verbose, bool) or all(isinstance(name, str) for name in names)
+    require(right, f"hydra.verbose={verbose}: must be true, false or names of loggers")
     with tempfile.TemporaryDirectory() as aside:
         rehearsal = hydra_internals.as_run(config, is_sweep)
         with open_dict(rehearsal):

@@ -18,7 +18,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from basinet.cli import hydra_internals
 from basinet.cli.hydra_internals import Override, OverridesParser
-from basinet.cli.hydra_settings import check_folders, check_hydra, one_line
+from basinet.cli.hydra_settings import check_folders, check_help, check_hydra, one_line
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
@@ -116,6 +116,7 @@ def check(arguments: Namespace) -> None:
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: only one condition can be shown; give one value")
         config = _compose(_lines(overrides))
+        check_help(config)
     if arguments.resolve:
         settings_of(config)
 
