@@ -123,12 +123,12 @@ def _execute(planned: Plan) -> int:
     from basinet.workflows.progress import SweepProgress, print_failures
 
     command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
-    print_room(planned)
     place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
     try:
+        print_room(planned)
         with progress, Follower(Path(place.journal), progress.show):
             code = _launch(lambda config: _job(config, place))
         if progress.failures:
