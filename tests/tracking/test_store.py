@@ -256,7 +256,7 @@ def test_a_deleted_experiment_is_refused_and_a_restored_one_is_not(store: Tracki
     assert store.experiment("x") == number
 
 
-@pytest.mark.parametrize("name", ["a b", "a#b", "a%41b", "é", "it's", 'a "b"', 'it\'s "a%2Fb#" é'])
+@pytest.mark.parametrize("name", ["a%41b", 'it\'s "a%2Fb#" é'])
 def test_a_store_lies_in_its_folder_whatever_that_is_called(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,18 +140,21 @@ def output_folder(config: DictConfig, is_sweep: bool) -> Path:
 
 def rehearse_logging(config: DictConfig, key: str) -> None:
     """Set up logging as Hydra will, and put it back; raises whatever is wrong with it."""
-    known = logging.root.manager.loggerDict.values()
-    loggers = [logging.root, *(one for one in known if isinstance(one, logging.Logger))]
+    names = logging.root.manager.loggerDict.values()
+    loggers = [logging.root, *(one for one in names if isinstance(one, logging.Logger))]
     before = [(one, list(one.handlers), one.level, one.disabled, one.propagate) for one in loggers]
+    known = list(logging._handlerList)  # type: ignore[attr-defined]  # one may be made and then belong to no logger
+    there = {handler() for handler in known}
     try:
         configure_log(config.hydra[key], config.hydra.verbose)
     finally:
-        made = {handler for one in loggers for handler in one.handlers}
+        made = {handler() for handler in logging._handlerList} - {*there, None}  # type: ignore[attr-defined]
         for one, handlers, level, disabled, propagate in before:
             one.handlers[:], one.disabled, one.propagate = handlers, disabled, propagate
             one.setLevel(level)
-        for handler in made - {handler for _, handlers, *_ in before for handler in handlers}:
+        for handler in made:
             handler.close()
+        logging._handlerList[:] = known  # type: ignore[attr-defined]
 
 
 def rehearse_callbacks(config: DictConfig) -> None:
