@@ -7,6 +7,7 @@ are tried beside the place where they will be, logging is set up and put back, t
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -126,27 +127,26 @@ def _check_launcher(launcher: DictConfig) -> None:
             check({str(key): value for key, value in settings.items() if key != "_target_"})
 
 
+# What joblib takes, as text of a whole pattern, or null. It is not asked itself: sources import nothing that unpickles.
+_JOBLIB = {
+    "batch_size": ("auto|[1-9][0-9]*", "auto, or at least 1"),
+    "prefer": ("processes|threads", "processes, threads or null"),
+    "require": ("", "null; conditions run in processes, which share no memory"),
+    "timeout": ("", "null; a condition that takes longer would end the whole sweep"),
+    "pre_dispatch": (r"all|[1-9][0-9]*|[0-9]*\*?n_jobs", "a number, all, or as 2*n_jobs"),
+    "max_nbytes": ("[0-9]+[KMG]?", "a number of bytes, as 1M is one, or null"),
+    "mmap_mode": (r"r|r\+|w\+|c", "r, r+, w+, c or null"),
+}
+
+
 def _check_joblib(settings: Mapping[str, Any]) -> None:
-    from joblib import Parallel  # type: ignore[import-untyped]
-
-    jobs, timeout, folder = settings["n_jobs"], settings["timeout"], settings["temp_folder"]
+    jobs, folder = settings["n_jobs"], settings["temp_folder"]
     require(jobs != 0, "hydra.launcher.n_jobs=0: must be 1 or more, or -1 for as many as there are cores")
-    told = f"hydra.launcher.timeout={timeout}: must be null; a condition that takes longer would end the whole sweep"
-    require(timeout is None, told)
     require(folder is None or Path(folder).is_dir(), f"hydra.launcher.temp_folder={folder}: no such folder")
-    numbers = {key: _whole(settings[key]) for key in ("batch_size", "pre_dispatch", "max_nbytes")}
-    with _named("hydra.launcher"):
-        Parallel(**{**settings, **numbers, "backend": "loky"})
-    pre_dispatch = numbers["pre_dispatch"]
-    right = (
-        pre_dispatch == "all" or isinstance(pre_dispatch, int) or set(str(pre_dispatch)) <= set("0123456789*+n_jobs")
-    )
-    require(right, f"hydra.launcher.pre_dispatch={pre_dispatch}: must be a number, all, or as 2*n_jobs")
-
-
-def _whole(value: Any) -> Any:
-    """A number that is written as a text, as the launcher reads it."""
-    return int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value
+    for key, (pattern, right) in _JOBLIB.items():
+        value = settings[key]
+        fits = value is None or (pattern != "" and re.fullmatch(pattern, str(value)) is not None)
+        require(fits, f"hydra.launcher.{key}={value}: must be {right}")
 
 
 def _check_slurm(settings: Mapping[str, Any]) -> None:
