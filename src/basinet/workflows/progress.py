@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 from rich.console import Console
@@ -24,7 +26,7 @@ class SweepProgress:
     """
 
     def __init__(self, conditions: int) -> None:
-        self.console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())
+        self.console = Console(file=_Heard(sys.stderr), soft_wrap=not sys.stderr.isatty())
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -82,6 +84,33 @@ class SweepProgress:
             self.failures.append(event)
         counter = f"[dim]{self._done:>3}/{self._conditions}[/dim]"
         self.console.print(f"{counter} {escape(event['condition'])}: {_ENDS[event['event']](event)}", highlight=False)
+
+
+class _Heard(io.StringIO):
+    """A stream for those who tell of their work: it goes on when nobody hears of it any more."""
+
+    def __init__(self, stream: TextIO) -> None:  # as it is now: while bars are drawn, rich puts itself in its place
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
 
 
 def _finished(event: dict[str, Any]) -> str:
