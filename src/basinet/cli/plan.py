@@ -7,7 +7,7 @@ import math
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -376,15 +376,15 @@ def _check_memory(study: Study) -> None:
     from basinet.pipeline import costs
 
     there, size = machine.memory(), study.network.size
-    has = f"this machine has {there / 2**30:,.0f}"
-    least = costs.least_memory(study)
-    key = "dense_max" if size <= study.polishing.dense_max else "lanczos_steps"
-    told = f"polish.{key}={getattr(study.polishing, key):,}: to examine {size:,} parameters"
-    require(least < there, f"{told} takes {least / 2**30:,.0f} GiB, {has}")
-    needed = costs.memory(study)
-    key = "restarts_max" if study.is_auto else "restarts"
-    sizes = f"{key}={study.restarts:,} of {size:,} parameters each"
-    require(needed < there, f"{sizes} take {needed / 2**30:,.0f} GiB, {has}")
+    needed, least = costs.memory(study), costs.least_memory(study)
+    blind = replace(study, polishing=replace(study.polishing, steps=0, dense_max=0, lanczos_steps=0))
+    if least >= there > costs.memory(blind):  # it is not the restarts that are too many
+        key, needed = ("dense_max" if size <= study.polishing.dense_max else "lanczos_steps"), least
+        told = f"polish.{key}={getattr(study.polishing, key):,}: to examine {size:,} parameters takes"
+    else:
+        key = "restarts_max" if study.is_auto else "restarts"
+        told = f"{key}={study.restarts:,} of {size:,} parameters each take"
+    require(needed < there, f"{told} {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")
 
 
 def _check_processes(workers: int) -> None:
