@@ -80,7 +80,7 @@ def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
     """
     with _hydra(arguments.config_dir):
         chosen = _unless_given(arguments.overrides)
-        overrides = _parsed([*chosen, *arguments.overrides])
+        overrides = _parsed([*arguments.overrides, *chosen])
         if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in overrides):
             raise ConfigError("experiment: one study at a time; its own sweep would be ignored")
         master = _compose(_lines(override for override in overrides if not override.is_sweep_override()))
@@ -122,7 +122,7 @@ def check(arguments: Namespace) -> None:
     if arguments.resolve and arguments.cfg in ("hydra", "all"):
         raise ConfigError("--resolve: only with --cfg job; some of Hydra's own settings are not there before it runs")
     with _hydra(arguments.config_dir):
-        overrides = _parsed([*_unless_given(arguments.overrides), *arguments.overrides])
+        overrides = _parsed([*arguments.overrides, *_unless_given(arguments.overrides)])
         for override in overrides:
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: only one condition can be shown; give one value")
