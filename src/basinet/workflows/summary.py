@@ -66,16 +66,19 @@ def console() -> Console:
 def print_spread(table: pd.DataFrame, by: Sequence[str]) -> None:
     """The spread of the final losses, one row per condition.
 
-    In a terminal what is the same in all conditions is said once, below; and of the other columns, those are shown for
-    which there is room, the most important ones first.
+    In a terminal what is the same in all conditions is said once, below, and columns without a number are left out; of
+    the others, those are shown for which there is room, the most important ones first.
     """
     screen = console()
-    columns = _numbers(table)
-    same = _same_everywhere(columns) if screen.is_terminal else []
-    settings, varied = _settings(table, by), [column for column in columns if column not in same]
-    title = "Spread of the final losses over random restarts"
+    columns, title = _numbers(table), "Spread of the final losses over random restarts"
     if len(table) == 1:
-        title = f"Spread of the final losses of {_name(table.iloc[0], by)}"
+        restarts = int(table["restarts"].iloc[0])
+        title = f"{_name(table.iloc[0], by)}: {restarts:,} random restart{'s' * (restarts != 1)}"
+    same: list[_Column] = []
+    if screen.is_terminal:
+        columns = [one for one in columns if set(one.cells) != {"-"} and (len(table) > 1 or one.heading != "restarts")]
+        same = _same_everywhere(columns)
+    settings, varied = _settings(table, by), [column for column in columns if column not in same]
     shown = _fitting(varied, screen.width - _taken(settings)) if screen.is_terminal else varied
     _print(screen, title, [*settings, *shown])
     told = [f"The same everywhere: {', '.join(f'{one.heading} {one.cells[0]}' for one in same)}."] if same else []
