@@ -40,7 +40,7 @@ def needed(tmp_path: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_the_groups_are_the_folders_of_conf() -> None:
-    assert {*GROUPS, "experiment"} == {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert {*GROUPS, "experiment", "hydra"} == {path.name for path in CONF.iterdir() if path.is_dir()}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ import pytest
 
 from basinet.foundation.errors import ConfigError
 from basinet.tracking import load
-from basinet.tracking.store import TrackingStore, checked_uri, default_uri, mlflow_client
+from basinet.tracking.mlflow_internals import make_database
+from basinet.tracking.store import TrackingStore, checked_uri, default_uri
 
 WORKER = """
 import sys
@@ -92,11 +93,11 @@ def test_the_tables_of_a_database_appear_all_at_once(tmp_path: Path, monkeypatch
     """Whoever dies while MLflow makes them leaves a file that the next one can still make a store of."""
     uri = f"sqlite:///{tmp_path}/mlflow.db"
 
-    def dying(uri: str) -> Any:
-        mlflow_client(uri).search_experiments()
+    def dying(uri: str) -> None:
+        make_database(uri)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("basinet.tracking.store.mlflow_client", dying)
+    monkeypatch.setattr("basinet.tracking.store.make_database", dying)
     with pytest.raises(KeyboardInterrupt):
         TrackingStore.open(uri)
     assert query(tmp_path / "mlflow.db", "SELECT name FROM sqlite_master") == []
@@ -253,3 +254,18 @@ def test_a_deleted_experiment_is_refused_and_a_restored_one_is_not(store: Tracki
         store.experiment("x")
     store.client.restore_experiment(number)
     assert store.experiment("x") == number
+
+
+@pytest.mark.parametrize("name", ["a%41b", 'it\'s "a%2Fb#" é'])
+def test_a_store_lies_in_its_folder_whatever_that_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoded once too often or too seldom, a name is that of another folder, or of none."""
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    store = TrackingStore.open(checked_uri(None))
+    store.experiment("mine")
+    with closing(sqlite3.connect("mlflow.db")) as connection:
+        names = {row[0] for row in connection.execute("SELECT name FROM experiments")}
+    assert "mine" in names
+    assert [path.name for path in tmp_path.iterdir()] == [name]

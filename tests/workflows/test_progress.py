@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -57,6 +59,25 @@ def test_what_came_out_of_the_last_condition_is_kept() -> None:
         for ended in (end("a", [2.0]), last):
             progress.show(ended)
     assert progress.last is last
+
+
+def test_work_goes_on_when_nobody_hears_of_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that was closed, a pipe into `head`: what has ended, and what failed, is still known in the end."""
+    reading, writing = os.pipe()
+    failed = {"event": "failed", "condition": "b", "error": "ValueError: odd"}
+    with os.fdopen(writing, "w", buffering=1) as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        os.close(reading)
+        with SweepProgress(2) as progress:
+            for event in (begin("a", 1), end("a", [1.0]), begin("b", 1), failed):
+                progress.show(event)
+        with suppress(BrokenPipeError):
+            pipe.flush()
+        monkeypatch.undo()
+        os.dup2(nowhere := os.open(os.devnull, os.O_WRONLY), pipe.fileno())
+        os.close(nowhere)
+    assert progress.last is not None
+    assert progress.failures == [failed]
 
 
 @pytest.mark.parametrize("name", ["problem.path=a[/b].csv", "x[red]y", "[", "a[1, 2]"])

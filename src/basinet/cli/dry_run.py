@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from basinet.foundation import machine
-from basinet.foundation.errors import ConfigError
+from basinet.foundation.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from basinet.cli.plan import Plan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from basinet.study.study import Study
     from basinet.tracking.store import TrackingStore
 
+_HOUR, _YEAR = 3600.0, 365 * 86400.0  # seconds
 _SECONDS = 2.0  # for the tables, figures and runs of a condition (measured)
 
 
@@ -77,6 +78,29 @@ def check_room(planned: Plan) -> None:
         f"this takes {amount(needed)} of disk, {_folder(planned)} has {amount(free)} free: fewer restarts, "
         "tracking.curves_max=0, or another tracking.uri (basinet-doctor shows what takes the disk)"
     )
+
+
+def check_time(planned: Plan) -> None:
+    """Raise `ConfigError` for a descent that nobody can wait for; of one that takes days, say so on standard error.
+
+    Measured, which takes some seconds, is only what takes long on whatever machine.
+    """
+    from basinet.pipeline import costs
+
+    long = [Ahead(study, "new", 0, is_done=False) for study in planned.studies if costs.least_seconds(study) > _HOUR]
+    paces = _paces(planned, long)
+    for one in long:
+        budget, restarts = one.study.descent.budget, one.study.restarts
+        seconds = costs.descent_seconds(one.study, restarts, paces[costs.kind(one.study)])
+        told = f"descent.steps={budget.steps:,} of {restarts:,} restarts take up to {_long(seconds)} here"
+        require(seconds < _YEAR, f"{told}: fewer steps, or fewer restarts (dry_run=true shows the time beforehand)")
+        print(f"{told}, less where restarts arrive", file=sys.stderr)
+
+
+def _long(seconds: float) -> str:
+    """A time in which days count."""
+    days = seconds / 86400
+    return f"{days:,.1f} days" if seconds < _YEAR else f"{days / 365:,.0f} years"
 
 
 def print_room(planned: Plan) -> None:

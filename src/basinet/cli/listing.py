@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import io
-import sys
 
+from basinet.cli.script import script
 from basinet.foundation.errors import unknown
 from basinet.study.defaults import conf_directory, describe, members
 
@@ -14,17 +13,16 @@ _FOLDERS = ("problem", "init", "descent", "objective", "experiment")
 
 def main() -> None:
     """The console script."""
-    parser = argparse.ArgumentParser(prog="basinet-list", description="Show what there is to choose from.")
-    parser.add_argument("group", nargs="?", help=f"show only one of {', '.join(_FOLDERS)}")
-    chosen = parser.parse_args().group
-    if chosen not in (None, *_FOLDERS):
-        sys.exit(f"basinet-list: {unknown('group', chosen, _FOLDERS)}")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal may know no θ
-    for group in _FOLDERS if chosen is None else (chosen,):
-        print(f"{group}=")
-        names = members(group)
-        width = max((len(name) for name in names), default=0)
-        for name in names:
-            print(f"  {name:<{width}}  {describe(conf_directory() / group / f'{name}.yaml')}")
-        print()
+    with script("basinet-list"):
+        parser = argparse.ArgumentParser(prog="basinet-list", description="Show what there is to choose from.")
+        parser.add_argument("group", nargs="?", help=f"show only one of {', '.join(_FOLDERS)}")
+        chosen = parser.parse_args().group
+        if chosen not in (None, *_FOLDERS):
+            raise unknown("group", chosen, _FOLDERS)
+        for group in _FOLDERS if chosen is None else (chosen,):
+            print(f"{group}=")
+            names = members(group)
+            width = max((len(name) for name in names), default=0)
+            for name in names:
+                print(f"  {name:<{width}}  {describe(conf_directory() / group / f'{name}.yaml')}")
+            print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -11,11 +12,12 @@ import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
-from basinet.cli.script import NOT_OURS, keep_interrupts, script
+from basinet.cli.script import blame, keep_interrupts, keep_logs_quiet, script, tell_environment
 from basinet.cli.waiting import waiting
 from basinet.foundation.errors import ConfigError, is_interrupt
 
@@ -51,17 +53,34 @@ def _main(raw: list[str]) -> int:
     else:
         with waiting() as say:
             say("loading Hydra")
-            from basinet.cli.dry_run import check_room, show
+            from basinet.cli.dry_run import check_room, check_time, show
             from basinet.cli.plan import plan
 
             say("reading the settings")
             planned = plan(arguments, flags, say)
-            if not planned.dry_run:
-                _check_compiler(planned, say)
-                check_room(planned)
-        return show(planned) if planned.dry_run else _execute(planned)
+            say("looking at the store")
+            from basinet.tracking.store import check_whole, checked_uri
+
+            uri = checked_uri(planned.tracking.uri)
+            check_whole(uri)
+        tell_environment(uri)
+        if planned.dry_run:
+            return show(planned)
+        with waiting() as say:
+            _check_compiler(planned, say)
+            check_room(planned)
+        check_time(planned)
+        return _execute(planned)
     sys.argv[1:] = [*flags, *arguments.overrides]
-    return _launch(lambda config: None)
+    return _printed(lambda: _launch(lambda config: None))
+
+
+def _printed(show: Callable[[], int]) -> int:
+    """Print what Hydra shows when it has: it would answer a pipe that is closed with a traceback."""
+    with redirect_stdout(io.StringIO()) as shown:
+        code = show()
+    print(shown.getvalue(), end="")
+    return code
 
 
 def _check_compiler(planned: Plan, say: Say) -> None:
@@ -119,13 +138,13 @@ def _execute(planned: Plan) -> int:
         place = sweep.begin(
             planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command
         )
-    print_room(planned)
-    for remark in planned.remarks:
-        print(f"note: {remark}", file=sys.stderr)
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
     try:
+        print_room(planned)
+        for remark in planned.remarks:
+            print(f"note: {remark}", file=sys.stderr)
         with progress, Follower(Path(place.journal), progress.show):
             code = _launch(lambda config: _job(config, place))
         if progress.failures:
@@ -179,6 +198,7 @@ def _job(config: DictConfig, place: Place) -> None:
     from basinet.workflows.journal import Journal
 
     keep_interrupts()  # it may be another process than the one that was launched
+    keep_logs_quiet()
     settings = settings_of(config)
     tracking = sweep.TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})
@@ -190,8 +210,8 @@ def _job(config: DictConfig, place: Place) -> None:
     except Exception as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from error
-        told = f"{type(error).__name__}: {error}" if isinstance(error, NOT_OURS) else traceback.format_exc()
-        journal.write("failed", error=told)
+        told = blame(error)
+        journal.write("failed", error=traceback.format_exc() if told is None else f"{type(error).__name__}: {told}")
     else:
         _write_end(journal, ended, alone=place.sweep_id is None)
 

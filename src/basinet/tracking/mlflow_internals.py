@@ -17,8 +17,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 # Databases
+
+_SQLITE = "sqlite:///"
 
 VERSION_TABLE, VERSION_COLUMN = "alembic_version", "version_num"
 """Every database of MLflow's has this table, with one row."""
@@ -32,6 +35,31 @@ def knows_version(version: str) -> bool:
     return not known.is_dir() or any(known.glob(f"{version}_*.py"))
 
 
+def store_address(uri: str) -> str:
+    """How MLflow has to be told where a store is.
+
+    SQLAlchemy 2.1 decodes `%41` in the path of an SQLite file, 2.0 does not. Of an encoded path MLflow would make the
+    parent folder as it is written; with `/` encoded, too, that is the working directory.
+    """
+    from sqlalchemy import make_url
+
+    path = uri.removeprefix(_SQLITE)
+    if not uri.startswith(_SQLITE) or "%" not in path or make_url(uri).database == path:
+        return uri
+    return f"{_SQLITE}{quote(path, safe='')}"
+
+
+def make_database(uri: str) -> None:
+    """Make the tables of a database, and MLflow's experiment "Default".
+
+    Left to itself MLflow notes the working directory as the place of that experiment's artifacts, in SQL that does not
+    stand every name of a folder.
+    """
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    _get_store(store_address(uri), "mlflow-artifacts:/0")
+
+
 def hard_delete(uri: str, run_id: str) -> None:
     """Remove a run that is in the bin of a database, with its params, metrics and tags; its artifacts stay.
 
@@ -39,7 +67,7 @@ def hard_delete(uri: str, run_id: str) -> None:
     """
     from mlflow.tracking._tracking_service.utils import _get_store
 
-    _get_store(uri)._hard_delete_run(run_id)
+    _get_store(store_address(uri))._hard_delete_run(run_id)
 
 
 def quieten() -> None:

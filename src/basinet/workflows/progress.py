@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -26,7 +28,7 @@ class SweepProgress:
     """
 
     def __init__(self, conditions: int) -> None:
-        self.console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())
+        self.console = Console(file=_Heard(sys.stderr), soft_wrap=not sys.stderr.isatty())
         name = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # what the others leave of the terminal
         self._bars = Progress(
             TextColumn("{task.description}", table_column=name),
@@ -123,6 +125,33 @@ def ended_line(event: dict[str, Any], done: int, conditions: int, room: int | No
 
 def _cut(text: str, room: int) -> str:
     return f"{set_cell_size(text, max(room - 1, 1)).rstrip()}…"
+
+
+class _Heard(io.StringIO):
+    """A stream for those who tell of their work: it goes on when nobody hears of it any more."""
+
+    def __init__(self, stream: TextIO) -> None:  # as it is now: while bars are drawn, rich puts itself in its place
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
 
 
 def _finished(event: dict[str, Any]) -> list[str]:

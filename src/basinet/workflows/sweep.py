@@ -26,8 +26,9 @@ from basinet.study.convert import fill
 from basinet.study.defaults import usual_columns
 from basinet.study.study import Study
 from basinet.tracking import find
-from basinet.tracking.abandoned import close_abandoned
+from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
 from basinet.tracking.integrity import damage
+from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
     OpenRun,
@@ -38,7 +39,7 @@ from basinet.tracking.record import (
     write_parquet,
 )
 from basinet.tracking.results import Results
-from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
+from basinet.tracking.store import StoreAway, TrackingStore, check_work_folder, checked_uri
 from basinet.tracking.view import save_views
 
 _FIGURES = ("condition", "sweep", "none")
@@ -66,7 +67,7 @@ class TrackingSettings:
             raise unknown("tracking.figures", self.figures, _FIGURES)
         few = self.minima_runs is None or self.minima_runs >= 0
         require(few, f"tracking.minima_runs={self.minima_runs}: must be 0 or more")
-        checked_uri(self.uri)
+        check_work_folder(self.uri)
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> TrackingSettings:
@@ -254,6 +255,8 @@ def begin(
     store = TrackingStore.open(uri)
     experiment_id = store.experiment(experiment)
     close_abandoned(store, experiment_id)
+    if not is_used_elsewhere(store):
+        sweep_away(leftovers(store.work_folder))
     save_views(store, experiment_id, varied)
     sweep_id = None
     if command is not None:
