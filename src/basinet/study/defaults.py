@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from basinet.foundation.elementary import one_name
 from basinet.foundation.errors import ConfigError, unknown
 from basinet.stages.tolerances import Tolerances
 from basinet.study.convert import fill
@@ -45,6 +46,9 @@ def comments(path: Path) -> list[str]:
         found.append(line.lstrip("# ").rstrip())
     return [line for line in found if line and not line.startswith("@")]
 
+
+_ACTIVATIONS = ("network.activation", "network.output", "problem.activation")
+"""The settings that name an activation."""
 
 LAUNCH = ("tracking", "rerun", "dry_run")
 """What is no setting of a study: how a launch goes about its studies, and where it writes."""
@@ -84,8 +88,14 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         if name not in members(group):
             raise unknown(group, name, members(group))
         own = _read(f"{group}/{name}.yaml")
-        result[group] = {**own, **{key: _like(own.get(key), value) for key, value in given.items()}}
+        whole = {**own, **{key: _like(own.get(key), value) for key, value in given.items()}}
+        result[group] = {key: _named(f"{group}.{key}", value) for key, value in whole.items()}
     return result
+
+
+def _named(key: str, value: Any) -> Any:
+    """A setting, and an activation by its one name."""
+    return one_name(value) if key in _ACTIVATIONS and isinstance(value, str) else value
 
 
 def _like(default: Any, value: Any) -> Any:
