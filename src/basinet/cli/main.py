@@ -176,6 +176,8 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
 
 def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
+    from hydra.core.hydra_config import HydraConfig
+
     from basinet.cli.plan import settings_of, without_launch
     from basinet.study.study import Study
     from basinet.workflows import sweep
@@ -186,11 +188,12 @@ def _job(config: DictConfig, place: Place) -> None:
     settings = settings_of(config)
     tracking = sweep.TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})
+    number = 0 if place.sweep_id is None else int(HydraConfig.get().job.num)
     journal = Journal(Path(place.journal), sweep.condition_name(study.columns, place.varied))
     journal.write("begin", restarts=study.restarts)
     try:
         with journal.listening():
-            ended = sweep.run_condition(study, tracking, place, journal.report)
+            ended = sweep.run_condition(study, tracking, place, journal.report, number)
     except Exception as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from error

@@ -340,6 +340,15 @@ class TrackingStore:
         """Where unfinished work is kept: beside the database, or in the working directory if that is elsewhere."""
         return _work_folder(self.uri)
 
+    def make_work_folder(self) -> Path:
+        """The same, made if it is not there; git leaves it alone, whatever stands beside it."""
+        folder = self.work_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# made by basinet: unfinished work, nothing to commit\n*\n", encoding="utf-8")
+        return folder
+
     def find_experiment(self, name: str) -> str | None:
         """The id of the experiment of that name; None if there is none. Raises `ConfigError` if it has been deleted."""
         found = self.client.get_experiment_by_name(name)
@@ -389,7 +398,7 @@ class TrackingStore:
 
         folder = self.artifact_folder(run)
         if folder is not None:
-            self.work_folder.mkdir(parents=True, exist_ok=True)
+            self.make_work_folder()
         aside = None if folder is None else self.work_folder  # on the same disk: moving is renaming
         with tempfile.TemporaryDirectory(prefix=WRITING, dir=aside) as temporary, held(Path(temporary)):
             yield Path(temporary)

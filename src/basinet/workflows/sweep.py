@@ -130,15 +130,18 @@ class Ended:
     before: bool  # whether it had been finished by an earlier launch
 
 
-def run_condition(study: Study, tracking: TrackingSettings, place: Place, progress: OnProgress) -> Ended:
-    """Train a condition and write its run; whatever happens, the run ends with its true status.
+def run_condition(
+    study: Study, tracking: TrackingSettings, place: Place, progress: OnProgress, number: int = 0
+) -> Ended:
+    """Train a condition, the `number`-th of its launch, and write its run, which ends with its true status.
 
     What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
     was interrupted, or had fewer restarts, only the blocks that are missing are computed.
     """
     store = TrackingStore.reopen(place.uri)
     name = condition_name(study.columns, place.varied)
-    blocks = FolderStore(store.work_folder / "blocks" / study.key)
+    sweep = None if place.sweep_id is None else (place.sweep_id, number)
+    blocks = FolderStore(store.make_work_folder() / "blocks" / study.key)
     blocks.folder.parent.mkdir(parents=True, exist_ok=True)
     with blocks.lock:
         if tracking.rerun == "all":
@@ -148,8 +151,8 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, progre
             if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
                 return Ended(None, before=True)
             if earlier is not None and is_whole(store, earlier, study):
-                return Ended(_taken_over(store, earlier, name, place), before=True)
-        written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
+                return Ended(_taken_over(store, earlier, name, sweep), before=True)
+        written = open_condition(store, place.experiment_id, name, study.key, study.columns, sweep)
         summary = _computed(study, tracking, place, written, name, blocks, progress)
         stand_for_condition(store, written.run)
         return Ended(summary, before=False)
@@ -168,9 +171,9 @@ def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
     return run.info.status == "FINISHED" and same and damage(store, run) is None
 
 
-def _taken_over(store: TrackingStore, run: Any, name: str, place: Place) -> Summary:
-    if place.sweep_id is not None:
-        join_sweep(store, run, place.sweep_id)
+def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int] | None) -> Summary:
+    if sweep is not None:
+        join_sweep(store, run, sweep)
     restarts = Results(run.info.run_id, store, [run]).restarts
     written = OpenRun(store, run)
     figures = None if written.folder is None else written.folder / "figures"
@@ -259,7 +262,7 @@ def begin(
         shared = {key: value for key, value in studies[0].columns.items() if _shared(key, value, studies)}
         parent.log(params=shared, metrics={"conditions": len(studies), "restarts": studies[0].restarts})
         sweep_id = parent.id
-    journal = store.work_folder / f"journal-{uuid.uuid4().hex}.jsonl"
+    journal = store.make_work_folder() / f"journal-{uuid.uuid4().hex}.jsonl"
     return Place(uri, experiment, experiment_id, sweep_id, tuple(varied), len(studies), threads, str(journal))
 
 
