@@ -45,9 +45,13 @@ def _main(raw: list[str]) -> int:
     if arguments.shell_completion:
         _check_completion(arguments.overrides)
     elif arguments.help or arguments.hydra_help or arguments.info or arguments.cfg:
-        from basinet.cli.plan import check
+        from basinet.cli.help import explain
+        from basinet.cli.plan import composed
 
-        check(arguments)
+        config = composed(arguments)
+        if arguments.help:
+            print(explain(config, arguments.config_dir))
+            return 0
     else:
         from basinet.cli.dry_run import check_room, check_time, show
         from basinet.cli.plan import plan
@@ -97,7 +101,7 @@ def _parsed(raw: list[str]) -> Namespace:
     if len(chosen) > 1:
         _refuse(f"{chosen[0]} and {chosen[1]} do not go together")
     for flag in ("resolve", "package"):
-        if getattr(arguments, flag) and not (arguments.cfg or arguments.help):
+        if getattr(arguments, flag) and not arguments.cfg:
             _refuse(f"--{flag} belongs to --cfg")
     return arguments
 

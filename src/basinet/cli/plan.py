@@ -111,8 +111,12 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]
     return workers, ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}", "hydra.launcher.batch_size=1"]
 
 
-def check(arguments: Namespace) -> None:
-    """Raise `ConfigError` if Hydra could not show the configuration that a command line asks to see."""
+def composed(arguments: Namespace) -> DictConfig:
+    """The configuration that a command line asks to see.
+
+    Raises:
+        ConfigError: if Hydra could not show it.
+    """
     if arguments.resolve and arguments.cfg in ("hydra", "all"):
         raise ConfigError("--resolve: only with --cfg job; some of Hydra's own settings are not there before it runs")
     with _hydra(arguments.config_dir):
@@ -124,6 +128,7 @@ def check(arguments: Namespace) -> None:
         check_help(config)
     if arguments.resolve:
         settings_of(config)
+    return config
 
 
 def _hydra(folder: str | None) -> AbstractContextManager[None]:

@@ -76,17 +76,3 @@ VALUES: dict[str, Callable[[Array], Array]] = {
     "identity": lambda z: z,
 }
 """σ by the names of `basinet.mlp.activations`."""
-
-_OTHER_WORDS = {"sigmoid": "logistic"}
-
-KNOWN = (*VALUES, *_OTHER_WORDS)
-"""All that an activation may be called where a user names it."""
-
-
-def one_name(activation: str) -> str:
-    """The name by which an activation is stored, hashed and looked up, whichever word a user has for it.
-
-    >>> one_name("sigmoid"), one_name("tanh")
-    ('logistic', 'tanh')
-    """
-    return _OTHER_WORDS.get(activation, activation)

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from basinet.foundation.elementary import one_name
 from basinet.foundation.errors import ConfigError, unknown
+from basinet.foundation.synonyms import activation_name
 from basinet.stages.tolerances import Tolerances
 from basinet.study.convert import fill
 
@@ -49,6 +49,23 @@ def comments(path: Path) -> list[str]:
 
 _ACTIVATIONS = ("network.activation", "network.output", "problem.activation")
 """The settings that name an activation."""
+
+_LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<rest>.*)")
+
+
+def explanations(path: Path) -> dict[str, str]:
+    """What the comments behind the settings of a YAML file say of them, by their keys, dotted where they are nested."""
+    found, above = {}, {0: ""}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        setting = _LINE.fullmatch(line)
+        if setting is not None:
+            depth = len(setting["indent"])
+            key = above.get(depth, "") + setting["key"]
+            above[depth + 2] = f"{key}."
+            if " # " in line:
+                found[key] = setting["rest"].partition(" # ")[2].strip()
+    return found
+
 
 LAUNCH = ("tracking", "rerun", "dry_run")
 """What is no setting of a study: how a launch goes about its studies, and where it writes."""
@@ -95,7 +112,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named(key: str, value: Any) -> Any:
     """A setting, and an activation by its one name."""
-    return one_name(value) if key in _ACTIVATIONS and isinstance(value, str) else value
+    return activation_name(value) if key in _ACTIVATIONS and isinstance(value, str) else value
 
 
 def _like(default: Any, value: Any) -> Any:
@@ -156,16 +173,16 @@ def overrides(settings: Mapping[str, Any]) -> list[str]:
             written.append(f"{group}={name}")
         own = _read(f"{group}/{name}.yaml")
         fields = ((key, value) for key, value in settings[group].items() if value != own.get(key))
-        written += [f"{group}.{key}={_written(value)}" for key, value in fields]
+        written += [f"{group}.{key}={as_typed(value)}" for key, value in fields]
     top = _read("config.yaml")
     others = ((key, value) for key, value in settings.items() if key not in GROUPS and value != top.get(key))
-    return [*written, *(f"{key}={_written(value)}" for key, value in others)]
+    return [*written, *(f"{key}={as_typed(value)}" for key, value in others)]
 
 
-def _written(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A value as Hydra's grammar has it; a text that could be read as something else is quoted."""
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_written, value))}]"
+        return f"[{','.join(map(as_typed, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if not isinstance(value, str):

@@ -30,6 +30,7 @@ from basinet.tracking.integrity import damage
 from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
+    BEST_LOSS,
     OpenRun,
     open_condition,
     open_sweep,
@@ -102,7 +103,7 @@ class Place:
 
 
 _METRICS = {
-    "loss_min": "final/best_loss",
+    "loss_min": BEST_LOSS,
     "loss_median": "final/median_loss",
     "loss_iqr": "spread/iqr",
     "minima": "minima/found",
