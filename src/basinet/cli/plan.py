@@ -7,7 +7,7 @@ import math
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,9 @@ _MOST_CONDITIONS = 10_000  # of a sweep: to check these takes minutes, and MLflo
 _MOST_ENTRIES = 100_000  # of a YAML
 _LONGEST = 3500  # characters of a setting: with these a condition's settings fit a tag of the tracking store
 
+_FIRST = ("network.activation=tanh", "objective.l2_weights=0.001", "objective.l2_biases=0.001")
+_SHAPES = ("network.depth", "network.width")  # which say nothing of what is trained
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,6 +49,7 @@ class Plan:
     asked: list[str]  # the command line, as it was meant
     arguments: list[str]  # … and as Hydra should see it
     workers: int | None  # how many conditions run at a time; None: the launcher decides, and where
+    chosen: list[str] = field(default_factory=list)  # settings that were added since nothing was said of them
 
     @property
     def threads(self) -> int | None:
@@ -54,8 +58,9 @@ class Plan:
 
     @property
     def remarks(self) -> list[str]:
-        """What was decided about the user's data, each once."""
-        return list(dict.fromkeys(remark for study in self.studies for remark in study.remarks))
+        """What was decided without being asked for, each once."""
+        first = [f"no problem chosen: XOR, with {' '.join(self.chosen)}"] if self.chosen else []
+        return [*first, *dict.fromkeys(remark for study in self.studies for remark in study.remarks)]
 
     @property
     def varied(self) -> list[str]:
@@ -74,7 +79,8 @@ def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
         ConfigError: for the first thing that is wrong with any of the conditions.
     """
     with _hydra(arguments.config_dir):
-        overrides = _parsed(arguments.overrides)
+        chosen = _unless_given(arguments.overrides)
+        overrides = _parsed([*chosen, *arguments.overrides])
         if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in overrides):
             raise ConfigError("experiment: one study at a time; its own sweep would be ignored")
         master = _compose(_lines(override for override in overrides if not override.is_sweep_override()))
@@ -88,7 +94,7 @@ def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
         swept = _lines(override for override in (*own, *overrides) if override.is_sweep_override())
     workers, launching = _workers(master, len(configs)) if is_sweep else (1, [])
     asked = [*flags, *_repeated(master, own, overrides)]
-    return _checked(configs, swept, is_sweep, asked, [*asked, *launching], workers)
+    return replace(_checked(configs, swept, is_sweep, asked, [*asked, *launching], workers), chosen=chosen)
 
 
 def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]]:
@@ -120,7 +126,7 @@ def composed(arguments: Namespace) -> DictConfig:
     if arguments.resolve and arguments.cfg in ("hydra", "all"):
         raise ConfigError("--resolve: only with --cfg job; some of Hydra's own settings are not there before it runs")
     with _hydra(arguments.config_dir):
-        overrides = _parsed(arguments.overrides)
+        overrides = _parsed([*_unless_given(arguments.overrides), *arguments.overrides])
         for override in overrides:
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: only one condition can be shown; give one value")
@@ -168,6 +174,19 @@ def _entries(node: yaml.Node | None, known: dict[int, float]) -> float:
         inner = [part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,))]
         known[id(node)] = 1 + sum(_entries(part, known) for part in inner)
     return known[id(node)]
+
+
+def _unless_given(lines: Sequence[str]) -> list[str]:
+    """Settings for a command that names no problem, no study and no objective, each unless it is given.
+
+    They make of XOR what shows minima at a glance: without a penalty all of its levels are at infinity.
+    """
+    given = {line.split("=", 1)[0].lstrip("+~") for line in lines}
+    if any(
+        key.split(".")[0] in ("problem", "experiment", "objective", "network") and key not in _SHAPES for key in given
+    ):
+        return []
+    return list(_FIRST)
 
 
 def _parsed(lines: Sequence[str]) -> list[Override]:
@@ -381,15 +400,15 @@ def _check_memory(study: Study) -> None:
     from basinet.pipeline import costs
 
     there, size = machine.memory(), study.network.size
-    has = f"this machine has {there / 2**30:,.0f}"
-    least = costs.least_memory(study)
-    key = "dense_max" if size <= study.polishing.dense_max else "lanczos_steps"
-    told = f"polish.{key}={getattr(study.polishing, key):,}: to examine {size:,} parameters"
-    require(least < there, f"{told} takes {least / 2**30:,.0f} GiB, {has}")
-    needed = costs.memory(study)
-    key = "restarts_max" if study.is_auto else "restarts"
-    sizes = f"{key}={study.restarts:,} of {size:,} parameters each"
-    require(needed < there, f"{sizes} take {needed / 2**30:,.0f} GiB, {has}")
+    needed, least = costs.memory(study), costs.least_memory(study)
+    blind = replace(study, polishing=replace(study.polishing, steps=0, dense_max=0, lanczos_steps=0))
+    if least >= there > costs.memory(blind):  # it is not the restarts that are too many
+        key, needed = ("dense_max" if size <= study.polishing.dense_max else "lanczos_steps"), least
+        told = f"polish.{key}={getattr(study.polishing, key):,}: to examine {size:,} parameters takes"
+    else:
+        key = "restarts_max" if study.is_auto else "restarts"
+        told = f"{key}={study.restarts:,} of {size:,} parameters each take"
+    require(needed < there, f"{told} {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")
 
 
 def _check_processes(workers: int) -> None:
