@@ -186,14 +186,15 @@ def _job(config: DictConfig, place: Place) -> None:
     from basinet.study.study import Study
     from basinet.workflows import sweep
     from basinet.workflows.journal import Journal
+    from basinet.workflows.launch import TrackingSettings, condition_name
 
     keep_interrupts()  # it may be another process than the one that was launched
     keep_logs_quiet()
     settings = settings_of(config)
-    tracking = sweep.TrackingSettings.from_config(settings)
+    tracking = TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})
     number = 0 if place.sweep_id is None else int(HydraConfig.get().job.num)
-    journal = Journal(Path(place.journal), sweep.condition_name(study.columns, place.varied))
+    journal = Journal(Path(place.journal), condition_name(study.columns, place.varied))
     journal.write("begin", restarts=study.restarts)
     try:
         with journal.listening():

@@ -25,7 +25,7 @@ from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
-    from basinet.workflows.sweep import TrackingSettings
+    from basinet.workflows.launch import TrackingSettings
 
 _CHOOSABLE = (*GROUPS, "experiment")
 _CONDITIONS_PER_WORKER = 4  # starting a process takes as long as a few small conditions (measured)
@@ -360,7 +360,7 @@ def _checked(
 ) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
     from basinet.study.study import Study
-    from basinet.workflows.sweep import TrackingSettings
+    from basinet.workflows.launch import TrackingSettings
 
     plain = [settings_of(config) for config in configs]
     require(len(plain) > 0, "this sweep has no conditions")

@@ -352,7 +352,7 @@ class TrackingStore:
     def find_experiment(self, name: str) -> str | None:
         """The id of the experiment of that name; None if there is none. Raises `ConfigError` if it has been deleted."""
         found = self.client.get_experiment_by_name(name)
-        return None if found is None else _active(found)
+        return None if found is None else active(found)
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of that name, made if it is not there."""
@@ -375,7 +375,7 @@ class TrackingStore:
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
-        return _active(found)
+        return active(found)
 
     def artifact_folder(self, run: Any) -> Path | None:
         """Where the artifacts of a run lie on this machine; None if they are on a server."""
@@ -432,7 +432,7 @@ def _move_files(source: Path, target: Path) -> None:
             os.replace(path, place)
 
 
-def _active(experiment: Any) -> str:
+def active(experiment: Any) -> str:
     """The id of an experiment; raises `ConfigError` if it has been deleted, as runs cannot be added to it then."""
     number = str(experiment.experiment_id)
     message = f"was deleted; take another name, or: mlflow experiments restore --experiment-id {number}"

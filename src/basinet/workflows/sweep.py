@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from basinet.analysis.spread import ACCURACIES, Summary, spread
-from basinet.foundation.errors import ConfigError, is_interrupt, require, unknown
+from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import FolderStore
 from basinet.pipeline.gather import Findings
@@ -21,12 +21,9 @@ from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
 from basinet.pipeline.tables import evidence_arrow, merge_catalogues
 from basinet.reporting import exhibits
-from basinet.study.convert import fill
-from basinet.study.defaults import usual_columns
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
-from basinet.tracking.integrity import damage
 from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
@@ -39,53 +36,9 @@ from basinet.tracking.record import (
     write_parquet,
 )
 from basinet.tracking.results import Results
-from basinet.tracking.store import StoreAway, TrackingStore, check_work_folder, checked_uri
+from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
 from basinet.tracking.view import save_views
-
-_FIGURES = ("condition", "sweep", "none")
-_RERUN = ("failed", "none", "all")
-_MANY_CONDITIONS = 50
-_MINIMA_RUNS = 20
-
-
-@dataclass(frozen=True)
-class TrackingSettings:
-    """Where and how much is kept."""
-
-    uri: str | None
-    experiment: str | None
-    curves_max: int
-    figures: str | None
-    minima_runs: int | None
-    rerun: str
-
-    def __post_init__(self) -> None:
-        if self.rerun not in _RERUN:
-            raise unknown("rerun", self.rerun, _RERUN)
-        require(self.curves_max >= 0, f"tracking.curves_max={self.curves_max}: must be 0 or more")
-        if self.figures is not None and self.figures not in _FIGURES:
-            raise unknown("tracking.figures", self.figures, _FIGURES)
-        few = self.minima_runs is None or self.minima_runs >= 0
-        require(few, f"tracking.minima_runs={self.minima_runs}: must be 0 or more")
-        check_work_folder(self.uri)
-
-    @staticmethod
-    def from_config(config: Mapping[str, Any]) -> TrackingSettings:
-        """Checked settings of the group `tracking`, and `rerun`."""
-        group = config["tracking"]
-        whole = {**group, "rerun": config["rerun"]} if isinstance(group, Mapping) else group
-        return fill(TrackingSettings, whole, "tracking")
-
-    def draws(self, where: str, conditions: int) -> bool:
-        """Whether figures are drawn for each `condition`, or for the `sweep`."""
-        chosen = self.figures or ("condition" if conditions <= _MANY_CONDITIONS else "sweep")
-        return chosen in ("condition", where)
-
-    def shows(self, conditions: int) -> int:
-        """For how many minima of each condition a run is made."""
-        if self.minima_runs is not None:
-            return self.minima_runs
-        return _MINIMA_RUNS if conditions <= _MANY_CONDITIONS else 0
+from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
 
 
 @dataclass(frozen=True)
@@ -113,14 +66,6 @@ _METRICS = {
     **{f"share_{name}": f"share/{name}" for name in ("arrived", "diverged", "best", *ENDS)},
 }
 """Columns of the spread table that are metrics of a condition's run, and by which name."""
-
-
-def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
-    """The name of a condition's run: the settings in which it differs from the others of its sweep."""
-    known = {**usual_columns(), **columns}
-    unusual = [key for key in ("objective",) if key in columns]
-    keys = [key for key in varied if key in known] or ["problem", *unusual, "init", "network.depth"]
-    return " ".join(f"{key}={known[key]}" for key in keys)
 
 
 @dataclass(frozen=True)
@@ -157,19 +102,6 @@ def run_condition(
         summary = _computed(study, tracking, place, written, name, blocks, progress)
         stand_for_condition(store, written.run)
         return Ended(summary, before=False)
-
-
-def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
-    """Whether a run has all that a study asks for.
-
-    Raises:
-        ConfigError: if a later version of this package has made it.
-    """
-    asked = {"restarts": str(study.execution.restarts)}
-    if study.is_auto:
-        asked["restarts_max"] = str(study.execution.restarts_max)
-    same = all(run.data.tags.get(key) == value for key, value in asked.items())
-    return run.info.status == "FINISHED" and same and damage(store, run) is None
 
 
 def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int] | None) -> Summary:
