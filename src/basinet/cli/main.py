@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
 from basinet.cli.script import blame, keep_interrupts, keep_logs_quiet, script, tell_environment
+from basinet.cli.waiting import waiting
 from basinet.foundation.errors import ConfigError, is_interrupt
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from basinet.analysis.spread import Summary
     from basinet.cli.plan import Plan
+    from basinet.cli.waiting import Say
     from basinet.workflows.journal import Journal
     from basinet.workflows.sweep import Ended, Place
 
@@ -53,18 +55,24 @@ def _main(raw: list[str]) -> int:
             print(explain(config, arguments.config_dir))
             return 0
     else:
-        from basinet.cli.dry_run import check_room, check_time, show
-        from basinet.cli.plan import plan
-        from basinet.tracking.store import check_whole, checked_uri
+        with waiting() as say:
+            say("loading Hydra")
+            from basinet.cli.dry_run import check_room, check_time, show
+            from basinet.cli.plan import plan
 
-        planned = plan(arguments, flags)
-        uri = checked_uri(planned.tracking.uri)
-        check_whole(uri)
+            say("reading the settings")
+            planned = plan(arguments, flags, say)
+            say("looking at the store")
+            from basinet.tracking.store import check_whole, checked_uri
+
+            uri = checked_uri(planned.tracking.uri)
+            check_whole(uri)
         tell_environment(uri)
         if planned.dry_run:
             return show(planned)
-        _check_compiler(planned)
-        check_room(planned)
+        with waiting() as say:
+            _check_compiler(planned, say)
+            check_room(planned)
         check_time(planned)
         return _execute(planned)
     sys.argv[1:] = [*flags, *arguments.overrides]
@@ -79,10 +87,11 @@ def _printed(show: Callable[[], int]) -> int:
     return code
 
 
-def _check_compiler(planned: Plan) -> None:
+def _check_compiler(planned: Plan, say: Say) -> None:
     """Compile one of the kernels that `engine=native` asks for, which is kept: a broken compiler is noticed here."""
     study = next((study for study in planned.studies if study.execution.engine == "native"), None)
     if study is not None:
+        say("compiling the kernel")
         study.engine  # noqa: B018
 
 
@@ -121,13 +130,18 @@ def _check_completion(settings: list[str]) -> None:
 
 def _execute(planned: Plan) -> int:
     """Everything has been checked: from here on things are written."""
-    from basinet.cli.dry_run import print_room
-    from basinet.workflows import sweep
-    from basinet.workflows.journal import Follower
-    from basinet.workflows.progress import SweepProgress, print_failures
+    with waiting() as say:
+        say("loading MLflow")
+        from basinet.cli.dry_run import print_room
+        from basinet.workflows import sweep
+        from basinet.workflows.journal import Follower
+        from basinet.workflows.progress import SweepProgress, print_failures
 
-    command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
-    place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
+        say("opening the store")
+        command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
+        place = sweep.begin(
+            planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command
+        )
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
@@ -146,7 +160,7 @@ def _execute(planned: Plan) -> int:
     finally:
         summary = sweep.finish(place, planned.tracking, planned.studies, status)
     print_failures(progress.failures)
-    _print_end(place, summary or _summary_of(progress.last))
+    _print_end(planned, place, summary or _summary_of(progress.last))
     return code
 
 
@@ -158,7 +172,9 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
 
     if event is None:
         return None
-    return Summary(pd.DataFrame([event["row"]]), ["condition"], event["figures"] and Path(event["figures"]))
+    figures = None if event["figures"] is None else Path(event["figures"])
+    levels = pd.DataFrame(event["bottoms"], columns=["kind", "loss", "share", "bottoms"])
+    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures)
 
 
 def _launch(job: Callable[[DictConfig], None]) -> int:
@@ -205,34 +221,54 @@ def _job(config: DictConfig, place: Place) -> None:
         told = blame(error)
         journal.write("failed", error=traceback.format_exc() if told is None else f"{type(error).__name__}: {told}")
     else:
-        _write_end(journal, ended)
+        _write_end(journal, ended, alone=place.sweep_id is None)
 
 
-def _write_end(journal: Journal, ended: Ended) -> None:
+def _write_end(journal: Journal, ended: Ended, *, alone: bool) -> None:
+    """What the launching process shows of a condition; of one that is `alone`, its bottoms, too."""
     if ended.summary is None:
         journal.write("skipped")
         return
     row = json.loads(ended.summary.spread.iloc[0].to_json())
     row = {key: math.nan if value is None else value for key, value in row.items()}
-    figures = None if ended.summary.figures is None else str(ended.summary.figures)
-    journal.write("end", row=row, figures=figures, before=ended.before)
+    summary = ended.summary
+    figures = None if summary.figures is None else str(summary.figures)
+    levels = summary.bottoms[["kind", "loss", "share", "bottoms"]] if alone else summary.bottoms.iloc[:0]
+    journal.write(
+        "end", row=row, figures=figures, before=ended.before, run=summary.run, bottoms=levels.to_numpy().tolist()
+    )
 
 
-def _print_end(place: Place, summary: Summary | None) -> None:
-    from basinet.tracking.store import default_uri
-    from basinet.workflows.progress import print_spread
+def _print_end(planned: Plan, place: Place, summary: Summary | None) -> None:
+    from basinet.workflows.summary import print_summary
 
     if summary is not None:
         print()
-        print_spread(summary.spread, summary.by, "Spread of the final losses over random restarts")
+        print_summary(summary, [{**study.columns, "parameters": study.network.size} for study in planned.studies])
+        print()
         if summary.figures is not None and summary.figures.is_dir():
-            print(f"\nfigures   {_shown(summary.figures)}")
+            _print_if_it_fits(f"figures   {_shown(summary.figures)}")
     print(f"browse    {_browse(place.uri)}")
     if summary is None:  # nothing has finished
         return
-    elsewhere = "" if place.uri == default_uri() else f", tracking_uri={json.dumps(place.uri)}"
+    elsewhere = "" if _is_usual(place) else f", tracking_uri={json.dumps(place.uri)}"
     call = f"basinet.load_restarts({json.dumps(place.experiment, ensure_ascii=False)}{elsewhere})"
     print(f"analyse   python -c {shlex.quote(f'import basinet; print({call})')}")
+    there = [] if _is_usual(place) else ["--tracking-uri", place.uri]
+    name = summary.run if place.experiment == "basinet" else place.experiment  # that of a study says more
+    print(f"report    {shlex.join(['basinet-report', name, *there])}")
+
+
+def _is_usual(place: Place) -> bool:
+    from basinet.tracking.store import default_uri
+
+    return place.uri == default_uri()
+
+
+def _print_if_it_fits(line: str) -> None:
+    """A line that the report makes unnecessary: in a terminal that would break it, it is left out."""
+    if not sys.stdout.isatty() or len(line) <= shutil.get_terminal_size().columns:
+        print(line)
 
 
 def _browse(uri: str) -> str:

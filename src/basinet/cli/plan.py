@@ -19,6 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from basinet.cli import hydra_internals
 from basinet.cli.hydra_internals import Override, OverridesParser
 from basinet.cli.hydra_settings import check_folders, check_help, check_hydra, one_line
+from basinet.cli.waiting import Say, say_nothing
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
@@ -68,19 +69,20 @@ class Plan:
         return differing([study.columns for study in self.studies])
 
 
-def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
+def plan(arguments: Namespace, flags: Sequence[str], say: Say = say_nothing) -> Plan:
     """The plan of a parsed command line.
 
     Args:
         arguments: what Hydra's own parser made of it.
         flags: the part of the command line that is not settings.
+        say: is told what takes a moment.
 
     Raises:
         ConfigError: for the first thing that is wrong with any of the conditions.
     """
     with _hydra(arguments.config_dir):
         chosen = _unless_given(arguments.overrides)
-        overrides = _parsed([*chosen, *arguments.overrides])
+        overrides = _parsed([*arguments.overrides, *chosen])
         if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in overrides):
             raise ConfigError("experiment: one study at a time; its own sweep would be ignored")
         master = _compose(_lines(override for override in overrides if not override.is_sweep_override()))
@@ -94,6 +96,10 @@ def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
         swept = _lines(override for override in (*own, *overrides) if override.is_sweep_override())
     workers, launching = _workers(master, len(configs)) if is_sweep else (1, [])
     asked = [*flags, *_repeated(master, own, overrides)]
+    say("loading PyTorch")
+    import basinet.study.study  # noqa: F401
+
+    say(f"checking {len(configs):,} condition{'s' * (len(configs) != 1)}")
     return replace(_checked(configs, swept, is_sweep, asked, [*asked, *launching], workers), chosen=chosen)
 
 
@@ -126,7 +132,7 @@ def composed(arguments: Namespace) -> DictConfig:
     if arguments.resolve and arguments.cfg in ("hydra", "all"):
         raise ConfigError("--resolve: only with --cfg job; some of Hydra's own settings are not there before it runs")
     with _hydra(arguments.config_dir):
-        overrides = _parsed([*_unless_given(arguments.overrides), *arguments.overrides])
+        overrides = _parsed([*arguments.overrides, *_unless_given(arguments.overrides)])
         for override in overrides:
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: only one condition can be shown; give one value")

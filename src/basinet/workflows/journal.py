@@ -37,8 +37,8 @@ class Journal:
             file.write(line)
 
     def report(self, share: float) -> None:
-        """The share of the work that is done; not more often than can be seen."""
-        if time.monotonic() - self._reported > _PAUSE:
+        """The share of the work that is done; not more often than can be seen, but for the last one."""
+        if share >= 1 or time.monotonic() - self._reported > _PAUSE:
             self._reported = time.monotonic()
             with suppress(OSError):  # on a full disk nobody sees how far it is, but it goes on
                 self.write("share", share=share)

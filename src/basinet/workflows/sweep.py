@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from basinet.analysis.spread import ACCURACIES, Summary, spread
+from basinet.analysis import bottoms
+from basinet.analysis.spread import ACCURACIES, BECAUSE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import FolderStore
@@ -107,10 +108,14 @@ def run_condition(
 def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int] | None) -> Summary:
     if sweep is not None:
         join_sweep(store, run, sweep)
-    restarts = Results(run.info.run_id, store, [run]).restarts
-    written = OpenRun(store, run)
-    figures = None if written.folder is None else written.folder / "figures"
-    return Summary(spread(restarts.assign(condition=name), ["condition"]), ["condition"], figures)
+    found = Results(run.info.run_id, store, [run])
+    table = spread(found.restarts.assign(condition=name), ["condition"])
+    return _summary(OpenRun(store, run), table, found.minima.assign(condition=name), ["condition"])
+
+
+def _summary(run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str]) -> Summary:
+    figures = None if run.folder is None else run.folder / "figures"
+    return Summary(table, bottoms.levels(minima, by), by, run.id, figures)
 
 
 def _computed(
@@ -170,7 +175,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
-    return Summary(table, ["condition"], None if written.folder is None else written.folder / "figures")
+    return _summary(written, table, findings.minima.assign(condition=name), ["condition"])
 
 
 def begin(
@@ -233,7 +238,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        needed += [name for name in ACCURACIES if name in results.columns("restarts")]
+        needed += [name for name in (*ACCURACIES, BECAUSE) if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
@@ -243,8 +248,8 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(table, folder / "tables" / "spread.parquet")
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
-    summary = Summary(table, by, None if parent.folder is None else parent.folder / "figures")
     minima = results.minima
+    summary = _summary(parent, table, minima, by)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary

@@ -112,6 +112,7 @@ def _kept(folder: Path, key: str) -> Path | None:
 
 def _made(folder: Path, key: str, compiler: Compiler, arguments: Sequence[str]) -> Path:
     _sweep_up(folder)
+    _log.info("compiling the kernel, which is kept for networks of this shape")
     with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as aside:
         made = Path(aside) / "made.so"
         _compile(compiler, arguments, made)
