@@ -166,7 +166,7 @@ class Relu:
         half_sine, half_cosine = (half.unsqueeze(2) / 2 for half in (pairs.difference, pairs.total))
         n = half_sine * pairs.p + half_cosine * pairs.q
         pulls = v * pairs.sine * (inverse(u) / (2 * math.pi))
-        alive = ((u > 0) & (v > 0)) / (2 * math.pi)
+        alive = ((u > 0) & (v > 0)).to(u) / (2 * math.pi)
         turns = _outer(pairs.p, pairs.p) - _outer(pairs.q, pairs.q)
         return SecondOrder(
             same=_block(pulls) * (pairs.identity - _outer(pairs.u_unit, pairs.u_unit) + _outer(n, n)),
