@@ -193,7 +193,7 @@ COMMANDS = [
             ("problem.dimension=0", "problem.dimension=0", "must be at least 1"),
             ("problem.samples=0", "problem.samples=0", "must be at least 1"),
             ("problem.drawn=5", "unknown setting 'problem.drawn'", "problem.samples"),
-            ("objective.output_weights=one", "unknown objective.output_weights 'one'", "choose one of ones, trained"),
+            ("objective.output_weights=one", "unknown objective.output_weights 'one'", "did you mean 'ones'?"),
             ("objective.l2_weights=-1", "objective.l2_weights=-1", "must be 0 or more"),
             ("objective.loss=squared", "unknown setting 'objective.loss'", "objective.l2_weights"),
             ("engine=native", "engine=native", "no kernel for Population"),

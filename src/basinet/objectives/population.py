@@ -96,7 +96,6 @@ class Population(Plain):
     l2_weights: float = 0.0
 
     lowest: ClassVar[float] = 0.0  # neither a square nor a penalty is negative
-    parallel_chunks: ClassVar[bool] = True
 
     @property
     def features(self) -> int:
