@@ -23,6 +23,10 @@ from basinet.study.study import Study
 CONF = conf_directory()
 MEMBERS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+# What a member cannot do without, beside what it has itself.
+COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
+    ("objective", "population"): {"problem": "gaussian_teacher", "network": {"activation": "erf"}}
+}
 # Files of a family that are not members.
 HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain"}
 HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
@@ -87,7 +91,7 @@ def test_every_setting_is_explained_in_its_line(path: Path) -> None:
 @pytest.mark.parametrize(("group", "name"), MEMBERS)
 def test_every_yaml_builds_a_study(group: str, name: str, needed: dict[str, dict[str, Any]]) -> None:
     """`fill` takes no key too many and none too few, so the YAML and the dataclass agree."""
-    study = Study.from_config({group: {"name": name, **needed.get(name, {})}})
+    study = Study.from_config({group: {"name": name, **needed.get(name, {})}, **COMPANIONS.get((group, name), {})})
     assert study.settings[group]["name"] == name
 
 

@@ -5,7 +5,7 @@ activation, so that the function stays as it is; a penalty may still tell the tw
 objective, not to the network alone:
 
 * units of a hidden layer may be permuted, always;
-* tanh and identity are odd: (w, b, v) → (-w, -b, -v), whatever the penalties;
+* tanh, erf and identity are odd: (w, b, v) → (-w, -b, -v), whatever the penalties;
 * logistic: the same with the next bias b' → b' + v, for σ(-z) = 1 - σ(z). It needs a next bias, without a penalty;
 * ReLU: (w, b, v) → (c w, c b, v / c), c > 0, without a penalty on the weights and, for b ≠ 0, on the biases;
 * identity: (W, b, V) → (A W, A b, V A⁻¹) for every invertible A, of which a penalty on the weights (or on biases that
@@ -52,7 +52,7 @@ class SymmetryGroup:
         """Whether hidden units may change their sign."""
         if self.network.activation == "logistic":
             return self.network.bias and self.l2_biases == 0
-        return self.network.activation in ("tanh", "identity")
+        return self.network.activation in ("tanh", "erf", "identity")
 
     @property
     def rescales(self) -> bool:
