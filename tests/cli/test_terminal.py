@@ -39,13 +39,12 @@ def typed(words: str, folder: Path, columns: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [50, 80])
 @pytest.mark.parametrize(
-    "words",
+    ("words", "columns"),
     [
-        "problem=sine init=orthogonal restarts=20",
-        "-m problem=sine init=normal,orthogonal network.depth=1,2 restarts=20 hydra/launcher=basic",
-        "problem=digits restarts=2 polish=none",
+        ("problem=sine init=orthogonal restarts=20", 80),
+        ("-m problem=sine init=normal,orthogonal network.depth=1,2 restarts=20 hydra/launcher=basic", 80),
+        ("problem=digits restarts=2 polish=none", 50),
     ],
 )
 def test_a_launch_fits_the_terminal_and_ends_with_what_to_type_next(words: str, columns: int, tmp_path: Path) -> None:
