@@ -49,6 +49,7 @@ SCALAR_ACTIVATIONS: dict[str, tuple[Callable[[float], float], Callable[[float], 
     "tanh": (math.tanh, lambda z: 1 / math.cosh(z) ** 2),
     "relu": (lambda z: max(z, 0.0), lambda z: 1.0 if z > 0 else 0.0),
     "softplus": (lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))), _logistic),
+    "erf": (lambda z: math.erf(z / math.sqrt(2)), lambda z: 2 * _normal_density(z)),
     "gelu": (lambda z: z * _normal_distribution(z), lambda z: _normal_distribution(z) + z * _normal_density(z)),
     "identity": (lambda z: z, lambda z: 1.0),
 }
@@ -96,6 +97,7 @@ AUTOGRAD_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
     "softplus": lambda z: torch.logaddexp(z, torch.zeros_like(z)),  # torch's own softplus is 2e-9 off beyond 20
+    "erf": lambda z: torch.erf(z / math.sqrt(2)),
     "gelu": lambda z: z * (1 + torch.erf(z / math.sqrt(2))) / 2,
     "identity": lambda z: z,
     "softmax": lambda z: torch.log_softmax(z, 0),  # its logarithm

@@ -17,12 +17,16 @@ from basinet.foundation.errors import ConfigError
 from basinet.inits import INITS
 from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS
-from basinet.study.defaults import GROUPS, complete, conf_directory
+from basinet.study.defaults import GROUPS, complete, conf_directory, explanations
 from basinet.study.study import Study
 
 CONF = conf_directory()
 MEMBERS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+# What a member cannot do without, beside what it has itself.
+COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
+    ("objective", "population"): {"problem": "gaussian_teacher", "network": {"activation": "erf"}}
+}
 # Files of a family that are not members.
 HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain"}
 HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
@@ -74,10 +78,20 @@ def test_a_yaml_begins_with_one_line_that_describes_it(group: str, name: str) ->
     assert 10 <= len(lines[0]) <= 120
 
 
+@pytest.mark.parametrize("path", [CONF / "config.yaml", *(CONF / group / f"{name}.yaml" for group, name in MEMBERS)])
+def test_every_setting_is_explained_in_its_line(path: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings = {key: value for key, value in content.items() if key not in ("name", "defaults", "hydra", "tracking")}
+    keys = {*settings, *(f"tracking.{key}" for key in content.get("tracking", ()))}
+    explained = explanations(path)
+    assert keys <= explained.keys()
+    assert all(2 <= len(explained[key]) <= 130 for key in keys)
+
+
 @pytest.mark.parametrize(("group", "name"), MEMBERS)
 def test_every_yaml_builds_a_study(group: str, name: str, needed: dict[str, dict[str, Any]]) -> None:
     """`fill` takes no key too many and none too few, so the YAML and the dataclass agree."""
-    study = Study.from_config({group: {"name": name, **needed.get(name, {})}})
+    study = Study.from_config({group: {"name": name, **needed.get(name, {})}, **COMPANIONS.get((group, name), {})})
     assert study.settings[group]["name"] == name
 
 

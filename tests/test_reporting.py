@@ -171,7 +171,7 @@ class Launch:
         reached = np.isin(kinds, ["minimum", "degenerate", "at_infinity"])
         minimum = np.where(reached, np.unique(np.where(reached, values, np.inf), return_inverse=True)[1], -1)
         name = f"init={study.columns['init']} network.depth={study.columns['network.depth']}"
-        identity = None if sweep is None else sweep.id
+        identity = None if sweep is None else (sweep.id, 0)
         run = open_condition(
             self.store, self.store.experiment(self.experiment), name, study.key, study.columns, identity
         )

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Committee:
+    """A teacher of which everything is known: y = Σ_j φ(v_j·x) for inputs x ~ N(0, I)."""
+
+    units: Tensor  # [unit, feature] float64: v_1 … v_k
+    activation: str  # φ
+
+
+@dataclass(frozen=True)
 class Problem:
     """Samples to learn; columns are samples, so that a layer is `weight @ a + bias`."""
 
@@ -24,6 +32,7 @@ class Problem:
     classes: bool = False  # whether the targets name a class: accuracy is then defined
     fingerprint: str = ""  # of what the settings do not say: the content of files, or arrays from Python
     units: Tensor | None = None  # [output]: what 1 is of standardized targets; None: targets are as they were given
+    teacher: Committee | None = None  # what the samples are drawn from, where that is known
 
 
 class Chunk(Protocol):
@@ -101,6 +110,11 @@ class Objective(Protocol):
         ...
 
     @property
+    def rounding(self) -> float:
+        """By how much rounding may change f where it is near 0; 0 where no large terms cancel there."""
+        ...
+
+    @property
     def coercive(self) -> bool:
         """Whether f → ∞ as ‖θ‖ → ∞, so that no bottom is at infinity."""
         ...
@@ -170,8 +184,16 @@ class Objective(Protocol):
 class ObjectiveFamily(Protocol):
     """A member of `objective=`: frozen settings that make an objective of a problem and a network."""
 
+    def trained(self, problem: Problem, network: Network) -> Network:
+        """The network that θ is laid out by: `network`, or those of its layers that are not fixed.
+
+        Raises:
+            ConfigError: if the three do not fit together.
+        """
+        ...
+
     def on(self, problem: Problem, network: Network) -> Objective:
-        """What is minimised, in float64 on the CPU.
+        """What is minimised, in float64 on the CPU; `network` is the trained one.
 
         Raises:
             ConfigError: if the three do not fit together.

@@ -182,6 +182,29 @@ COMMANDS = [
     ("objective.loss=cross_entropy", "objective.loss=cross_entropy", "needs at least 2 outputs"),
     ("objective.l2_weights=-1", "objective.l2_weights=-1", "must be 0 or more"),
     ("objective.l2_biases=x", "objective.l2_biases=x", "must be a number"),
+    *(
+        (f"problem=gaussian_teacher objective=population network.activation=relu {more}", fault, remedy)
+        for more, fault, remedy in (
+            ("network.activation=logistic", "network.activation 'logistic'", "choose one of erf, relu"),
+            ("network.activation=rleu", "unknown network.activation 'rleu'", "did you mean 'relu'?"),
+            ("problem.activation=erf", "problem.activation=erf", "network.activation=relu"),
+            ("problem.activation=sigmoid", "unknown problem.activation 'sigmoid'", "choose one of erf, gelu"),
+            ("network.depth=3", "network.depth=3", "network.depth=2"),
+            ("network.depth=1", "network.depth=1", "network.depth=2"),
+            ("network.bias=true", "network.bias=true", "network.bias=false"),
+            ("network.output=relu", "network.output=relu", "network.output=identity"),
+            ("problem.holdout=.2", "problem.holdout", "problem.holdout=0"),
+            ("problem.units=7", "problem.units=7", "problem.dimension=6"),
+            ("problem.dimension=0", "problem.dimension=0", "must be at least 1"),
+            ("problem.samples=0", "problem.samples=0", "must be at least 1"),
+            ("problem.drawn=5", "unknown setting 'problem.drawn'", "problem.samples"),
+            ("objective.output_weights=one", "unknown objective.output_weights 'one'", "did you mean 'ones'?"),
+            ("objective.l2_weights=-1", "objective.l2_weights=-1", "must be 0 or more"),
+            ("objective.loss=squared", "unknown setting 'objective.loss'", "objective.l2_weights"),
+            ("engine=native", "engine=native", "no kernel for Population"),
+        )
+    ),
+    ("objective=population", "objective=population", "problem=gaussian_teacher"),
     # sweeps
     ("network.depth=1,2", "network.depth=1,2", "several values need -m"),
     ("'init=glob(*)'", "several values need -m", "init=constant,"),

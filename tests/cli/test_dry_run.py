@@ -15,6 +15,7 @@ import pytest
 import basinet
 from basinet.pipeline import costs
 from basinet.pipeline import run as pipeline
+from basinet.pipeline.costs import Pace
 from slowness import slow_but
 
 Command = Callable[[str], Any]
@@ -129,6 +130,30 @@ def test_what_a_dry_run_says_is_to_be_done_is_what_is_done_then(
     computed.clear()  # what was measured
     assert swept_again(settings).code == 0
     assert sum(computed) == sum(int(restarts) for _, restarts in expected)
+
+
+def test_a_dry_run_of_what_has_finished_needs_neither_mlflow_nor_a_measurement(
+    swept_again: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tracking.store.mlflow_client", "pipeline.costs.pace", "pipeline.solve.solve"):
+        monkeypatch.setattr(f"basinet.{name}", lambda *arguments: pytest.fail("takes seconds"))
+    answer = swept_again("dry_run=true")
+    assert (answer.code, answer.err) == (0, "")
+    assert [(row[1], row[2]) for row in rows(answer.out)] == [DONE, DONE]
+
+
+@pytest.mark.parametrize("settings", ["", "restarts=50 rerun=all"])
+def test_a_database_that_is_not_known_well_enough_is_asked_through_mlflow_and_says_the_same(
+    settings: str, swept_again: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: Pace(0.0, 0.0, 0.0, 0.0))
+    fail_one()
+    before = dump(swept / "mlflow.db")
+    directly = swept_again(f"dry_run=true {settings}")
+    monkeypatch.setattr("basinet.tracking.glance.knows_version", lambda version: False)
+    assert swept_again(f"dry_run=true {settings}").out == directly.out
+    assert directly.code == 0
+    assert dump(swept / "mlflow.db") == before
 
 
 def test_a_condition_whose_tables_are_damaged_is_not_called_finished(

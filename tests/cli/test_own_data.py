@@ -61,4 +61,4 @@ def test_accuracies_stand_in_the_terminal(sweep: str, sweeps: Command) -> None:
 
 
 def test_nothing_is_said_of_a_problem_that_decides_nothing(sweeps: Command) -> None:
-    assert notes(sweeps(TINY).err) == []
+    assert notes(sweeps(f"problem=xor {TINY}").err) == []

@@ -167,7 +167,7 @@ def _change(group: Setting, layers: Layers, random: np.random.Generator) -> None
         weight, biases = layers[hidden]
         units = len(weight)
         exchange(layers, hidden, random.permutation(units))
-        if name in ("tanh", "identity") or (name == "logistic" and free_biases):
+        if name in ("tanh", "erf", "identity") or (name == "logistic" and free_biases):
             for unit in np.flatnonzero(random.random(units) < 0.5):
                 negate(layers, hidden, int(unit), name == "logistic")
         # A penalty on the biases does not see those that are 0.

@@ -15,6 +15,7 @@ DEFINITIONS = {
     "relu": lambda z: max(z, mpmath.mpf(0)),
     "softplus": lambda z: mpmath.log(1 + mpmath.exp(z)),
     "gelu": lambda z: z * mpmath.erfc(-z / mpmath.sqrt(2)) / 2,
+    "erf": lambda z: mpmath.erf(z / mpmath.sqrt(2)),
     "identity": lambda z: z,
 }
 

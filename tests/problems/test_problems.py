@@ -102,6 +102,40 @@ def test_a_linear_teacher_makes_an_affine_function_of_its_inputs() -> None:
     assert (residual < 1e-25).all()  # squares of 30 roundings of 1e-16
 
 
+@pytest.mark.parametrize("name", ["relu", "erf", "tanh"])
+def test_a_gaussian_teacher_adds_up_its_first_axes_and_has_the_activation_of_the_student(name: str) -> None:
+    settings = {"name": "gaussian_teacher", "dimension": 5, "units": 3, "samples": 40}
+    study = Study.from_config({"problem": settings, "network": {"activation": name}})
+    x, y = study.problem.inputs.numpy(), study.problem.targets.numpy()
+    value = {"relu": lambda z: max(z, 0.0), "erf": lambda z: math.erf(z / math.sqrt(2)), "tanh": math.tanh}[name]
+    expected = [sum(value(column[unit]) for unit in range(3)) for column in x.T]
+    assert y.tolist() == [pytest.approx(expected, abs=2e-15)]
+    assert (study.network.widths, study.network.bias, study.network.output) == ((5, 3, 1), False, "identity")
+    assert study.settings["problem"]["activation"] == name
+    assert study.problem.teacher is not None
+    assert study.problem.teacher.units.tolist() == np.eye(3, 5).tolist()
+
+
+def test_the_inputs_of_a_gaussian_teacher_are_standard_normal_and_more_of_them_keep_the_earlier_ones() -> None:
+    inputs = problem("gaussian_teacher", dimension=4, units=2, samples=20_000).inputs
+    # 5 standard errors of 20,000 draws each.
+    assert float(inputs.mean(1).abs().max()) < 5 / math.sqrt(20_000)
+    assert float((inputs @ inputs.T / 20_000 - torch.eye(4)).abs().max()) < 5 * math.sqrt(2 / 20_000)
+    assert torch.equal(problem("gaussian_teacher", dimension=4, units=2, samples=30).inputs, inputs[:, :30])
+    assert not torch.equal(problem("gaussian_teacher", dimension=4, units=2, samples=30, seed=1).inputs, inputs[:, :30])
+
+
+def test_only_a_teacher_without_biases_leaves_them_out_and_only_where_they_are_left_open() -> None:
+    for name, given, there in (
+        ("xor", None, True),
+        ("gaussian_teacher", None, False),
+        ("gaussian_teacher", True, True),
+        ("xor", False, False),
+    ):
+        study = Study.from_config({"problem": name, "network": {"bias": given}})
+        assert study.network.bias is study.settings["network"]["bias"] is there
+
+
 def test_a_teacher_draws_its_weights_biases_inputs_and_noise_independently(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
 

@@ -22,7 +22,7 @@ from basinet.reporting import exhibits
 from basinet.study.study import Study
 from basinet.tracking.record import OpenRun, open_condition
 from basinet.tracking.store import TrackingStore
-from basinet.workflows.sweep import TrackingSettings
+from basinet.workflows.launch import TrackingSettings
 
 Command = Callable[[str], Any]
 SETTINGS = {

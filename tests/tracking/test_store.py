@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 import pytest
@@ -19,6 +19,9 @@ from basinet.foundation.errors import ConfigError
 from basinet.tracking import load
 from basinet.tracking.mlflow_internals import make_database
 from basinet.tracking.store import TrackingStore, checked_uri, default_uri
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 WORKER = """
 import sys
@@ -58,6 +61,22 @@ def workers(count: int) -> Iterator[list[subprocess.Popen[str]]]:
 def query(path: Path, sql: str) -> list[Any]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql).fetchall()
+
+
+def test_git_leaves_unfinished_work_alone_and_nothing_beside_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    folder = TrackingStore(f"sqlite:///{tmp_path}/mlflow.db", cast("MlflowClient", None)).make_work_folder()
+    for path in (folder / "blocks" / "0.parquet", tmp_path / "mine.py"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    said = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout == "?? mine.py\n"
+
+
+def test_what_a_user_has_written_for_git_stays(tmp_path: Path) -> None:
+    store = TrackingStore(f"sqlite:///{tmp_path}/mlflow.db", cast("MlflowClient", None))
+    (store.make_work_folder() / ".gitignore").write_text("own\n")
+    assert (store.make_work_folder() / ".gitignore").read_text() == "own\n"
 
 
 def use_fresh_stores_at_once(folder: Path, processes: int, rounds: int) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from basinet.analysis import unseen
 from basinet.foundation.outcomes import ENDS
@@ -212,5 +211,7 @@ def median_interval(ordered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tu
     n = len(ordered)
     if n == 0:
         return np.nan, np.nan
+    from scipy import stats  # which takes half a second: not everybody who words something counts
+
     k = max(int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, 0.5)), 1)
     return float(ordered[k - 1]), float(ordered[n - k])

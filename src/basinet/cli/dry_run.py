@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from basinet.cli.plan import Plan
     from basinet.pipeline.costs import Pace
     from basinet.study.study import Study
-    from basinet.tracking.store import TrackingStore
+    from basinet.tracking.glance import Glance
 
 _HOUR, _YEAR = 3600.0, 365 * 86400.0  # seconds
 _SECONDS = 2.0  # for the tables, figures and runs of a condition (measured)
@@ -45,7 +45,7 @@ def show(planned: Plan) -> int:
     """
     from basinet.analysis.wording import amount, duration
     from basinet.pipeline import costs
-    from basinet.workflows.sweep import condition_name
+    from basinet.workflows.launch import condition_name
 
     ahead = _ahead(planned)
     paces = _paces(planned, ahead)
@@ -118,21 +118,20 @@ def _everything(planned: Plan) -> list[Ahead]:
 
 def _ahead(planned: Plan) -> list[Ahead]:
     """What earlier launches have left of each condition, as `basinet.workflows.sweep.run_condition` will find it."""
-    from basinet.tracking.store import TrackingStore, checked_uri
+    from basinet.tracking.glance import glance
+    from basinet.tracking.store import checked_uri
 
-    store = TrackingStore.look_into(checked_uri(planned.tracking.uri))
-    if store is None:
+    seen = glance(checked_uri(planned.tracking.uri), planned.experiment)
+    if seen is None:
         return _everything(planned)
-    experiment = store.find_experiment(planned.experiment)
-    return [_ahead_of(study, planned, store, experiment) for study in planned.studies]
+    return [_ahead_of(study, planned, seen) for study in planned.studies]
 
 
-def _ahead_of(study: Study, planned: Plan, store: TrackingStore, experiment: str | None) -> Ahead:
+def _ahead_of(study: Study, planned: Plan, seen: Glance) -> Ahead:
     from basinet.pipeline.blocks import FolderStore
-    from basinet.tracking.find import find_condition
-    from basinet.workflows.sweep import is_whole
+    from basinet.workflows.launch import is_whole
 
-    run = None if experiment is None else find_condition(store, experiment, study.key)
+    store, run = seen.store, seen.runs.get(study.key)
     if planned.tracking.rerun == "all":
         return Ahead(study, "new" if run is None else "once more", 0, is_done=False)
     failed = run is not None and run.info.status == "FAILED"

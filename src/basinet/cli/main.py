@@ -47,9 +47,13 @@ def _main(raw: list[str]) -> int:
     if arguments.shell_completion:
         _check_completion(arguments.overrides)
     elif arguments.help or arguments.hydra_help or arguments.info or arguments.cfg:
-        from basinet.cli.plan import check
+        from basinet.cli.help import explain
+        from basinet.cli.plan import composed
 
-        check(arguments)
+        config = composed(arguments)
+        if arguments.help:
+            print(explain(config, arguments.config_dir))
+            return 0
     else:
         with waiting() as say:
             say("loading Hydra")
@@ -106,7 +110,7 @@ def _parsed(raw: list[str]) -> Namespace:
     if len(chosen) > 1:
         _refuse(f"{chosen[0]} and {chosen[1]} do not go together")
     for flag in ("resolve", "package"):
-        if getattr(arguments, flag) and not (arguments.cfg or arguments.help):
+        if getattr(arguments, flag) and not arguments.cfg:
             _refuse(f"--{flag} belongs to --cfg")
     return arguments
 
@@ -193,21 +197,25 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
 
 def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
+    from hydra.core.hydra_config import HydraConfig
+
     from basinet.cli.plan import settings_of, without_launch
     from basinet.study.study import Study
     from basinet.workflows import sweep
     from basinet.workflows.journal import Journal
+    from basinet.workflows.launch import TrackingSettings, condition_name
 
     keep_interrupts()  # it may be another process than the one that was launched
     keep_logs_quiet()
     settings = settings_of(config)
-    tracking = sweep.TrackingSettings.from_config(settings)
+    tracking = TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})
-    journal = Journal(Path(place.journal), sweep.condition_name(study.columns, place.varied))
+    number = 0 if place.sweep_id is None else int(HydraConfig.get().job.num)
+    journal = Journal(Path(place.journal), condition_name(study.columns, place.varied))
     journal.write("begin", restarts=study.restarts)
     try:
         with journal.listening():
-            ended = sweep.run_condition(study, tracking, place, journal.report)
+            ended = sweep.run_condition(study, tracking, place, journal.report, number)
     except Exception as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from error

@@ -26,7 +26,7 @@ from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
-    from basinet.workflows.sweep import TrackingSettings
+    from basinet.workflows.launch import TrackingSettings
 
 _CHOOSABLE = (*GROUPS, "experiment")
 _CONDITIONS_PER_WORKER = 4  # starting a process takes as long as a few small conditions (measured)
@@ -82,7 +82,7 @@ def plan(arguments: Namespace, flags: Sequence[str], say: Say = say_nothing) -> 
     """
     with _hydra(arguments.config_dir):
         chosen = _unless_given(arguments.overrides)
-        overrides = _parsed([*chosen, *arguments.overrides])
+        overrides = _parsed([*arguments.overrides, *chosen])
         if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in overrides):
             raise ConfigError("experiment: one study at a time; its own sweep would be ignored")
         master = _compose(_lines(override for override in overrides if not override.is_sweep_override()))
@@ -123,12 +123,16 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]
     return workers, ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}", "hydra.launcher.batch_size=1"]
 
 
-def check(arguments: Namespace) -> None:
-    """Raise `ConfigError` if Hydra could not show the configuration that a command line asks to see."""
+def composed(arguments: Namespace) -> DictConfig:
+    """The configuration that a command line asks to see.
+
+    Raises:
+        ConfigError: if Hydra could not show it.
+    """
     if arguments.resolve and arguments.cfg in ("hydra", "all"):
         raise ConfigError("--resolve: only with --cfg job; some of Hydra's own settings are not there before it runs")
     with _hydra(arguments.config_dir):
-        overrides = _parsed([*_unless_given(arguments.overrides), *arguments.overrides])
+        overrides = _parsed([*arguments.overrides, *_unless_given(arguments.overrides)])
         for override in overrides:
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: only one condition can be shown; give one value")
@@ -136,6 +140,7 @@ def check(arguments: Namespace) -> None:
         check_help(config)
     if arguments.resolve:
         settings_of(config)
+    return config
 
 
 def _hydra(folder: str | None) -> AbstractContextManager[None]:
@@ -361,7 +366,7 @@ def _checked(
 ) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
     from basinet.study.study import Study
-    from basinet.workflows.sweep import TrackingSettings
+    from basinet.workflows.launch import TrackingSettings
 
     plain = [settings_of(config) for config in configs]
     require(len(plain) > 0, "this sweep has no conditions")

@@ -34,6 +34,9 @@ def choose_engine(name: str, threads: int, objective: Objective, descent: Descen
         _log.info("engine: torch")
         return TorchEngine(threads)
     engine = NativeEngine(threads)
+    if name == "auto" and not engine.is_meant_for(objective):  # nothing is amiss, so nobody is told
+        _log.info("engine: torch")
+        return TorchEngine(threads)
     reason = engine.unsupported_reason(objective, descent)
     if reason is None:
         try:

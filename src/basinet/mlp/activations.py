@@ -78,6 +78,18 @@ def _gelu_curvature(z: Tensor) -> Tensor:
     return _normal_density(z).mul_(2 - z * z)
 
 
+def _erf_value(z: Tensor) -> Tensor:
+    return torch.erf(z * math.sqrt(0.5))
+
+
+def _erf_slope(z: Tensor) -> Tensor:
+    return _normal_density(z).mul_(2)
+
+
+def _erf_curvature(z: Tensor) -> Tensor:
+    return _normal_density(z).mul_(-2 * z)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
@@ -86,6 +98,7 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("relu", "a", torch.relu, _relu_slope, torch.zeros_like),
         Activation("softplus", "a", _softplus_value, _softplus_slope, _softplus_curvature),
         Activation("gelu", "z", _gelu_value, _gelu_slope, _gelu_curvature),
+        Activation("erf", "z", _erf_value, _erf_slope, _erf_curvature),
         Activation("identity", "a", torch.clone, torch.ones_like, torch.zeros_like),
     )
 }

@@ -5,7 +5,7 @@ activation, so that the function stays as it is; a penalty may still tell the tw
 objective, not to the network alone:
 
 * units of a hidden layer may be permuted, always;
-* tanh and identity are odd: (w, b, v) → (-w, -b, -v), whatever the penalties;
+* tanh, erf and identity are odd: (w, b, v) → (-w, -b, -v), whatever the penalties;
 * logistic: the same with the next bias b' → b' + v, for σ(-z) = 1 - σ(z). It needs a next bias, without a penalty;
 * ReLU: (w, b, v) → (c w, c b, v / c), c > 0, without a penalty on the weights and, for b ≠ 0, on the biases;
 * identity: (W, b, V) → (A W, A b, V A⁻¹) for every invertible A, of which a penalty on the weights (or on biases that
@@ -26,7 +26,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -53,7 +52,7 @@ class SymmetryGroup:
         """Whether hidden units may change their sign."""
         if self.network.activation == "logistic":
             return self.network.bias and self.l2_biases == 0
-        return self.network.activation in ("tanh", "identity")
+        return self.network.activation in ("tanh", "erf", "identity")
 
     @property
     def rescales(self) -> bool:
@@ -165,9 +164,11 @@ class SymmetryGroup:
 
     def _match(self, units: Tensor, others: Tensor, odd: Tensor) -> tuple[Tensor, Tensor]:
         """For every unit the other one that goes with it, and the sign, `[1, unit]` each."""
+        from scipy import optimize  # which takes a while: not everybody who names an objective compares its minima
+
         cost = _squared_distances(units, others)
         flipped = _squared_distances(units, others * odd) if self.flips else cost
-        _, assigned = linear_sum_assignment(torch.minimum(cost, flipped).cpu().numpy())
+        _, assigned = optimize.linear_sum_assignment(torch.minimum(cost, flipped).cpu().numpy())
         order = torch.from_numpy(assigned).to(units.device).unsqueeze(0)
         chosen = (flipped < cost).gather(1, order.T).T
         return order, torch.where(chosen, -1.0, 1.0).to(units)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from basinet.objectives.empirical_risk import RiskSettings
+from basinet.objectives.population import PopulationSettings
 from basinet.protocols import ObjectiveFamily
 
-OBJECTIVES: dict[str, type[ObjectiveFamily]] = {"empirical_risk": RiskSettings}
+OBJECTIVES: dict[str, type[ObjectiveFamily]] = {"empirical_risk": RiskSettings, "population": PopulationSettings}
 
 __all__ = ["OBJECTIVES"]

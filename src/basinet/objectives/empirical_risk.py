@@ -40,6 +40,9 @@ class RiskSettings:
             value = getattr(self, name)
             require(0 <= value < math.inf, f"objective.{name}={value:g}: must be 0 or more")
 
+    def trained(self, problem: Problem, network: Network) -> Network:
+        return network
+
     def on(self, problem: Problem, network: Network) -> EmpiricalRisk:
         x, y = problem.inputs, problem.targets
         risk = EmpiricalRisk(network, x, y, self.loss, self.l2_weights, self.l2_biases, problem.classes, problem.units)
@@ -217,6 +220,11 @@ class EmpiricalRisk:
     @property
     def lowest(self) -> float:
         """0: neither loss nor penalties are negative."""
+        return 0.0
+
+    @property
+    def rounding(self) -> float:
+        """0: losses of samples are not negative, so that none makes up for another."""
         return 0.0
 
     @property

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from basinet.foundation.random_streams import Purpose, normal
+from basinet.protocols import Chunk, Symmetry
 
 _CHUNK = 1024  # restarts that are evaluated at once
 _PROJECTIONS = 4
@@ -46,13 +47,29 @@ class Plain(ABC):
     device: torch.device = _CPU
     dtype: torch.dtype = torch.float64
 
-    samples = 1
-    chunk_size = _CHUNK
-    parallel_chunks = False
-    scale = 1.0
-    lowest = -math.inf
-    coercive = False
-    symmetry = NoSymmetry()
+    samples: ClassVar[int] = 1
+    parallel_chunks: ClassVar[bool] = False
+    lowest: ClassVar[float] = -math.inf
+
+    @property
+    def rounding(self) -> float:
+        return 0.0
+
+    @property
+    def chunk_size(self) -> int:
+        return _CHUNK
+
+    @property
+    def scale(self) -> float:
+        return 1.0
+
+    @property
+    def coercive(self) -> bool:
+        return False
+
+    @property
+    def symmetry(self) -> Symmetry:
+        return NoSymmetry()
 
     @abstractmethod
     def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +85,7 @@ class Plain(ABC):
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         return (self.hessian(theta) * v.unsqueeze(1)).sum(2)
 
-    def chunk(self, restarts: int) -> PlainChunk:
+    def chunk(self, restarts: int) -> Chunk:
         return PlainChunk(self)
 
     def to(self: Self, device: torch.device, dtype: torch.dtype) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from basinet.problems.arrays import Arrays
 from basinet.problems.chain import Chain
 from basinet.problems.digits import Digits
+from basinet.problems.gaussian_teacher import GaussianTeacher
 from basinet.problems.neuron import Neuron
 from basinet.problems.parity import Parity
 from basinet.problems.samples import ProblemFamily, Samples, split
@@ -18,6 +19,7 @@ PROBLEMS: dict[str, type[ProblemFamily]] = {
     "parity": Parity,
     "sine": Sine,
     "teacher": Teacher,
+    "gaussian_teacher": GaussianTeacher,
     "digits": Digits,
     "neuron": Neuron,
     "chain": Chain,

@@ -11,7 +11,7 @@ import torch
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Array, Purpose, permutation
 from basinet.problems.standardization import Standardization
-from basinet.protocols import Problem
+from basinet.protocols import Committee, Problem
 
 LARGEST = 1e150
 """The largest input or target: the square of a larger one, and sums of such, are no finite numbers."""
@@ -27,8 +27,10 @@ class Samples:
     fingerprint: str = ""  # of what the settings do not say, the content of a file; empty if they say it all
     natural_loss: str = "squared"  # where the settings leave `objective.loss` open
     natural_learning_rate: float = 1.0  # where they leave `descent.learning_rate` open
+    natural_bias: bool = True  # where they leave `network.bias` open
     input_standardization: Standardization | None = None  # None: inputs stay as they are
     target_standardization: Standardization | None = None
+    teacher: Committee | None = None  # what they are drawn from, where that is known
     remarks: tuple[str, ...] = ()  # what a user should know of how the data was read, a line each
 
 
@@ -85,4 +87,5 @@ def split(samples: Samples, holdout: float, seed: int) -> Problem:
         samples.classes,
         samples.fingerprint,
         units,
+        samples.teacher,
     )

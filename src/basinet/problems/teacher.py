@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from basinet.foundation import synonyms
 from basinet.foundation.elementary import VALUES
 from basinet.foundation.errors import require, unknown
 from basinet.foundation.machine import require_room
@@ -37,7 +38,7 @@ class Teacher:
         sizes = f"problem.points={self.points:,}, features, width and outputs {widths}"
         require_room(max(self.points, self.width) * sum(widths), sizes)
         if self.activation not in VALUES:
-            raise unknown("problem.activation", self.activation, VALUES)
+            raise unknown("problem.activation", self.activation, (*VALUES, *synonyms.ACTIVATIONS))
 
     @property
     def natural_width(self) -> int:

@@ -19,6 +19,10 @@ class Derivatives(NamedTuple):
         """f `[restart]` and ∇f `[restart, parameter]` at `theta [restart, parameter]`."""
         return self.engine.loss_and_gradient(self.objective, theta)
 
+    def rounding(self, loss: Tensor, share: Tensor | float) -> Tensor:
+        """What differences of f say nothing about, `[restart]`: a share of f, or what rounding leaves near 0."""
+        return (share * loss.abs()).clamp(min=self.objective.rounding)
+
     def hessian(self, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
         return self.engine.hessian(self.objective, theta)

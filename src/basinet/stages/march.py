@@ -114,7 +114,7 @@ def _start(f: Derivatives, theta: Tensor) -> _Now:
 def _advance(f: Derivatives, now: _Now) -> _Now:
     """One implicit step for every restart, taken or refused."""
     trial = _solved(f, now)
-    falls = trial.loss <= now.loss + _RISE * now.loss.abs()
+    falls = trial.loss <= now.loss + f.rounding(now.loss, _RISE)
     way = _norm(trial.theta - now.theta)
     taken = trial.exact & falls & (way <= _LONGEST * (1 + _norm(now.theta)))
     column = taken.unsqueeze(1)
@@ -238,7 +238,7 @@ def _ended(f: Derivatives, now: _Now, then: _Mark, tolerances: Tolerances) -> _N
     reach, slope = 1 + _norm(now.theta), _norm(now.gradient)
     still = now.length - then.length <= tolerances.settled * reach
     rests = now.open & still & (slope <= tolerances.stationary * now.curvature * reach) & (now.time * now.curvature > 1)
-    flat = then.loss - now.loss <= _FLAT * now.loss.abs()
+    flat = then.loss - now.loss <= f.rounding(now.loss, _FLAT)
     slack = (slope * reach <= _FADED * f.objective.scale) & (now.way > tolerances.settled * reach)
     faded = now.open & ~rests & (flat | slack) & (_growth(_Mark.of(now), then) > tolerances.growth)
     goes_on = ~rests & ~faded & (now.refused < _REFUSED)

@@ -187,7 +187,7 @@ def _iterate(f: Derivatives, model: _Model, state: _State, way: _Way) -> tuple[_
     step, foretold = _trust_region_step(model.eigenvalues, model.vectors, state.gradient, state.region)
     theta = state.theta + step
     trial = _Trial(theta, *f.loss_and_gradient(theta), _norm(step), foretold)
-    verdict = _judged(model, state, trial, way)
+    verdict = _judged(f, model, state, trial, way)
     region = _region(state, trial, verdict, way)
     taken = verdict.taken.unsqueeze(1)
     return _State(
@@ -200,13 +200,13 @@ def _iterate(f: Derivatives, model: _Model, state: _State, way: _Way) -> tuple[_
     ), verdict
 
 
-def _judged(model: _Model, state: _State, trial: _Trial, way: _Way) -> _Verdict:
+def _judged(f: Derivatives, model: _Model, state: _State, trial: _Trial, way: _Way) -> _Verdict:
     """Whether a step is taken: if it does not raise the loss, and stays within the radius."""
     norm, after = _norm(state.gradient), _norm(trial.gradient)
     at_rest = norm <= way.tolerances.stationary * model.norm * (1 + _norm(state.theta))
     # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
-    invisible = (trial.foretold <= _INVISIBLE * state.loss.abs()) & (after < norm)
-    rise = torch.where(invisible, _INVISIBLE, _ROUNDING) * state.loss.abs()
+    invisible = (trial.foretold <= f.rounding(state.loss, _INVISIBLE)) & (after < norm)
+    rise = f.rounding(state.loss, torch.where(invisible, _INVISIBLE, _ROUNDING))
     better = (trial.loss <= state.loss + rise) & torch.isfinite(trial.gradient).all(1)
     outside = _norm(trial.theta - way.start) > way.limit
     # Once at rest, a step is still worth taking where it lowers the gradient: Newton's squares the error.

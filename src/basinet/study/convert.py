@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeVar
 from basinet.foundation.errors import ConfigError, unknown
 
 Settings = TypeVar("Settings")
+SETTING = "setting"
+"""The key of a field's metadata that says what the user calls it, where its class has another use for that name."""
 
 
 def fill(cls: type[Settings], values: Mapping[str, Any], group: str, **given: Any) -> Settings:
@@ -24,17 +26,18 @@ def fill(cls: type[Settings], values: Mapping[str, Any], group: str, **given: An
         raise ConfigError(f"{group}={_show(values)}: is a group of settings, {group}.key=value")
     prefix = f"{group}." if group else ""
     hints = typing.get_type_hints(cls)
-    wanted = [field for field in dataclasses.fields(cls) if field.init and field.name not in given]  # type: ignore[arg-type]
-    names = [field.name for field in wanted]
+    fields = [field for field in dataclasses.fields(cls) if field.init and field.name not in given]  # type: ignore[arg-type]
+    wanted = {field.metadata.get(SETTING, field.name): field for field in fields}
+    names = list(wanted)
     for key in values:
         if key not in names:
             raise unknown("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in names])
     converted = {}
-    for field in wanted:
-        if field.name in values:
-            converted[field.name] = convert(values[field.name], hints[field.name], f"{prefix}{field.name}")
+    for name, field in wanted.items():
+        if name in values:
+            converted[field.name] = convert(values[name], hints[field.name], f"{prefix}{name}")
         elif field.default is dataclasses.MISSING:
-            raise ConfigError(f"{prefix}{field.name} is missing")
+            raise ConfigError(f"{prefix}{name} is missing")
     return cls(**converted, **given)
 
 

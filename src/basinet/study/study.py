@@ -16,9 +16,10 @@ from torch import Tensor
 from basinet.descents import DESCENTS
 from basinet.descents.budget import Budget
 from basinet.engines import check_engine, choose_engine
-from basinet.foundation.errors import ConfigError, require
+from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.foundation.machine import cores, numerics
 from basinet.inits import INITS, Init
+from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS, Arrays, ProblemFamily, Samples, split
@@ -127,19 +128,20 @@ class Study:
         )
         samples = family.samples(common.seed)
         problem = split(samples, common.holdout, common.seed)
-        network = _network(settings["network"], family, problem)
         width = settings["network"]["width"]
         width = family.natural_width if width is None else width
         resolved = _with_natural(settings, samples)
-        resolved["network"] = {**settings["network"], "width": width, "output": network.output}
+        network = _network(resolved["network"], family, problem)
+        resolved["network"] = {**resolved["network"], "width": width, "output": network.output}
         objectives: ObjectiveFamily = _filled(OBJECTIVES, resolved, "objective")
+        trained = objectives.trained(problem, network)
         init: Init = _filled(INITS, resolved, "init")
         descent = _descent(resolved["descent"], execution.seed)
         resolved["descent"] = {**resolved["descent"], "learning_rate": descent.budget.learning_rate}
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
         remarks = (*samples.remarks, *_remarks(settings, resolved, problem))
-        study = Study(resolved, execution, problem, network, objectives, init, descent, polishing, tolerances, remarks)
+        study = Study(resolved, execution, problem, trained, objectives, init, descent, polishing, tolerances, remarks)
         study._check_relations()
         return study
 
@@ -294,13 +296,24 @@ def _from_conf(config: Mapping[str, Any]) -> tuple[dict[str, Any], ProblemFamily
         raise ConfigError(f"problem={ARRAYS}: arrays do not stand in a configuration; give them again as {again}")
     settings = defaults.complete(config)
     problem = settings["problem"]
-    reaches_all = settings["network"].get("output") in (None, "identity")
+    network = settings["network"]
+    reaches_all = network.get("output") in (None, "identity")
     if problem.get("standardize_targets", False) is None and not reaches_all:
         problem = {**problem, "standardize_targets": False}
+    if problem.get("activation", "") is None:  # a teacher of the student's kind
+        problem = {**problem, "activation": _activation_of(network)}
     own = {key: value for key, value in unnamed(problem).items() if key not in _COMMON}
     family: ProblemFamily = fill(_member(PROBLEMS, "problem", problem["name"]), own, "problem")
     lists = {key: list(getattr(family, key)) for key, value in own.items() if isinstance(getattr(family, key), tuple)}
     return {**settings, "problem": {**problem, **lists}}, family
+
+
+def _activation_of(network: Mapping[str, Any]) -> str:
+    """That of a student, which there has to be before it can be a teacher's, too."""
+    name: str = fill(NetworkSettings, {**unnamed(network), "bias": True}, "network").activation
+    if name not in ACTIVATIONS:
+        raise unknown("network.activation", name, ACTIVATIONS)
+    return name
 
 
 def _arrays(config: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any], ProblemFamily]:
@@ -314,6 +327,7 @@ def _with_natural(settings: Mapping[str, Any], samples: Samples) -> dict[str, An
     natural = {
         ("objective", "loss"): samples.natural_loss,
         ("descent", "learning_rate"): samples.natural_learning_rate,
+        ("network", "bias"): samples.natural_bias,
     }
     result = dict(settings)
     for (group, key), value in natural.items():

@@ -340,10 +340,19 @@ class TrackingStore:
         """Where unfinished work is kept: beside the database, or in the working directory if that is elsewhere."""
         return _work_folder(self.uri)
 
+    def make_work_folder(self) -> Path:
+        """The same, made if it is not there; git leaves it alone, whatever stands beside it."""
+        folder = self.work_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# made by basinet: unfinished work, nothing to commit\n*\n", encoding="utf-8")
+        return folder
+
     def find_experiment(self, name: str) -> str | None:
         """The id of the experiment of that name; None if there is none. Raises `ConfigError` if it has been deleted."""
         found = self.client.get_experiment_by_name(name)
-        return None if found is None else _active(found)
+        return None if found is None else active(found)
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of that name, made if it is not there."""
@@ -366,7 +375,7 @@ class TrackingStore:
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
-        return _active(found)
+        return active(found)
 
     def artifact_folder(self, run: Any) -> Path | None:
         """Where the artifacts of a run lie on this machine; None if they are on a server."""
@@ -389,7 +398,7 @@ class TrackingStore:
 
         folder = self.artifact_folder(run)
         if folder is not None:
-            self.work_folder.mkdir(parents=True, exist_ok=True)
+            self.make_work_folder()
         aside = None if folder is None else self.work_folder  # on the same disk: moving is renaming
         with tempfile.TemporaryDirectory(prefix=WRITING, dir=aside) as temporary, held(Path(temporary)):
             yield Path(temporary)
@@ -423,7 +432,7 @@ def _move_files(source: Path, target: Path) -> None:
             os.replace(path, place)
 
 
-def _active(experiment: Any) -> str:
+def active(experiment: Any) -> str:
     """The id of an experiment; raises `ConfigError` if it has been deleted, as runs cannot be added to it then."""
     number = str(experiment.experiment_id)
     message = f"was deleted; take another name, or: mlflow experiments restore --experiment-id {number}"

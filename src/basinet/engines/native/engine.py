@@ -36,6 +36,10 @@ class NativeEngine:
     threads: int = 1
     name: str = "native"
 
+    def is_meant_for(self, objective: Objective) -> bool:
+        """Whether it is an objective of the kind that kernels are made for, whatever else may stand in the way."""
+        return isinstance(objective, EmpiricalRisk)
+
     def unsupported_reason(self, objective: Objective, descent: Descent) -> str | None:
         if not isinstance(objective, EmpiricalRisk):
             return f"the native engine has no kernel for {type(objective).__name__}"
