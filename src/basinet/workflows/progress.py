@@ -77,9 +77,10 @@ class SweepProgress:
             self._end(event)
 
     def _say(self, event: dict[str, Any]) -> None:
-        if event["message"].startswith(_COMPILING) and event["condition"] in self._running:
-            self._bars.update(self._running[event["condition"]][0], doing="compiling the kernel")
-        if event["message"] not in self._said:  # every condition says the same
+        if event["message"].startswith(_COMPILING):  # which passes: a bar says it
+            for task, _ in [self._running[name] for name in (event["condition"],) if name in self._running]:
+                self._bars.update(task, doing="compiling the kernel")
+        elif event["message"] not in self._said:  # every condition says the same
             self._said.add(event["message"])
             self.console.print(event["message"], style="yellow" if event["warning"] else "dim", markup=False)
 
