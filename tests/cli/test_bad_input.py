@@ -120,7 +120,7 @@ COMMANDS = [
     ("problem=parity problem.bits=0", "problem.bits=0", "must be between 1 and 16"),
     ("problem=sine problem.points=1e15", "PiB", "Unable to allocate"),
     ("problem=digits problem.points=1798", "problem.points=1798", "must be between 1 and 1797"),
-    ("problem=teacher problem.activation=swish", "unknown problem.activation 'swish'", "choose one of erf, gelu, identity"),
+    ("problem=teacher problem.activation=swish", "unknown problem.activation 'swish'", "choose one of erf, gelu"),
     ("problem=neuron problem.dimension=0", "problem.dimension=0", "must be at least 1"),
     ("problem=neuron problem.block_inputs=[1]", "problem.block_inputs has 1", "one target for each input is needed"),
     ("problem=chain problem.inputs=1", "problem.inputs=1", "must be a list"),
@@ -137,7 +137,7 @@ COMMANDS = [
     ("network.depth=3 network.width=[1,2,3]", "network.width has 3 entries", "depth 3 needs 2"),
     ("network.depth=3 network.width=[1]", "network.width has 1 entry", "depth 3 needs 2"),
     ("network.depth=3 network.width=[2,x]", "network.width[1]=x", "must be a whole number"),
-    ("network.activation=sigmoid", "unknown network.activation 'sigmoid'", "choose one of erf, gelu, identity"),
+    ("network.activation=sigmoid", "unknown network.activation 'sigmoid'", "choose one of erf, gelu"),
     ("network.output=Tanh", "unknown network.output 'Tanh'", "did you mean 'tanh'?"),
     ("network.bias=1", "network.bias=1", "must be true or false"),
     # the init

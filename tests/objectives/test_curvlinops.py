@@ -18,6 +18,7 @@ from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 
+
 class ScaledErf(nn.Module):
     """erf(z / √2)."""
 
