@@ -11,6 +11,8 @@ import sys
 import pandas as pd
 
 import basinet
+from basinet.analysis.bottoms import levels as levels_of_loss
+from basinet.analysis.bottoms import shares
 from basinet.analysis.compare import differences, levels
 from basinet.analysis.spread import spread
 
@@ -25,15 +27,15 @@ print(restarts.dtypes.filter(["init", "network.depth", "kind", "loss", "steps"])
 by = ["network.depth", "init"]
 print(restarts.groupby(by, observed=True)["loss"].describe(percentiles=[0.05, 0.5, 0.95]), "\n")
 
-# … and where they come from: what kind of bottom, and which one. `sweep_minimum` is the same for the same minimum,
-# whichever initialisation found it.
+# … and where they come from: what kind of bottom, and at which loss. That is the table that the terminal shows.
+# (`sweep_minimum` is the same for the same minimum, whichever initialisation found it.)
 print(restarts.groupby([*by, "kind"], observed=True).size().unstack(fill_value=0), "\n")
 minima = restarts[restarts["kind"] == "minimum"]
-shares = minima.groupby(by, observed=True)["sweep_minimum"].value_counts(normalize=True).unstack(fill_value=0)
-print(shares.round(3), "\n")
+catalogue = basinet.load_minima(name)
+table = spread(restarts, by)
+print(shares(levels_of_loss(catalogue, by), table, by).round(3), "\n")
 
 # The catalogue: one row per distinct bottom and condition, with its curvature.
-catalogue = basinet.load_minima(name)
 columns = ["network.depth", "init", "minimum", "loss", "count", "share", "share_low", "share_high", "lambda_min"]
 print(catalogue[catalogue["kind"] == "minimum"][columns].head(12).to_string(index=False), "\n")
 
@@ -42,7 +44,6 @@ flat = catalogue[catalogue["kind"] == "minimum"]
 print(flat.groupby("network.depth", observed=True)[["loss", "lambda_max"]].corr("spearman").iloc[0::2, 1], "\n")
 
 # What the terminal and the report show, as a frame: intervals, coverage, lower bounds for what is unseen.
-table = spread(restarts, by)
 # (Coverage is of the starts that end in a minimum: it means nothing without their share.)
 shown = ["loss_median", "median_low", "median_high", "minima", "share_minimum", "coverage", "share_best_known"]
 print(table[[*by, *shown]], "\n")

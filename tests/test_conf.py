@@ -17,7 +17,7 @@ from basinet.foundation.errors import ConfigError
 from basinet.inits import INITS
 from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS
-from basinet.study.defaults import GROUPS, complete, conf_directory
+from basinet.study.defaults import GROUPS, complete, conf_directory, explanations
 from basinet.study.study import Study
 
 CONF = conf_directory()
@@ -44,7 +44,7 @@ def needed(tmp_path: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_the_groups_are_the_folders_of_conf() -> None:
-    assert {*GROUPS, "experiment"} == {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert {*GROUPS, "experiment", "hydra"} == {path.name for path in CONF.iterdir() if path.is_dir()}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,16 @@ def test_a_yaml_begins_with_one_line_that_describes_it(group: str, name: str) ->
         assert lines.pop(0) == "# @package _global_"
     assert lines[0].startswith("# ")
     assert 10 <= len(lines[0]) <= 120
+
+
+@pytest.mark.parametrize("path", [CONF / "config.yaml", *(CONF / group / f"{name}.yaml" for group, name in MEMBERS)])
+def test_every_setting_is_explained_in_its_line(path: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings = {key: value for key, value in content.items() if key not in ("name", "defaults", "hydra", "tracking")}
+    keys = {*settings, *(f"tracking.{key}" for key in content.get("tracking", ()))}
+    explained = explanations(path)
+    assert keys <= explained.keys()
+    assert all(2 <= len(explained[key]) <= 130 for key in keys)
 
 
 @pytest.mark.parametrize(("group", "name"), MEMBERS)

@@ -166,7 +166,7 @@ def told(main: Callable[[], None], line: str, monkeypatch: pytest.MonkeyPatch) -
         (lambda text: text.replace("std: 1.0", "std: 2.0"), "has been changed since the run was made: init.std is 2.0"),
         (lambda text: text.replace("seed: 0", "seed: 4", 1), "has been changed since the run was made: "),
         (lambda text: text.replace("name: normal", "name: orthogonal"), "init is orthogonal, and was normal"),
-        (lambda text: text.replace("activation: ", "activatoin: "), "network.activation is None, and was logistic"),
+        (lambda text: text.replace("activation: ", "activatoin: "), "network.activation is None, and was tanh"),
         (lambda text: text + "more: 1\n", "more is 1, and was None"),
         (lambda text: text.replace("descent:", "descent: adam\nother:"), "has been changed since the run was made: "),
         (lambda text: text + "[", "cannot be read (while parsing"),

@@ -171,7 +171,7 @@ class Launch:
         reached = np.isin(kinds, ["minimum", "degenerate", "at_infinity"])
         minimum = np.where(reached, np.unique(np.where(reached, values, np.inf), return_inverse=True)[1], -1)
         name = f"init={study.columns['init']} network.depth={study.columns['network.depth']}"
-        identity = None if sweep is None else sweep.id
+        identity = None if sweep is None else (sweep.id, 0)
         run = open_condition(
             self.store, self.store.experiment(self.experiment), name, study.key, study.columns, identity
         )
@@ -423,7 +423,7 @@ def test_every_restart_with_a_loss_can_be_pointed_at(shown: Shown) -> None:
         {
             "run_id": [data["conditions"][index]["run"] for index in place],
             "restart": np.frombuffer(base64.b64decode(data["restart"]), "<u4"),
-            "loss": np.frombuffer(base64.b64decode(data["loss"]), "<f4"),
+            "loss": np.frombuffer(base64.b64decode(data["loss"]), "<f8"),
             "minimum": np.frombuffer(base64.b64decode(data["minimum"]), "<i4"),
             "kind": [data["kinds"][index]["name"] for index in kind],
         }
@@ -432,7 +432,7 @@ def test_every_restart_with_a_loss_can_be_pointed_at(shown: Shown) -> None:
     kept = restarts[restarts["status"] != "diverged"].reset_index(drop=True)
     expected = kept[list(points_of_page)].astype({"run_id": object, "kind": object})
     both = [frame.sort_values(["run_id", "restart"], ignore_index=True) for frame in (points_of_page, expected)]
-    pd.testing.assert_frame_equal(*both, check_dtype=False, rtol=1e-6)  # losses are in single precision there
+    pd.testing.assert_frame_equal(*both, check_dtype=False)
     x = np.frombuffer(base64.b64decode(data["x"]), "<f4")
     assert np.array_equal(np.rint(x).astype(int), place)
     labels = [condition["label"] for condition in data["conditions"]]

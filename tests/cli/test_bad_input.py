@@ -82,6 +82,8 @@ COMMANDS = [
     ("--cfg job init=xaver", "unknown init 'xaver'", "did you mean 'xavier_normal'?"),
     ("--cfg job network.dpth=1", "unknown setting 'network.dpth'", "did you mean 'network.depth'?"),
     ("--cfg job network.depth=1,2", "network.depth=1,2", "give one value"),
+    ("--cfg=job --resolve 'seed=${nope}'", "seed: Interpolation key 'nope' not found", ""),
+    ("--cfg=hydra --resolve", "--resolve", "only with --cfg job"),
     ("--help foo", "'foo' is not", "of the form key=value"),
     ("--shell-completion", "--shell-completion", "install=bash"),
     ("--shell-completion install=cmd", "--shell-completion", "install=bash"),
@@ -118,7 +120,10 @@ COMMANDS = [
     ("problem=sine problem.noise=-1", "problem.noise=-1", "must be 0 or more"),
     ("problem=sine problem.periods=nan", "problem.periods=nan", "must be a finite number"),
     ("problem=parity problem.bits=0", "problem.bits=0", "must be between 1 and 16"),
-    ("problem=sine problem.points=1e15", "PiB", "Unable to allocate"),
+    ("problem=sine problem.points=1e15", "problem.points=1,000,000,000,000,000: takes", "this machine has"),
+    ("problem=sine problem.points=1e10", "problem.points=10,000,000,000: takes", "this machine has"),
+    ("problem=teacher problem.features=1e12", "takes", "this machine has"),
+    ("problem=neuron problem.dimension=1e6", "problem.dimension=1,000,000: takes", "this machine has"),
     ("problem=digits problem.points=1798", "problem.points=1798", "must be between 1 and 1797"),
     ("problem=teacher problem.activation=swish", "unknown problem.activation 'swish'", "choose one of erf, gelu"),
     ("problem=neuron problem.dimension=0", "problem.dimension=0", "must be at least 1"),
@@ -137,7 +142,7 @@ COMMANDS = [
     ("network.depth=3 network.width=[1,2,3]", "network.width has 3 entries", "depth 3 needs 2"),
     ("network.depth=3 network.width=[1]", "network.width has 1 entry", "depth 3 needs 2"),
     ("network.depth=3 network.width=[2,x]", "network.width[1]=x", "must be a whole number"),
-    ("network.activation=sigmoid", "unknown network.activation 'sigmoid'", "choose one of erf, gelu"),
+    ("network.activation=swish", "unknown network.activation 'swish'", "choose one of erf, gelu"),
     ("network.output=Tanh", "unknown network.output 'Tanh'", "did you mean 'tanh'?"),
     ("network.bias=1", "network.bias=1", "must be true or false"),
     # the init
@@ -183,7 +188,7 @@ COMMANDS = [
             ("network.activation=logistic", "network.activation 'logistic'", "choose one of erf, relu"),
             ("network.activation=rleu", "unknown network.activation 'rleu'", "did you mean 'relu'?"),
             ("problem.activation=erf", "problem.activation=erf", "network.activation=relu"),
-            ("problem.activation=sigmoid", "unknown problem.activation 'sigmoid'", "choose one of erf, gelu"),
+            ("problem.activation=swish", "unknown problem.activation 'swish'", "choose one of erf, gelu"),
             ("network.depth=3", "network.depth=3", "network.depth=2"),
             ("network.depth=1", "network.depth=1", "network.depth=2"),
             ("network.bias=true", "network.bias=true", "network.bias=false"),
@@ -228,6 +233,9 @@ COMMANDS = [
     ("tracking.uri=mlruns", "tracking.uri=mlruns", "must start with sqlite:///"),
     ("tracking.uri=foo://bar", "tracking.uri=foo://bar", "must start with sqlite:///"),
     ("tracking.uri=http://", "tracking.uri=http://", "as http://localhost:5000 does"),
+    ("tracking.uri=\"'http://[::1'\"", "tracking.uri=http://[::1", "as http://localhost:5000 does"),
+    ("tracking.uri=http://localhost:port", "tracking.uri=http://localhost:port", "as http://localhost:5000 does"),
+    ("tracking.uri=sqlite:////dev/null", "/dev/null is a device", "a file should be"),
     ("tracking.uri=http://127.0.0.1:9", "tracking.uri=http://127.0.0.1:9", "no server answers"),
     ("tracking.uri='sqlite:///a?b.db'", "tracking.uri=sqlite:///a?b.db", "must be without '?'"),
     ("tracking.experiment=", "tracking.experiment=''", "must be 1 to 250 printable characters"),
@@ -243,7 +251,66 @@ COMMANDS = [
     ("hydra.mode=NONSENSE", "hydra.mode=NONSENSE", "expected one of [RUN, MULTIRUN]"),
     ("hydra.foo=1", "unknown setting 'hydra.foo'", "choose one of hydra."),
     ("hydra.job.chdir=true", "hydra.job.chdir=true", "paths of tables"),
+    ("hydra.run.dir=/proc/x", "hydra.run.dir=/proc/x", "cannot be made, /proc"),
+    ("hydra.run.dir=/dev/null/x", "hydra.run.dir=/dev/null/x", "/dev/null is not a folder"),
+    (f"hydra.run.dir={'a' * 300}", "hydra.run.dir=", "at most 255 bytes"),
+    ("hydra.output_subdir=/proc/x", "cannot be made", "/proc"),
+    ("-m seed=1,2 hydra.sweep.dir=/proc/x", "hydra.sweep.dir=/proc/x", "cannot be made, /proc"),
+    ("-m seed=1,2 'hydra.sweep.subdir=${nope}'", "hydra.sweep.subdir: Interpolation key 'nope'", "not found"),
+    (f"-m seed=1,2 'hydra.sweep.subdir={'a' * 260}'", "hydra.sweep.dir=", "at most 255 bytes"),
+    ("-m seed=1,2 hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size=0", "at least 1, or null"),
+    ("-m seed=1,2 +hydra.sweeper.foo=1", "hydra.sweeper", "foo"),
+    ("-m seed=1,2 +hydra.launcher.foo=1", "hydra.launcher", "foo"),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs=0", "must be 1 or more"),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.batch_size=0", "hydra.launcher.batch_size=0", "at least 1"),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.batch_size=few", "hydra.launcher.batch_size=few", "auto"),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.prefer=foo", "hydra.launcher.prefer=foo", "processes"),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.require=foo", "hydra.launcher.require=foo", "null"),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.timeout=.001", "hydra.launcher.timeout=0.001", "null"),
+    (
+        "-m seed=1,2 hydra/launcher=joblib hydra.launcher.pre_dispatch=foo",
+        "hydra.launcher.pre_dispatch=foo",
+        "2*n_jobs",
+    ),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.max_nbytes=x", "hydra.launcher", "x"),
+    ("-m seed=1,2 hydra/launcher=joblib hydra.launcher.temp_folder=/nowhere", "temp_folder=/nowhere", "no such folder"),
+    ("-m seed=1,2 hydra/launcher=submitit_slurm", "hydra/launcher=submitit_slurm: there is no srun", "joblib"),
+    ("-m seed=1,2 hydra/launcher=submitit_local hydra.launcher.nodes=2", "hydra.launcher.nodes=2", "must be 1"),
+    ("-m seed=1,2 hydra/launcher=submitit_local hydra.launcher.timeout_min=0", "timeout_min=0", "at least 1"),
+    ("hydra.job.name=a/b", "hydra.job_logging: Unable to configure handler 'file'", "a/b.log"),
+    ("hydra.verbose=[1]", "hydra.verbose=[1]", "names of loggers"),
+    ("'hydra.verbose={a: 1}'", "hydra.verbose={'a': 1}", "names of loggers"),
+    ("--help 'hydra.help.header=${nope}'", "hydra.help: Interpolation key 'nope' not found", ""),
+    ("--hydra-help 'hydra.hydra_help.template=${nope}'", "hydra.hydra_help: Interpolation key 'nope' not found", ""),
+    ("hydra.job_logging.root.level=LOUD", "hydra.job_logging", "LOUD"),
+    ("+hydra.callbacks.mine._target_=nowhere.Mine", "hydra.callbacks", "nowhere"),
     ("hydra=3", "hydra=3", "hydra.key=value"),
+    # what cannot fit, or cannot end
+    ("threads=100000", "threads=100000", "must be at most 1,024"),
+    (
+        "restarts=1 network.width=20000 network.depth=3",
+        "restarts=1 of 400,100,001 parameters",
+        "machine has",
+    ),
+    ("network.depth=10001", "network.depth=10,001", "must be at most 10,000"),
+    ("network.depth=1000000000000", "network.depth=1,000,000,000,000", "must be at most 10,000"),
+    (
+        "restarts=5 network.width=20000 network.depth=2 polish.dense_max=1e9",
+        "polish.dense_max=1,000,000,000",
+        "machine has",
+    ),
+    ("restarts=2 descent.steps=1e15", "descent.steps=1,000,000,000,000,000", "years here"),
+    ("-m 'seed=range(0,1000000000)'", "seed=range(0,1000000000): 1,000,000,000 conditions", "at most 10,000"),
+    ("-m 'seed=range(0,200)' 'problem.seed=range(0,200)'", "40,000 conditions", "at most 10,000"),
+    ("-m 'seed=range(0,inf)'", "seed=range(0,inf)", "has no end"),
+    (
+        "-m 'init.std=range(1,2,0.25)' 'seed=range(0,1e9)'",
+        "seed=range(0,1e9): 1,000,000,000 conditions",
+        "at most 10,000",
+    ),
+    ("-m 'init.std=range(1,2,0)'", "init.std=range(1,2,0)", "has no end"),
+    ("-m 'seed=shuffle(range(0,1000000000))'", "1,000,000,000 conditions", "at most 10,000"),
+    ("-m 'init=range(0,inf)'", "init=range(0,inf)", "has no end"),
     ("hydra/foo=3", "unknown hydra/foo '3'", "choose"),
 ]
 
@@ -369,6 +436,15 @@ STUDIES = [
         HEADER + "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      experiment: xor\n",
         ["cannot sweep over studies"],
     ),
+    (
+        HEADER + "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: range(0,1000000000)\n",
+        ["1,000,000,000 conditions", "at most 10,000"],
+    ),
+    (
+        HEADER + "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)),
+        ["own.yaml", "aliases", "100,000 entries"],
+    ),
+    (HEADER + "network: &network\n  width: *network\n", ["own.yaml", "aliases"]),
     (HEADER + "restarts: [\n", ["while parsing a flow node"]),
     ("# own\nrestarts: 5\n", ["# @package _global_"]),
 ]
@@ -415,6 +491,70 @@ def test_a_bad_file_is_refused_in_one_line_and_creates_nothing(
         assert fragment in message
 
 
+# What stands where the store, or something of it, should be: how it is made, at which path, and what it is called.
+def _linked(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "inside").touch()
+
+
+STANDING = [
+    *((name, os.mkfifo, "a pipe") for name in ("mlflow.db", "mlflow.db.lock", "mlflow.db-wal", "mlartifacts")),
+    *((name, _linked, "a link to nothing") for name in ("mlflow.db", "mlartifacts", ".basinet")),
+    *((name, Path.touch, "a file") for name in ("mlartifacts", ".basinet")),
+    *((name, _folder, "a folder") for name in ("mlflow.db.lock", "mlflow.db-wal")),
+    ("mlflow.db", _folder, "must name a file"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "called"), STANDING)
+def test_what_stands_where_the_store_should_be_is_looked_at_and_not_waited_for(
+    name: str, make: Callable[[Path], None], called: str, refused: Callable[[str], str], tmp_path: Path
+) -> None:
+    make(tmp_path / name)
+    message = refused("restarts=5")
+    assert name in message
+    assert called in message
+
+
+def test_a_file_in_place_of_the_blocks_of_unfinished_work_is_refused(
+    refused: Callable[[str], str], tmp_path: Path
+) -> None:
+    (tmp_path / ".basinet").mkdir()
+    (tmp_path / ".basinet" / "blocks").touch()
+    assert f"{tmp_path / '.basinet' / 'blocks'} is a file" in refused("restarts=5")
+
+
+@pytest.mark.parametrize("program", ["basinet restarts=5", "basinet restarts=5 dry_run=true", "basinet-doctor"])
+def test_a_damaged_database_is_refused_with_what_can_be_done(
+    program: str, shell: Command, furnish: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    furnish(tmp_path)
+    database = tmp_path / "mlflow.db"
+    content = bytearray(database.read_bytes())
+    content[len(content) // 4 : 3 * len(content) // 4] = b"\xa5" * (3 * len(content) // 4 - len(content) // 4)
+    database.write_bytes(content)
+    answer = shell(program)
+    assert (answer.code, answer.out, len(answer.err.splitlines())) == (1, "", 1)
+    assert "the database is damaged" in answer.err
+    assert "move" in answer.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_working_directory_whose_name_is_not_utf_8_is_refused(
+    refused: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = os.fsencode(tmp_path) + b"/x\xffy"
+    os.mkdir(folder)
+    monkeypatch.chdir(folder)
+    message = refused("restarts=5")
+    assert "x\\xffy" in message
+    assert "not UTF-8" in message
+
+
 @pytest.mark.parametrize(
     ("frame", "fragments"),
     [
@@ -454,6 +594,14 @@ def test_a_bad_study_of_ones_own_is_refused_in_one_line_and_creates_nothing(
     message = refused("--config-dir=mine experiment=own")
     for fragment in fragments:
         assert fragment in message
+
+
+def test_more_processes_than_the_machine_has_memory_for_are_refused(
+    refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("basinet.foundation.machine.memory", lambda: 10**9)
+    message = refused("-m seed=1,2,3 hydra/launcher=joblib hydra.launcher.n_jobs=1000")
+    assert "hydra.launcher.n_jobs: 3 processes take 2 GiB, this machine has 1" in message
 
 
 def test_a_study_of_ones_own_may_not_bear_the_name_of_one_that_would_be_used_instead(

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 import basinet
+from basinet.pipeline import costs
 from basinet.pipeline import run as pipeline
+from basinet.pipeline.costs import Pace
 from slowness import slow_but
 
 Command = Callable[[str], Any]
@@ -130,6 +132,30 @@ def test_what_a_dry_run_says_is_to_be_done_is_what_is_done_then(
     assert sum(computed) == sum(int(restarts) for _, restarts in expected)
 
 
+def test_a_dry_run_of_what_has_finished_needs_neither_mlflow_nor_a_measurement(
+    swept_again: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tracking.store.mlflow_client", "pipeline.costs.pace", "pipeline.solve.solve"):
+        monkeypatch.setattr(f"basinet.{name}", lambda *arguments: pytest.fail("takes seconds"))
+    answer = swept_again("dry_run=true")
+    assert (answer.code, answer.err) == (0, "")
+    assert [(row[1], row[2]) for row in rows(answer.out)] == [DONE, DONE]
+
+
+@pytest.mark.parametrize("settings", ["", "restarts=50 rerun=all"])
+def test_a_database_that_is_not_known_well_enough_is_asked_through_mlflow_and_says_the_same(
+    settings: str, swept_again: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: Pace(0.0, 0.0, 0.0, 0.0))
+    fail_one()
+    before = dump(swept / "mlflow.db")
+    directly = swept_again(f"dry_run=true {settings}")
+    monkeypatch.setattr("basinet.tracking.glance.knows_version", lambda version: False)
+    assert swept_again(f"dry_run=true {settings}").out == directly.out
+    assert directly.code == 0
+    assert dump(swept / "mlflow.db") == before
+
+
 def test_a_condition_whose_tables_are_damaged_is_not_called_finished(
     swept_again: Callable[[str], Any], swept: Path
 ) -> None:
@@ -221,3 +247,27 @@ def test_of_restarts_auto_only_the_first_have_to_fit(command: Command, free: Cal
     line = "restarts=auto restarts_max=1000000 problem=chain network.depth=1 descent.steps=20 tracking.figures=none"
     assert "of disk" in command(line.replace("=auto", "=1000000")).err
     assert command(f"{line} dry_run=true polish=none").code == 0
+
+
+def test_a_launch_of_days_is_said_to_be_one(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured is what no machine does within an hour; here a step of a restart is said to take a millisecond."""
+    monkeypatch.setattr("basinet.cli.main._execute", lambda planned: 0)
+    monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: costs.Pace(0.0, 1e-3, 0.0, 0.0))
+    steps = 4 * 10**8
+    answer = command(f"restarts=20 descent.steps={steps:.0f} descent.records=5")
+    assert answer.err == ""  # 0.8 s at the very least
+    monkeypatch.setattr("basinet.pipeline.costs.least_seconds", lambda study: 3601.0)
+    answer = command(f"restarts=20 descent.steps={steps:.0f} descent.records=5")
+    days = 20 * steps * 1e-3 / 86400
+    assert (
+        answer.err
+        == f"descent.steps=400,000,000 of 20 restarts take up to {days:.1f} days here, less where restarts arrive\n"
+    )
+    answer = command(f"restarts=2000 descent.steps={steps:.0f} descent.records=5")
+    assert answer.code == 1
+    assert f"take up to {100 * days / 365:.0f} years here: fewer steps" in answer.err
+
+
+@pytest.mark.parametrize("chosen", ["disabled", "none", "stdout", "default"])
+def test_logging_of_hydras_own_choice_is_checked_and_taken(chosen: str, command: Command) -> None:
+    assert command(f"dry_run=true hydra/job_logging={chosen} {TINY}").code == 0

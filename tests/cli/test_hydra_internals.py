@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -21,6 +22,10 @@ HYDRA = f"hydra-core {version('hydra-core')}"
 OVERRIDES = "hydra.core.override_parser"
 
 CALLED = [
+    ("hydra._internal.callbacks", "Callbacks", "config"),
+    ("hydra.core.plugins", "Plugins.instantiate_sweeper", "self hydra_context task_function config"),
+    ("hydra.core.utils", "configure_log", "log_config verbose_config"),
+    ("hydra.types", "HydraContext", "config_loader callbacks"),
     ("hydra._internal.core_plugins.basic_sweeper", "BasicSweeper.split_arguments", "overrides max_batch_size"),
     ("hydra._internal.core_plugins.basic_sweeper", "BasicSweeper.validate_batch_is_legal", "self batch"),
     ("hydra._internal.hydra", "Hydra.create_main_hydra2", "task_name config_search_path"),
@@ -130,6 +135,33 @@ def test_an_override_tells_what_it_is(internals: Any) -> None:
         assert (between.is_sweep_override(), between.is_discrete_sweep()) == (True, False)
         assert [internals.is_glob(override) for override in (one, several, every)] == [False, False, True]
         assert sorted(map(str, every.sweep_iterator())) == ["given", "round"]
+
+
+def test_values_are_counted_without_going_through_them(internals: Any) -> None:
+    with _as_it_was("RangeSweep.start, stop and step"):
+        lines = [
+            "size=3",
+            "size=4,5",
+            "shape=glob(*)",
+            "size=range(0,10,3)",
+            "size=range(1,0,-0.25)",
+            "size=range(3,0)",
+        ]
+        overrides = internals.overrides_parser().parse_overrides([*lines, "size=range(0,1e18)", "size=range(0,inf)"])
+        assert [internals.values(one) for one in overrides] == [1, 2, 2, 4, 4, 0, 10**18, float("inf")]
+        assert [len(list(one.sweep_iterator())) for one in overrides[1:6]] == [2, 2, 4, 4, 0]
+
+
+def test_a_rehearsal_of_logging_leaves_it_as_it_was(internals: Any, tmp_path: Path) -> None:
+    with _as_it_was("configure_log"):
+        from hydra import compose
+
+        lines = [f"hydra.runtime.output_dir={tmp_path}", "hydra.job.name=it", "hydra.job_logging.root.level=DEBUG"]
+        config = compose("config", overrides=lines, return_hydra_config=True)
+        before = (list(logging.root.handlers), logging.root.level)
+        internals.rehearse_logging(config, "job_logging")
+        assert (logging.root.handlers, logging.root.level) == before
+        assert (tmp_path / "it.log").is_file()
 
 
 def test_a_sweep_is_the_product_of_its_overrides_the_last_one_fastest(internals: Any) -> None:

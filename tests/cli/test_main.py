@@ -197,8 +197,9 @@ def test_the_line_to_analyse_with_is_python_that_runs(
 
 
 def test_where_there_is_no_terminal_progress_is_one_line_for_each_condition(launched: Launched) -> None:
-    disk, engine, *lines = launched.err.splitlines()
+    disk, note, engine, *lines = launched.err.splitlines()
     assert re.fullmatch(r"disk: at most [\d.]+ MB; [\d.,]+ [GT]B free", disk)
+    assert note.startswith("note: no problem chosen: XOR, with network.activation=tanh objective.l2_weights=")
     assert engine.startswith("engine: ")
     assert [line.split()[0] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
     assert all(re.search(r"init=\w+: best \S+, median \S+ of 30 restarts$", line) for line in lines)

@@ -91,6 +91,13 @@ def test_one_sample_may_be_given_as_vectors() -> None:
     np.testing.assert_array_equal(flat(*as_columns[1:]), flat(*as_vectors[1:]))
 
 
+def test_sigmoid_is_another_word_for_logistic() -> None:
+    x, y, W, b, *_ = case([3, 4, 2], 5, 1, "tanh", "logistic")
+    one, other = (basinet.forward_backward(x, y, W, b, name, name) for name in ("sigmoid", "logistic"))
+    assert one[0] == other[0]
+    np.testing.assert_array_equal(flat(*one[1:]), flat(*other[1:]))
+
+
 def test_arguments_stay_as_they_are_and_may_be_integers_or_nested_lists() -> None:
     x, y, W, b, *_ = case([2, 3, 1], 4, 2, "logistic", "logistic")
     copies = x.copy(), y.copy(), [w.copy() for w in W], [c.copy() for c in b]

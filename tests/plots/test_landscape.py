@@ -24,7 +24,8 @@ def grid() -> pd.DataFrame:
 @pytest.fixture
 def points() -> pd.DataFrame:
     """A triangle with sides 3, 4 and 5; two of its corners are copies of one minimum."""
-    return pd.DataFrame({"minimum": [3, 0, 3], "restart": [7, 8, 9], "x": [0.0, 4, 0], "y": [0.0, 0, 3], "loss": 0.25})
+    places = {"x": [0.0, 4, 0], "y": [0.0, 0, 3]}
+    return pd.DataFrame({"minimum": [3, 0, 3], "kind": "minimum", "restart": [7, 8, 9], **places, "loss": 0.25})
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_the_legend_counts_the_descents_and_says_how_far_off_the_plane_they_are(
         "A path fades with its distance from the plane: 2.5 at the start (median), 50 at most. The minima are 5 apart."
     )
     assert entries == [
-        "minimum 3, f = 0.25\n(n = 1 descents)",
+        "minimum 3, f = 0.25\n(n = 1 descents; 2 of its copies)",
         "minimum 0, f = 0.25\n(n = 1 descents)",
         "another bottom\n(n = 1 descents)",
         "start",
@@ -137,3 +138,14 @@ def test_without_a_plane_a_sentence_says_so(
     nothing = grid.iloc[:0], paths.iloc[:0], points.iloc[:0]
     assert sentence(landscape(*nothing, "")) == "there is no plane through three minima"
     assert sentence(landscape(grid.assign(loss=np.nan), paths, points, "")) == "there is no plane through three minima"
+
+
+def test_points_of_a_degenerate_set_are_no_stars_and_not_called_minima(
+    grid: pd.DataFrame, paths: pd.DataFrame, points: pd.DataFrame
+) -> None:
+    figure = landscape(grid, paths, points.assign(minimum=3, kind="degenerate"), "")
+    assert [line.get_marker() for line in figure.axes[0].lines if line.get_marker() in "*D"] == ["D"] * 3
+    (legend,) = figure.legends
+    first = legend.get_texts()[0].get_text()
+    assert first.startswith("degenerate 3, f = 0.25")
+    assert "3 points of the set" in first

@@ -22,7 +22,7 @@ from basinet.reporting import exhibits
 from basinet.study.study import Study
 from basinet.tracking.record import OpenRun, open_condition
 from basinet.tracking.store import TrackingStore
-from basinet.workflows.sweep import TrackingSettings
+from basinet.workflows.launch import TrackingSettings
 
 Command = Callable[[str], Any]
 SETTINGS = {
@@ -272,15 +272,30 @@ def test_the_page_of_a_condition_holds_every_restart_and_needs_nothing_from_else
     table = spread(findings.restarts.assign(condition="depth <2>"), ["condition"])
     page = exhibits.restarts_page(findings.restarts, table, "run7")
     assert page is not None
-    restart, loss = _packed(page, "restart", "<u4"), _packed(page, "loss", "<f4")
+    restart, loss = _packed(page, "restart", "<u4"), _packed(page, "loss", "<f8")
     by_restart = findings.restarts.set_index("restart")["loss"]
     assert sorted(restart) == by_restart.index.tolist()
-    np.testing.assert_allclose(loss, by_restart[restart], rtol=1e-6)  # of single precision
+    np.testing.assert_array_equal(loss, by_restart[restart])
     assert "basinet-replay {run} {restart}" in page
     assert "depth &lt;2&gt;" in page
     assert "depth <2>" not in page
     assert re.findall(r"(?:src|href)=\"?(?!#)", page) == []
     assert len(page) < 40_000
+
+
+def test_a_page_of_another_store_than_that_of_the_working_directory_names_it(findings: Findings) -> None:
+    """Or `basinet-replay` would look for the run where it is not."""
+    table = spread(findings.restarts.assign(condition="one"), ["condition"])
+    page = exhibits.restarts_page(findings.restarts, table, "run7", "sqlite:////data/my.db")
+    assert page is not None
+    assert "basinet-replay {run} {restart} --tracking-uri sqlite:////data/my.db" in page
+
+
+def test_losses_beyond_single_precision_are_on_the_page(findings: Findings) -> None:
+    huge = findings.restarts.assign(loss=findings.restarts["loss"] * 1e60)
+    page = exhibits.restarts_page(huge, spread(huge.assign(condition="huge"), ["condition"]), "run7")
+    assert page is not None
+    assert sorted(_packed(page, "loss", "<f8")) == sorted(huge["loss"])
 
 
 def test_a_thousand_restarts_are_a_small_page(findings: Findings) -> None:

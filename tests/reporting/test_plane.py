@@ -249,3 +249,24 @@ def test_the_landscape_of_a_stored_run_is_that_of_its_findings(sweeps: Callable[
     expected = landscape(found.study, found.restarts, found.parameters, view=SMALL)
     for name in ("grid", "paths", "points"):
         pd.testing.assert_frame_equal(getattr(stored, name), getattr(expected, name))
+
+
+def test_descents_that_never_leave_the_plane_are_shown_from_their_starts_on() -> None:
+    """With two weights everything lies in one plane: nothing is far from it, however near its corners are."""
+    found = basinet.run(
+        Study.from_config(
+            {
+                "problem": {"name": "chain", "inputs": [1.0], "targets": [0.5]},
+                "network": {"depth": 2, "bias": False, "activation": "logistic", "output": "identity"},
+                "init": {"name": "normal", "std": 3.0},
+                "descent": {"learning_rate": 0.1, "steps": 3000},
+                "restarts": 40,
+            }
+        )
+    )
+    view = landscape(found.study, found.restarts, found.parameters, view=View(resolution=9, records=30, others=40))
+    starts = view.paths.groupby("restart")[["x", "y"]].first()
+    assert len(starts) > 20
+    for axis in ("x", "y"):
+        assert view.grid[axis].min() <= starts[axis].min() <= starts[axis].max() <= view.grid[axis].max()
+    assert "minimum" not in set(view.points["kind"].astype(str))  # w₂ σ(w₁) = ½ is a curve

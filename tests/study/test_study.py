@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from basinet import Study
+from basinet.foundation.errors import ConfigError
 
 PLAIN: dict[str, Any] = {"problem": "xor", "restarts": 5}
 
@@ -53,6 +55,28 @@ def test_what_changes_no_number_changes_no_key(changes: dict[str, Any]) -> None:
 )
 def test_what_changes_a_number_changes_the_key(changes: dict[str, Any]) -> None:
     assert key(**changes) != key()
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"network": {"activation": "sigmoid"}}, "network.activation"),
+        ({"network": {"output": "sigmoid"}}, "network.output"),
+        ({"problem": {"name": "teacher", "activation": "sigmoid"}}, "problem.activation"),
+    ],
+)
+def test_sigmoid_is_another_word_for_logistic_and_is_stored_as_that(settings: dict[str, Any], key: str) -> None:
+    named = json.loads(json.dumps(settings).replace("sigmoid", "logistic"))
+    one, other = Study.from_config(settings), Study.from_config(named)
+    assert one.columns[key] == "logistic"
+    assert (one.key, one.objective_key, one.settings) == (other.key, other.objective_key, other.settings)
+
+
+@pytest.mark.parametrize("group", ["network", "problem"])
+def test_a_word_that_is_nearly_sigmoid_is_answered_with_it(group: str) -> None:
+    name = {"name": "teacher"} if group == "problem" else {}
+    with pytest.raises(ConfigError, match=rf"^unknown {group}\.activation 'sigmod': did you mean 'sigmoid'\?$"):
+        Study.from_config({group: {**name, "activation": "sigmod"}})
 
 
 def test_of_a_table_the_content_counts_and_not_the_path(tmp_path: Path) -> None:

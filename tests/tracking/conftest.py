@@ -70,10 +70,10 @@ def write(store: TrackingStore) -> Callable[..., OpenRun]:
         sweep_id: str | None = None,
         status: str | None = "FINISHED",
         minimum: list[int] | None = None,
+        number: int = 0,
     ) -> OpenRun:
-        run = open_condition(
-            store, store.experiment(experiment), "a name", json.dumps(columns, sort_keys=True), columns, sweep_id
-        )
+        key, sweep = json.dumps(columns, sort_keys=True), None if sweep_id is None else (sweep_id, number)
+        run = open_condition(store, store.experiment(experiment), "a name", key, columns, sweep)
         ends = np.arange(len(losses) * 3.0).reshape(-1, 3)
         tables = _tables(losses, [-1] * len(losses) if minimum is None else minimum)
         write_condition(run, {"settings": 1}, tables, {"initial": -ends, "final": ends})

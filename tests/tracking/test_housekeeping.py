@@ -31,7 +31,7 @@ from basinet.tracking.store import TrackingStore
 store = TrackingStore.open("sqlite:///" + sys.argv[1])
 experiment = store.experiment("basinet")
 sweep = open_sweep(store, experiment, "a sweep", "basinet -m")
-condition = open_condition(store, experiment, "a condition", "somekey", {"init": "normal"}, sweep.id)
+condition = open_condition(store, experiment, "a condition", "somekey", {"init": "normal"}, (sweep.id, 0))
 print(sweep.id, condition.id, flush=True)
 input()
 """

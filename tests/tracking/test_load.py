@@ -14,6 +14,7 @@ import pytest
 import basinet
 from basinet.foundation.errors import ConfigError
 from basinet.tracking import find, load
+from basinet.tracking.membership import join_sweep, leave_sweep
 from basinet.tracking.record import OpenRun, open_sweep, write_parquet
 from basinet.tracking.store import TrackingStore
 
@@ -91,6 +92,46 @@ def test_a_name_is_an_experiment_a_sweep_or_a_run(write: Write, store: TrackingS
     }.items():
         assert basinet.load_restarts(name)["run_id"].tolist() == ids
         assert basinet.load_runs(name)["run_id"].tolist() == ids
+
+
+def depths(name: str) -> list[int]:
+    return basinet.load_restarts(name)["network.depth"].tolist()
+
+
+def test_conditions_come_in_the_order_in_which_a_sweep_was_asked_for(write: Write, store: TrackingStore) -> None:
+    sweep = open_sweep(store, store.experiment("made"), "a sweep", "basinet -m network.depth=4,2,3,1")
+    for number, depth in ((3, 1), (1, 2), (0, 4), (2, 3)):  # as several processes may begin them
+        write({**NORMAL, "network.depth": depth}, [1.0], sweep_id=sweep.id, number=number)
+    assert depths(sweep.id) == depths("made") == [4, 2, 3, 1]
+    assert basinet.load_runs("made")["network.depth"].tolist() == [4, 2, 3, 1]
+
+
+def test_a_condition_stands_where_the_sweep_that_one_asks_about_has_it(write: Write, store: TrackingStore) -> None:
+    """The later sweep takes over what the earlier one has finished."""
+    earlier = open_sweep(store, store.experiment("made"), "a sweep", "basinet -m network.depth=3,1")
+    runs = [
+        write({**NORMAL, "network.depth": depth}, [1.0], sweep_id=earlier.id, number=number)
+        for number, depth in enumerate((3, 1))
+    ]
+    alone = write({**NORMAL, "network.depth": 9}, [1.0])
+    later = open_sweep(store, store.experiment("made"), "a sweep", "basinet -m network.depth=1,2,9,3")
+    for run, number in zip((*runs, alone), (3, 0, 2), strict=True):
+        join_sweep(store, store.client.get_run(run.id), (later.id, number))
+    write({**NORMAL, "network.depth": 2}, [1.0], sweep_id=later.id, number=1)
+    assert depths(earlier.id) == [3, 1]
+    assert depths(later.id) == depths("made") == [1, 2, 9, 3]
+    for run in (*runs, alone):
+        leave_sweep(store, store.client.get_run(run.id), later.id)
+    assert depths("made") == [3, 1, 9, 2]
+
+
+def test_conditions_of_which_no_number_is_known_stand_behind_as_they_began(write: Write, store: TrackingStore) -> None:
+    sweep = open_sweep(store, store.experiment("made"), "a sweep", "basinet -m network.depth=3,1,2")
+    for number, depth in enumerate((3, 1, 2)):
+        run = write({**NORMAL, "network.depth": depth}, [1.0], sweep_id=sweep.id, number=number)
+        if depth != 2:
+            store.client.delete_tag(run.id, "basinet.numbers")
+    assert depths(sweep.id) == depths("made") == [2, 3, 1]
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(write: Write) -> None:

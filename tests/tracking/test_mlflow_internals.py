@@ -66,6 +66,31 @@ def _rows_of(run_id: str) -> dict[str, int]:
     return counts
 
 
+def test_runs_asked_of_the_database_are_those_that_mlflow_gives(store: TrackingStore) -> None:
+    client, experiment = store.client, store.experiment("asked")
+    made = [client.create_run(number).info.run_id for number in (experiment, experiment, experiment, "0")]
+    for run_id in made[:2] + made[3:]:
+        client.set_tag(run_id, "chosen", "yes")
+    client.set_tag(made[1], "another", "äöü")
+    client.set_terminated(made[1], "FAILED")
+    binned = client.create_run(experiment, tags={"chosen": "yes"}).info.run_id
+    client.delete_run(binned)
+    with closing(sqlite3.connect("mlflow.db")) as connection, _as_it_was("the tables experiments, runs and tags"):
+        found = internals.experiment_of(connection, "asked")
+        assert internals.experiment_of(connection, "no such") is None
+        assert found is not None
+        assert (found.experiment_id, found.lifecycle_stage) == (experiment, "active")
+        runs = {run.info.run_id: run for run in internals.runs_with_tag(connection, experiment, "chosen")}
+        assert set(runs) == set(made[:2])
+        for run_id, run in runs.items():
+            same = client.get_run(run_id)
+            for field in ("status", "start_time", "artifact_uri"):
+                assert getattr(run.info, field) == getattr(same.info, field)
+            assert run.data.tags == same.data.tags
+        client.delete_experiment(experiment)
+        assert internals.experiment_of(connection, "asked").lifecycle_stage == "deleted"
+
+
 def test_a_run_that_is_removed_for_good_leaves_no_row_and_others_alone(store: TrackingStore) -> None:
     experiment = store.experiment("removed from")
     ids = [store.client.create_run(experiment).info.run_id for _ in range(2)]

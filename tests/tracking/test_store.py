@@ -10,14 +10,18 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 import pytest
 
 from basinet.foundation.errors import ConfigError
 from basinet.tracking import load
-from basinet.tracking.store import TrackingStore, checked_uri, default_uri, mlflow_client
+from basinet.tracking.mlflow_internals import make_database
+from basinet.tracking.store import TrackingStore, checked_uri, default_uri
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 WORKER = """
 import sys
@@ -59,6 +63,22 @@ def query(path: Path, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
+def test_git_leaves_unfinished_work_alone_and_nothing_beside_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    folder = TrackingStore(f"sqlite:///{tmp_path}/mlflow.db", cast("MlflowClient", None)).make_work_folder()
+    for path in (folder / "blocks" / "0.parquet", tmp_path / "mine.py"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    said = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout == "?? mine.py\n"
+
+
+def test_what_a_user_has_written_for_git_stays(tmp_path: Path) -> None:
+    store = TrackingStore(f"sqlite:///{tmp_path}/mlflow.db", cast("MlflowClient", None))
+    (store.make_work_folder() / ".gitignore").write_text("own\n")
+    assert (store.make_work_folder() / ".gitignore").read_text() == "own\n"
+
+
 def use_fresh_stores_at_once(folder: Path, processes: int, rounds: int) -> None:
     with workers(processes) as started:
         for number in range(rounds):
@@ -92,11 +112,11 @@ def test_the_tables_of_a_database_appear_all_at_once(tmp_path: Path, monkeypatch
     """Whoever dies while MLflow makes them leaves a file that the next one can still make a store of."""
     uri = f"sqlite:///{tmp_path}/mlflow.db"
 
-    def dying(uri: str) -> Any:
-        mlflow_client(uri).search_experiments()
+    def dying(uri: str) -> None:
+        make_database(uri)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("basinet.tracking.store.mlflow_client", dying)
+    monkeypatch.setattr("basinet.tracking.store.make_database", dying)
     with pytest.raises(KeyboardInterrupt):
         TrackingStore.open(uri)
     assert query(tmp_path / "mlflow.db", "SELECT name FROM sqlite_master") == []
@@ -253,3 +273,18 @@ def test_a_deleted_experiment_is_refused_and_a_restored_one_is_not(store: Tracki
         store.experiment("x")
     store.client.restore_experiment(number)
     assert store.experiment("x") == number
+
+
+@pytest.mark.parametrize("name", ["a%41b", 'it\'s "a%2Fb#" é'])
+def test_a_store_lies_in_its_folder_whatever_that_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoded once too often or too seldom, a name is that of another folder, or of none."""
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    store = TrackingStore.open(checked_uri(None))
+    store.experiment("mine")
+    with closing(sqlite3.connect("mlflow.db")) as connection:
+        names = {row[0] for row in connection.execute("SELECT name FROM experiments")}
+    assert "mine" in names
+    assert [path.name for path in tmp_path.iterdir()] == [name]

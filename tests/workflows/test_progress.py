@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from basinet.analysis.spread import Summary, spread
-from basinet.workflows.progress import SweepProgress, print_failures, print_spread
+from basinet.analysis.spread import spread
+from basinet.workflows.progress import SweepProgress, ended_line, print_failures
 
 
-def summary(name: str, losses: list[float]) -> Summary:
-    frame = pd.DataFrame({"condition": name, "loss": losses, "status": "arrived", "kind": "minimum", "minimum": 0})
-    return Summary(spread(frame, ["condition"]), ["condition"], None)
+def row_of(losses: list[float]) -> dict[str, Any]:
+    frame = pd.DataFrame({"condition": "a", "loss": losses, "status": "arrived", "kind": "minimum", "minimum": 0})
+    return spread(frame, ["condition"]).iloc[0].to_dict()
 
 
 def begin(name: str, restarts: int) -> dict[str, Any]:
@@ -27,8 +29,7 @@ def share(name: str, value: float) -> dict[str, Any]:
 
 
 def end(name: str, losses: list[float], *, before: bool = False) -> dict[str, Any]:
-    row = summary(name, losses).spread.iloc[0].to_dict()
-    return {"event": "end", "condition": name, "row": row, "figures": None, "before": before}
+    return {"event": "end", "condition": name, "row": row_of(losses), "figures": None, "before": before}
 
 
 class Terminal(io.StringIO):
@@ -60,15 +61,31 @@ def test_what_came_out_of_the_last_condition_is_kept() -> None:
     assert progress.last is last
 
 
+def test_work_goes_on_when_nobody_hears_of_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that was closed, a pipe into `head`: what has ended, and what failed, is still known in the end."""
+    reading, writing = os.pipe()
+    failed = {"event": "failed", "condition": "b", "error": "ValueError: odd"}
+    with os.fdopen(writing, "w", buffering=1) as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        os.close(reading)
+        with SweepProgress(2) as progress:
+            for event in (begin("a", 1), end("a", [1.0]), begin("b", 1), failed):
+                progress.show(event)
+        with suppress(BrokenPipeError):
+            pipe.flush()
+        monkeypatch.undo()
+        os.dup2(nowhere := os.open(os.devnull, os.O_WRONLY), pipe.fileno())
+        os.close(nowhere)
+    assert progress.last is not None
+    assert progress.failures == [failed]
+
+
 @pytest.mark.parametrize("name", ["problem.path=a[/b].csv", "x[red]y", "[", "a[1, 2]"])
 def test_names_that_look_like_markup_are_shown_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with SweepProgress(1) as progress:
         progress.show(begin(name, 1))
         progress.show(end(name, [1.0]))
-    print_spread(summary(name, [1.0]).spread, ["condition"], "a title")
-    written = capsys.readouterr()
-    assert f"{name}: best" in written.err
-    assert f"\n{name} " in written.out
+    assert f"{name}: best" in capsys.readouterr().err
 
 
 def test_a_condition_that_has_ended_leaves_no_bar_and_one_that_failed_says_why(
@@ -107,50 +124,35 @@ def test_on_a_terminal_bars_show_the_share_that_is_done(monkeypatch: pytest.Monk
     assert re.search(r"sweep .* 0% +0/4", shown)
 
 
-def test_the_spread_is_a_table_with_a_row_for_every_condition(capsys: pytest.CaptureFixture[str]) -> None:
-    frame = pd.DataFrame(
-        {
-            "init": ["a"] * 4 + ["b"] * 2,
-            "loss": [1.0, 2.0, 3.0, 4.0, 0.125, float("nan")],
-            "status": ["arrived"] * 5 + ["diverged"],
-            "kind": ["minimum"] * 5 + ["diverged"],
-            "minimum": [0, 1, 2, 3, 0, -1],
-        }
-    )
-    print_spread(spread(frame, ["init"]), ["init"], "a title")
-    title, header, *rows = capsys.readouterr().out.splitlines()
-    assert title.strip() == "a title"
-    assert header.split()[:2] == ["init", "restarts"]
-    assert re.match(r"a +4 +1 +2\.5 \[1, 4\] +4 +minimum 100 %", rows[0])
-    assert re.match(r"b +2 +0\.125 +0\.125 \[0\.125, 0\.125\] +0\.125 +minimum 50 %, diverged 50 %", rows[1])
-
-
-def test_in_a_narrow_terminal_no_number_and_no_name_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_says_what_is_done_while_no_share_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "60")
-    print_spread(summary("init=xavier_normal", [0.000123, 0.000456, 0.000789]).spread, ["condition"], "")
-    assert "…" not in terminal.getvalue()
-    assert re.search(r"init=xavier_normal +3 +0\.000123 +0\.000456 \[0\.000123, 0\.000789\]", terminal.getvalue())
+    compiling = {"event": "said", "condition": "a", "message": "compiling the kernel, which is kept", "warning": False}
+    with SweepProgress(1) as progress:
+
+        def shown(*events: dict[str, Any]) -> str:
+            for event in events:
+                progress.show(event)
+            terminal.truncate(terminal.seek(0))
+            progress._bars.refresh()
+            return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+
+        seen = [shown(begin("a", 200)), shown(compiling), shown(share("a", 0.25)), shown(share("a", 1.0))]
+    for text, doing in zip(seen, ("preparing", "compiling the kernel", " 25%  50/200", "examining"), strict=True):
+        assert doing in text
+    assert not any("0%" in text for text in (*seen[:2], seen[3]))
 
 
-def test_a_table_of_conditions_that_have_all_diverged_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    frame = pd.DataFrame({"init": "a", "loss": [float("nan")], "status": "diverged", "kind": "diverged", "minimum": -1})
-    print_spread(spread(frame, ["init"]), ["init"], "")
-    assert "diverged 100 %" in capsys.readouterr().out
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 120])
+def test_what_is_said_of_a_condition_that_ended_fits_one_line(width: int) -> None:
+    event = end("init=orthogonal network.depth=3", [0.000123, 0.000456, 0.000789], before=True)
+    line = ended_line(event, 7, 12, width).plain
+    assert len(line) <= width
+    assert line.startswith("  7/12 init=orthogonal")
+    assert ("best 0.000123" in line) == (width >= 60)
 
 
-def test_accuracies_stand_in_the_table_where_there_are_any_and_a_line_explains_them(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    frame = pd.DataFrame({"init": "a", "loss": [1.0, 2.0, 3.0], "status": "arrived", "kind": "minimum", "minimum": 0})
-    print_spread(spread(frame, ["init"]), ["init"], "a title")
-    assert "accuracy" not in capsys.readouterr().out
-    frame["accuracy"], frame["accuracy_holdout"] = [0.5, 0.75, 1.0], [0.25, 0.5, 0.5]
-    print_spread(spread(frame, ["init"]), ["init"], "a title")
-    out = capsys.readouterr().out
-    _, heading, row, *_ = out.splitlines()
-    assert heading.index("accuracy") < heading.index("held out")
-    assert re.search(r" 3 +75 % +50 % +minimum 100 %", row)
-    assert "median share of samples in the right class" in " ".join(out.split())
+def test_a_failure_is_said_as_a_whole_however_narrow_the_terminal() -> None:
+    event = {"event": "failed", "condition": "init=normal", "error": "ValueError: " + "long " * 30 + "end"}
+    assert ended_line(event, 1, 1, 20).plain.endswith("long end")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from basinet.analysis import unseen
 from basinet.foundation.outcomes import ENDS
@@ -23,6 +23,9 @@ SAME_LOSS = 1e-10
 ACCURACIES = ("accuracy", "accuracy_holdout")
 """Columns of restarts where targets name classes, and samples are held out."""
 
+BECAUSE = "unfinished_because"
+"""Column of restarts, and of spreads: a `Reason` (`basinet.foundation.outcomes`)."""
+
 OBJECTIVE = ("problem", "network", "objective")
 """Groups of settings that decide what is minimised."""
 
@@ -35,7 +38,9 @@ class Summary:
     """What a launch ends with."""
 
     spread: pd.DataFrame  # one row per condition
+    bottoms: pd.DataFrame  # one row per condition and level (`basinet.analysis.bottoms`)
     by: list[str]  # what tells conditions apart
+    run: str  # the id of its run: that of the sweep, or of the only condition
     figures: Path | None  # the folder of the figures, if there is one on this machine
 
 
@@ -68,7 +73,8 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many restarts),
         `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts in the
         condition's own lowest minimum), `restarts_needed` (to reach it with 95 %); where targets name classes,
-        `accuracy_median`, and `accuracy_holdout_median` where samples are held out.
+        `accuracy_median`, and `accuracy_holdout_median` where samples are held out; where that is known,
+        `unfinished_because`, the most frequent reason of those that are unfinished.
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
@@ -107,10 +113,10 @@ def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
     return restarts.groupby(varied, observed=True, dropna=False).ngroup().to_numpy().astype(np.int64)
 
 
-def _spread_of(group: pd.DataFrame) -> dict[str, float]:
+def _spread_of(group: pd.DataFrame) -> dict[str, Any]:
     losses = np.sort(final_losses(group))
     losses = losses[np.isfinite(losses)]
-    row: dict[str, float] = {"restarts": len(group)}
+    row: dict[str, Any] = {"restarts": len(group)}
     row.update({f"loss_{name}": value for name, value in quantiles(losses).items()})
     row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
     row["median_low"], row["median_high"] = median_interval(losses)
@@ -119,7 +125,7 @@ def _spread_of(group: pd.DataFrame) -> dict[str, float]:
         for name in names:
             row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
     row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))
-    return row | _steps_of(group) | _counts_of(group) | _accuracies_of(group)
+    return row | _steps_of(group) | _counts_of(group) | _accuracies_of(group) | _unfinished_because(group)
 
 
 def final_losses(restarts: pd.DataFrame, column: str = "loss") -> npt.NDArray[np.float64]:
@@ -150,6 +156,14 @@ def _accuracies_of(group: pd.DataFrame) -> dict[str, float]:
     """How often the restarts are right; nothing where targets name no classes."""
     kept = group[group["status"] != "diverged"]
     return {f"{name}_median": float(kept[name].median()) for name in ACCURACIES if name in group}
+
+
+def _unfinished_because(group: pd.DataFrame) -> dict[str, Any]:
+    """Why most of the unfinished restarts are; nothing where that was not kept, None where all have finished."""
+    if BECAUSE not in group:
+        return {}
+    counts = group.loc[group["kind"] == "unfinished", BECAUSE].astype(object).value_counts()
+    return {BECAUSE: counts.index[0] if len(counts) else None}
 
 
 def _share(name: str, count: int, total: int) -> dict[str, float]:
@@ -197,5 +211,7 @@ def median_interval(ordered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tu
     n = len(ordered)
     if n == 0:
         return np.nan, np.nan
+    from scipy import stats  # which takes half a second: not everybody who words something counts
+
     k = max(int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, 0.5)), 1)
     return float(ordered[k - 1]), float(ordered[n - k])

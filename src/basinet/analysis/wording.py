@@ -211,12 +211,33 @@ def level_cells(row: pd.Series, within: Sequence[str]) -> dict[str, str]:
     }
 
 
+def bottom_loss(row: pd.Series | Mapping[str, Any], digits: int = 4) -> str:
+    """The loss of a bottom; of one at infinity, what it falls to on the way there.
+
+    >>> bottom_loss({"kind": "minimum", "loss": 0.25})
+    '0.25'
+    >>> bottom_loss({"kind": "at_infinity", "loss": 1e-4, "level": 1e-16})
+    '→ 0'
+    """
+    loss, level = float(row["loss"]), row.get("level")
+    if row["kind"] != "at_infinity":
+        return _rounded(loss, digits, _NOTHING)
+    return f"→ {_rounded(loss if level is None or np.isnan(level) else float(level), digits, SAME_LOSS)}"
+
+
+_NOTHING = 1e-14  # what is left of a loss of 0: rounding
+
+
+def _rounded(loss: float, digits: int, nothing: float) -> str:
+    return "0" if abs(loss) <= nothing else f"{loss:.{digits}g}"
+
+
 def minimum_cells(row: pd.Series) -> dict[str, str]:
     """A row of a condition's table of minima by the headings a person reads."""
     return {
         "minimum": str(row["minimum"]),
         "kind": str(row["kind"]).replace("_", " "),
-        "loss": f"{row['loss']:.6g}",
+        "loss": bottom_loss(row, 6),
         "restarts": f"{row['count']:,}",
         "share [95 %]": with_interval(row, "share"),
         "λ min": f"{row['lambda_min']:.3g}",
@@ -225,12 +246,28 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
     }
 
 
-LEGEND = (
-    "minima: distinct ones found; coverage: of the starts that end in a minimum, the share that leads to those found "
-    "(Good-Turing), of the restarts that ended in one (98 % of 60 %: nothing is said of the other 40 %); at the best: "
-    "share of the restarts in the lowest minimum; needed: restarts to reach it with 95 %."
-)
-ACCURACY_LEGEND = "accuracy: median share of samples in the right class, of those trained on; held out: of the others."
+_EXPLAINED = {
+    "minima": "distinct ones found",
+    "coverage": "of the starts that end in a minimum, the share that leads to those found (Good-Turing), of the "
+    "restarts that ended in one (98 % of 60 %: nothing is said of the other 40 %)",
+    "at the best": "share of the restarts in the lowest minimum",
+    "needed": "restarts to reach it with 95 %",
+    "accuracy": "median share of samples in the right class, of those trained on",
+    "held out": "… of the others",
+}
+
+
+def legend(headings: Sequence[str]) -> str:
+    """What the headings of `spread_cells` mean, those that do not say it themselves.
+
+    >>> legend(["worst", "minima", "needed"])
+    'minima: distinct ones found; needed: restarts to reach it with 95 %.'
+    """
+    told = [f"{heading}: {meaning}" for heading, meaning in _EXPLAINED.items() if heading in headings]
+    return f"{'; '.join(told)}." if told else ""
+
+
+LEGEND = legend(["minima", "coverage", "at the best", "needed"])
 
 
 def bottoms_sentence(bottoms: pd.DataFrame) -> str:
@@ -246,7 +283,7 @@ def bottom_cells(row: pd.Series) -> dict[str, str]:
     return {
         "bottom": "-" if row["sweep_minimum"] < 0 else str(row["sweep_minimum"]),
         "kind": str(row["kind"]).replace("_", " "),
-        "loss": f"{row['loss']:.6g}",
+        "loss": bottom_loss(row, 6),
         "restarts": f"{row['restarts']:,}",
         "share": percent(row["share"]),
         "conditions": str(row["conditions"]),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from basinet.cli.script import script
+from basinet.cli.script import script, tell_environment
 from basinet.foundation.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,23 +22,30 @@ _SHOWN = 10  # runs of one kind that are named one by one
 
 def main() -> None:
     """The console script."""
-    parser = argparse.ArgumentParser(prog="basinet-doctor", description=__doc__, epilog=_EPILOG)
-    parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--force", action="store_true", help="also runs of whose process nothing can be said from here")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--free", action="store_true", help="remove the blocks of conditions that have finished")
-    what.add_argument("--remove", metavar="ID", help="remove a sweep or a run for good, with its artifacts and blocks")
-    parser.add_argument("--yes", action="store_true", help="with --remove: do not ask")
-    arguments = parser.parse_args()
     with script("basinet-doctor"):
+        parser = argparse.ArgumentParser(prog="basinet-doctor", description=__doc__, epilog=_EPILOG)
+        parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument(
+            "--force", action="store_true", help="also runs of whose process nothing can be said from here"
+        )
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--free", action="store_true", help="remove the blocks of conditions that have finished")
+        what.add_argument(
+            "--remove", metavar="ID", help="remove a sweep or a run for good, with its artifacts and blocks"
+        )
+        parser.add_argument("--yes", action="store_true", help="with --remove: do not ask")
+        arguments = parser.parse_args()
         sys.exit(_main(arguments))
 
 
 def _main(arguments: argparse.Namespace) -> int:
-    from basinet.tracking.store import TrackingStore, checked_uri
+    from basinet.tracking.store import TrackingStore, check_whole, checked_uri
 
-    store = TrackingStore.open_existing(checked_uri(arguments.tracking_uri))
+    uri = checked_uri(arguments.tracking_uri)
+    tell_environment(arguments.tracking_uri)
+    check_whole(uri)
+    store = TrackingStore.open_existing(uri)
     if arguments.remove is not None:
         return _remove(store, arguments)
     return _examine(store, arguments)

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from basinet.foundation import machine
-from basinet.foundation.errors import ConfigError
+from basinet.foundation.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from basinet.cli.plan import Plan
     from basinet.pipeline.costs import Pace
     from basinet.study.study import Study
-    from basinet.tracking.store import TrackingStore
+    from basinet.tracking.glance import Glance
 
+_HOUR, _YEAR = 3600.0, 365 * 86400.0  # seconds
 _SECONDS = 2.0  # for the tables, figures and runs of a condition (measured)
 
 
@@ -44,7 +45,7 @@ def show(planned: Plan) -> int:
     """
     from basinet.analysis.wording import amount, duration
     from basinet.pipeline import costs
-    from basinet.workflows.sweep import condition_name
+    from basinet.workflows.launch import condition_name
 
     ahead = _ahead(planned)
     paces = _paces(planned, ahead)
@@ -79,6 +80,29 @@ def check_room(planned: Plan) -> None:
     )
 
 
+def check_time(planned: Plan) -> None:
+    """Raise `ConfigError` for a descent that nobody can wait for; of one that takes days, say so on standard error.
+
+    Measured, which takes some seconds, is only what takes long on whatever machine.
+    """
+    from basinet.pipeline import costs
+
+    long = [Ahead(study, "new", 0, is_done=False) for study in planned.studies if costs.least_seconds(study) > _HOUR]
+    paces = _paces(planned, long)
+    for one in long:
+        budget, restarts = one.study.descent.budget, one.study.restarts
+        seconds = costs.descent_seconds(one.study, restarts, paces[costs.kind(one.study)])
+        told = f"descent.steps={budget.steps:,} of {restarts:,} restarts take up to {_long(seconds)} here"
+        require(seconds < _YEAR, f"{told}: fewer steps, or fewer restarts (dry_run=true shows the time beforehand)")
+        print(f"{told}, less where restarts arrive", file=sys.stderr)
+
+
+def _long(seconds: float) -> str:
+    """A time in which days count."""
+    days = seconds / 86400
+    return f"{days:,.1f} days" if seconds < _YEAR else f"{days / 365:,.0f} years"
+
+
 def print_room(planned: Plan) -> None:
     """Say on standard error how much of the disk a launch may take."""
     from basinet.analysis.wording import amount
@@ -94,21 +118,20 @@ def _everything(planned: Plan) -> list[Ahead]:
 
 def _ahead(planned: Plan) -> list[Ahead]:
     """What earlier launches have left of each condition, as `basinet.workflows.sweep.run_condition` will find it."""
-    from basinet.tracking.store import TrackingStore, checked_uri
+    from basinet.tracking.glance import glance
+    from basinet.tracking.store import checked_uri
 
-    store = TrackingStore.look_into(checked_uri(planned.tracking.uri))
-    if store is None:
+    seen = glance(checked_uri(planned.tracking.uri), planned.experiment)
+    if seen is None:
         return _everything(planned)
-    experiment = store.find_experiment(planned.experiment)
-    return [_ahead_of(study, planned, store, experiment) for study in planned.studies]
+    return [_ahead_of(study, planned, seen) for study in planned.studies]
 
 
-def _ahead_of(study: Study, planned: Plan, store: TrackingStore, experiment: str | None) -> Ahead:
+def _ahead_of(study: Study, planned: Plan, seen: Glance) -> Ahead:
     from basinet.pipeline.blocks import FolderStore
-    from basinet.tracking.find import find_condition
-    from basinet.workflows.sweep import is_whole
+    from basinet.workflows.launch import is_whole
 
-    run = None if experiment is None else find_condition(store, experiment, study.key)
+    store, run = seen.store, seen.runs.get(study.key)
     if planned.tracking.rerun == "all":
         return Ahead(study, "new" if run is None else "once more", 0, is_done=False)
     failed = run is not None and run.info.status == "FAILED"

@@ -8,20 +8,27 @@ has changed of it `tests/cli/test_hydra_internals.py` says.
 
 from __future__ import annotations
 
+import logging
+import math
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 from hydra import version
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins import basic_sweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.core.plugins import Plugins
+from hydra.core.utils import configure_log
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 __all__ = ["Override", "OverridesParser"]  # which others import from here
 
@@ -30,6 +37,9 @@ SWEEPER = "BasicSweeper"
 
 BASIC_LAUNCHER, JOBLIB_LAUNCHER = "BasicLauncher", "JoblibLauncher"
 """The classes of launchers that run conditions on this machine: one at a time, and in several processes."""
+
+SLURM_LAUNCHER, LOCAL_LAUNCHER = "SlurmLauncher", "LocalLauncher"
+"""Submitit's: by the scheduler of a cluster, and in processes of this machine."""
 
 
 def arguments_parser() -> ArgumentParser:
@@ -76,6 +86,19 @@ def is_glob(override: Override) -> bool:
     return isinstance(override.value(), Glob)
 
 
+def values(override: Override) -> float:
+    """How many values a setting is given, without going through them: `math.inf` where they have no end."""
+    if not override.is_sweep_override():
+        return 1
+    chosen = override.value()
+    if not isinstance(chosen, RangeSweep):
+        return sum(1 for _ in override.sweep_string_iterator())
+    start, stop, step = chosen.start, chosen.stop, chosen.step
+    if start is None or stop is None or step == 0 or not all(map(math.isfinite, (start, stop, step))):
+        return math.inf
+    return max(0, math.ceil((Fraction(stop) - Fraction(start)) / Fraction(step)))
+
+
 def conditions(overrides: Sequence[Override]) -> list[list[str]]:
     """The settings of every condition of a sweep, in the order in which Hydra runs them."""
     return [lines for batch in basic_sweeper.BasicSweeper.split_arguments(list(overrides), None) for lines in batch]
@@ -92,6 +115,57 @@ def compose_nothing_beforehand() -> None:
 def is_of_class(chosen: DictConfig, name: str) -> bool:
     """Whether a launcher or sweeper, as it is configured, is of a class of this name."""
     return str(chosen["_target_"]).rpartition(".")[2] == name
+
+
+def as_run(config: DictConfig, is_sweep: bool) -> DictConfig:
+    """A configuration with what Hydra itself sets when it runs it, as the first condition of a sweep or by itself.
+
+    Raises:
+        OmegaConfBaseException: for a folder that refers to what there is not.
+    """
+    config = config.copy()
+    with open_dict(config):
+        config.hydra.job.num = 0
+        config.hydra.job.id = f"{config.hydra.job.name}_0"
+        config.hydra.runtime.output_dir = str(output_folder(config, is_sweep).absolute())
+    return config
+
+
+def output_folder(config: DictConfig, is_sweep: bool) -> Path:
+    """Where Hydra puts the files of a condition; raises `OmegaConfBaseException` if it refers to what there is not."""
+    if not is_sweep:
+        return Path(str(OmegaConf.select(config, "hydra.run.dir")))
+    return Path(str(OmegaConf.select(config, "hydra.sweep.dir")), str(OmegaConf.select(config, "hydra.sweep.subdir")))
+
+
+def rehearse_logging(config: DictConfig, key: str) -> None:
+    """Set up logging as Hydra will, and put it back; raises whatever is wrong with it."""
+    names = logging.root.manager.loggerDict.values()
+    loggers = [logging.root, *(one for one in names if isinstance(one, logging.Logger))]
+    before = [(one, list(one.handlers), one.level, one.disabled, one.propagate) for one in loggers]
+    known = list(logging._handlerList)  # type: ignore[attr-defined]  # one may be made and then belong to no logger
+    there = {handler() for handler in known}
+    try:
+        configure_log(config.hydra[key], config.hydra.verbose)
+    finally:
+        made = {handler() for handler in logging._handlerList} - {*there, None}  # type: ignore[attr-defined]
+        for one, handlers, level, disabled, propagate in before:
+            one.handlers[:], one.disabled, one.propagate = handlers, disabled, propagate
+            one.setLevel(level)
+        for handler in made:
+            handler.close()
+        logging._handlerList[:] = known  # type: ignore[attr-defined]
+
+
+def rehearse_callbacks(config: DictConfig) -> None:
+    """Make the callbacks as Hydra will; raises whatever is wrong with their settings."""
+    Callbacks(config)
+
+
+def rehearse_launcher(config: DictConfig) -> None:
+    """Make the sweeper and its launcher as Hydra will; raises whatever is wrong with their settings."""
+    context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
+    Plugins.instance().instantiate_sweeper(hydra_context=context, task_function=lambda _: None, config=config)
 
 
 def says_unknown(error: Exception, key: str) -> bool:

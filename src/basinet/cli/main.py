@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -11,11 +12,13 @@ import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
-from basinet.cli.script import NOT_OURS, keep_interrupts, script
+from basinet.cli.script import blame, keep_interrupts, keep_logs_quiet, script, tell_environment
+from basinet.cli.waiting import waiting
 from basinet.foundation.errors import ConfigError, is_interrupt
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from basinet.analysis.spread import Summary
     from basinet.cli.plan import Plan
+    from basinet.cli.waiting import Say
     from basinet.workflows.journal import Journal
     from basinet.workflows.sweep import Ended, Place
 
@@ -43,27 +47,51 @@ def _main(raw: list[str]) -> int:
     if arguments.shell_completion:
         _check_completion(arguments.overrides)
     elif arguments.help or arguments.hydra_help or arguments.info or arguments.cfg:
-        from basinet.cli.plan import check
+        from basinet.cli.help import explain
+        from basinet.cli.plan import composed
 
-        check(arguments)
+        config = composed(arguments)
+        if arguments.help:
+            print(explain(config, arguments.config_dir))
+            return 0
     else:
-        from basinet.cli.dry_run import check_room, show
-        from basinet.cli.plan import plan
+        with waiting() as say:
+            say("loading Hydra")
+            from basinet.cli.dry_run import check_room, check_time, show
+            from basinet.cli.plan import plan
 
-        planned = plan(arguments, flags)
+            say("reading the settings")
+            planned = plan(arguments, flags, say)
+            say("looking at the store")
+            from basinet.tracking.store import check_whole, checked_uri
+
+            uri = checked_uri(planned.tracking.uri)
+            check_whole(uri)
+        tell_environment(uri)
         if planned.dry_run:
             return show(planned)
-        _check_compiler(planned)
-        check_room(planned)
+        with waiting() as say:
+            _check_compiler(planned, say)
+            check_room(planned)
+        check_time(planned)
         return _execute(planned)
     sys.argv[1:] = [*flags, *arguments.overrides]
-    return _launch(lambda config: None)
+    return _printed(lambda: _launch(lambda config: None))
 
 
-def _check_compiler(planned: Plan) -> None:
+def _printed(show: Callable[[], int]) -> int:
+    """Print what Hydra shows when it has: it would answer a pipe that is closed with a traceback."""
+    with redirect_stdout(io.StringIO()) as shown:
+        code = show()
+    print(shown.getvalue(), end="")
+    return code
+
+
+def _check_compiler(planned: Plan, say: Say) -> None:
     """Compile one of the kernels that `engine=native` asks for, which is kept: a broken compiler is noticed here."""
     study = next((study for study in planned.studies if study.execution.engine == "native"), None)
     if study is not None:
+        say("compiling the kernel")
         study.engine  # noqa: B018
 
 
@@ -82,7 +110,7 @@ def _parsed(raw: list[str]) -> Namespace:
     if len(chosen) > 1:
         _refuse(f"{chosen[0]} and {chosen[1]} do not go together")
     for flag in ("resolve", "package"):
-        if getattr(arguments, flag) and not (arguments.cfg or arguments.help):
+        if getattr(arguments, flag) and not arguments.cfg:
             _refuse(f"--{flag} belongs to --cfg")
     return arguments
 
@@ -102,20 +130,25 @@ def _check_completion(settings: list[str]) -> None:
 
 def _execute(planned: Plan) -> int:
     """Everything has been checked: from here on things are written."""
-    from basinet.cli.dry_run import print_room
-    from basinet.workflows import sweep
-    from basinet.workflows.journal import Follower
-    from basinet.workflows.progress import SweepProgress, print_failures
+    with waiting() as say:
+        say("loading MLflow")
+        from basinet.cli.dry_run import print_room
+        from basinet.workflows import sweep
+        from basinet.workflows.journal import Follower
+        from basinet.workflows.progress import SweepProgress, print_failures
 
-    command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
-    place = sweep.begin(planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command)
-    print_room(planned)
-    for remark in planned.remarks:
-        print(f"note: {remark}", file=sys.stderr)
+        say("opening the store")
+        command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
+        place = sweep.begin(
+            planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command
+        )
     sys.argv[1:] = planned.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
     try:
+        print_room(planned)
+        for remark in planned.remarks:
+            print(f"note: {remark}", file=sys.stderr)
         with progress, Follower(Path(place.journal), progress.show):
             code = _launch(lambda config: _job(config, place))
         if progress.failures:
@@ -127,7 +160,7 @@ def _execute(planned: Plan) -> int:
     finally:
         summary = sweep.finish(place, planned.tracking, planned.studies, status)
     print_failures(progress.failures)
-    _print_end(place, summary or _summary_of(progress.last))
+    _print_end(planned, place, summary or _summary_of(progress.last))
     return code
 
 
@@ -139,7 +172,9 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
 
     if event is None:
         return None
-    return Summary(pd.DataFrame([event["row"]]), ["condition"], event["figures"] and Path(event["figures"]))
+    figures = None if event["figures"] is None else Path(event["figures"])
+    levels = pd.DataFrame(event["bottoms"], columns=["kind", "loss", "share", "bottoms"])
+    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures)
 
 
 def _launch(job: Callable[[DictConfig], None]) -> int:
@@ -161,54 +196,79 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
 
 def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
+    from hydra.core.hydra_config import HydraConfig
+
     from basinet.cli.plan import settings_of, without_launch
     from basinet.study.study import Study
     from basinet.workflows import sweep
     from basinet.workflows.journal import Journal
+    from basinet.workflows.launch import TrackingSettings, condition_name
 
     keep_interrupts()  # it may be another process than the one that was launched
+    keep_logs_quiet()
     settings = settings_of(config)
-    tracking = sweep.TrackingSettings.from_config(settings)
+    tracking = TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})
-    journal = Journal(Path(place.journal), sweep.condition_name(study.columns, place.varied))
+    number = 0 if place.sweep_id is None else int(HydraConfig.get().job.num)
+    journal = Journal(Path(place.journal), condition_name(study.columns, place.varied))
     journal.write("begin", restarts=study.restarts)
     try:
         with journal.listening():
-            ended = sweep.run_condition(study, tracking, place, journal.report)
+            ended = sweep.run_condition(study, tracking, place, journal.report, number)
     except Exception as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from error
-        told = f"{type(error).__name__}: {error}" if isinstance(error, NOT_OURS) else traceback.format_exc()
-        journal.write("failed", error=told)
+        told = blame(error)
+        journal.write("failed", error=traceback.format_exc() if told is None else f"{type(error).__name__}: {told}")
     else:
-        _write_end(journal, ended)
+        _write_end(journal, ended, alone=place.sweep_id is None)
 
 
-def _write_end(journal: Journal, ended: Ended) -> None:
+def _write_end(journal: Journal, ended: Ended, *, alone: bool) -> None:
+    """What the launching process shows of a condition; of one that is `alone`, its bottoms, too."""
     if ended.summary is None:
         journal.write("skipped")
         return
     row = json.loads(ended.summary.spread.iloc[0].to_json())
     row = {key: math.nan if value is None else value for key, value in row.items()}
-    figures = None if ended.summary.figures is None else str(ended.summary.figures)
-    journal.write("end", row=row, figures=figures, before=ended.before)
+    summary = ended.summary
+    figures = None if summary.figures is None else str(summary.figures)
+    levels = summary.bottoms[["kind", "loss", "share", "bottoms"]] if alone else summary.bottoms.iloc[:0]
+    journal.write(
+        "end", row=row, figures=figures, before=ended.before, run=summary.run, bottoms=levels.to_numpy().tolist()
+    )
 
 
-def _print_end(place: Place, summary: Summary | None) -> None:
-    from basinet.tracking.store import default_uri
-    from basinet.workflows.progress import print_spread
+def _print_end(planned: Plan, place: Place, summary: Summary | None) -> None:
+    from basinet.workflows.summary import print_summary
 
     if summary is not None:
         print()
-        print_spread(summary.spread, summary.by, "Spread of the final losses over random restarts")
+        print_summary(summary, [{**study.columns, "parameters": study.network.size} for study in planned.studies])
+        print()
         if summary.figures is not None and summary.figures.is_dir():
-            print(f"\nfigures   {_shown(summary.figures)}")
+            _print_if_it_fits(f"figures   {_shown(summary.figures)}")
     print(f"browse    {_browse(place.uri)}")
     if summary is None:  # nothing has finished
         return
-    elsewhere = "" if place.uri == default_uri() else f", tracking_uri={json.dumps(place.uri)}"
+    elsewhere = "" if _is_usual(place) else f", tracking_uri={json.dumps(place.uri)}"
     call = f"basinet.load_restarts({json.dumps(place.experiment, ensure_ascii=False)}{elsewhere})"
     print(f"analyse   python -c {shlex.quote(f'import basinet; print({call})')}")
+    there = [] if _is_usual(place) else ["--tracking-uri", place.uri]
+    name = summary.run if place.experiment == "basinet" else place.experiment  # that of a study says more
+    print(f"report    {shlex.join(['basinet-report', name, *there])}")
+
+
+def _is_usual(place: Place) -> bool:
+    from basinet.tracking.store import default_uri
+
+    return place.uri == default_uri()
+
+
+def _print_if_it_fits(line: str) -> None:
+    """A line that the report makes unnecessary: in a terminal that would break it, it is left out."""
+    if not sys.stdout.isatty() or len(line) <= shutil.get_terminal_size().columns:
+        print(line)
 
 
 def _browse(uri: str) -> str:

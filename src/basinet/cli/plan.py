@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from basinet.cli import hydra_internals
 from basinet.cli.hydra_internals import Override, OverridesParser
+from basinet.cli.hydra_settings import check_folders, check_help, check_hydra, one_line
+from basinet.cli.waiting import Say, say_nothing
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
-    from basinet.workflows.sweep import TrackingSettings
+    from basinet.workflows.launch import TrackingSettings
 
 _CHOOSABLE = (*GROUPS, "experiment")
 _CONDITIONS_PER_WORKER = 4  # starting a process takes as long as a few small conditions (measured)
+_MOST_CONDITIONS = 10_000  # of a sweep: to check these takes minutes, and MLflow's pages are slow long before
+_MOST_ENTRIES = 100_000  # of a YAML
 _LONGEST = 3500  # characters of a setting: with these a condition's settings fit a tag of the tracking store
+
+_FIRST = ("network.activation=tanh", "objective.l2_weights=0.001", "objective.l2_biases=0.001")
+_SHAPES = ("network.depth", "network.width")  # which say nothing of what is trained
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Plan:
     asked: list[str]  # the command line, as it was meant
     arguments: list[str]  # … and as Hydra should see it
     workers: int | None  # how many conditions run at a time; None: the launcher decides, and where
+    chosen: list[str] = field(default_factory=list)  # settings that were added since nothing was said of them
 
     @property
     def threads(self) -> int | None:
@@ -51,8 +59,9 @@ class Plan:
 
     @property
     def remarks(self) -> list[str]:
-        """What was decided about the user's data, each once."""
-        return list(dict.fromkeys(remark for study in self.studies for remark in study.remarks))
+        """What was decided without being asked for, each once."""
+        first = [f"no problem chosen: XOR, with {' '.join(self.chosen)}"] if self.chosen else []
+        return [*first, *dict.fromkeys(remark for study in self.studies for remark in study.remarks)]
 
     @property
     def varied(self) -> list[str]:
@@ -60,30 +69,38 @@ class Plan:
         return differing([study.columns for study in self.studies])
 
 
-def plan(arguments: Namespace, flags: Sequence[str]) -> Plan:
+def plan(arguments: Namespace, flags: Sequence[str], say: Say = say_nothing) -> Plan:
     """The plan of a parsed command line.
 
     Args:
         arguments: what Hydra's own parser made of it.
         flags: the part of the command line that is not settings.
+        say: is told what takes a moment.
 
     Raises:
         ConfigError: for the first thing that is wrong with any of the conditions.
     """
     with _hydra(arguments.config_dir):
-        overrides = _parsed(arguments.overrides)
+        chosen = _unless_given(arguments.overrides)
+        overrides = _parsed([*arguments.overrides, *chosen])
         if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in overrides):
             raise ConfigError("experiment: one study at a time; its own sweep would be ignored")
         master = _compose(_lines(override for override in overrides if not override.is_sweep_override()))
         is_sweep = bool(arguments.multirun) or str(master.hydra.mode).endswith("MULTIRUN")
-        _check_hydra(master, is_sweep)
+        check_hydra(master, is_sweep)
         _check_sweeping(master, overrides, is_sweep)
         own = _study_sweep(master, overrides) if is_sweep else []
         configs = list(_conditions(own, overrides)) if is_sweep else [master]
+        for config in configs if is_sweep else []:
+            check_folders(config, is_sweep)
         swept = _lines(override for override in (*own, *overrides) if override.is_sweep_override())
     workers, launching = _workers(master, len(configs)) if is_sweep else (1, [])
     asked = [*flags, *_repeated(master, own, overrides)]
-    return _checked(configs, swept, is_sweep, asked, [*asked, *launching], workers)
+    say("loading PyTorch")
+    import basinet.study.study  # noqa: F401
+
+    say(f"checking {len(configs):,} condition{'s' * (len(configs) != 1)}")
+    return replace(_checked(configs, swept, is_sweep, asked, [*asked, *launching], workers), chosen=chosen)
 
 
 def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]]:
@@ -96,7 +113,8 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]
     launcher = master.hydra.launcher
     if hydra_internals.is_of_class(launcher, hydra_internals.JOBLIB_LAUNCHER):
         asked = int(launcher.n_jobs)
-        return min(conditions, asked if asked > 0 else cores), []
+        workers = min(conditions, asked if asked > 0 else cores)
+        return workers, [f"hydra.launcher.n_jobs={workers}"]  # it would start all that are asked for
     if not hydra_internals.is_of_class(launcher, hydra_internals.BASIC_LAUNCHER):
         return None, []
     workers = min(cores, conditions // _CONDITIONS_PER_WORKER)
@@ -105,14 +123,24 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]
     return workers, ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}", "hydra.launcher.batch_size=1"]
 
 
-def check(arguments: Namespace) -> None:
-    """Raise `ConfigError` if Hydra could not show the configuration that a command line asks to see."""
+def composed(arguments: Namespace) -> DictConfig:
+    """The configuration that a command line asks to see.
+
+    Raises:
+        ConfigError: if Hydra could not show it.
+    """
+    if arguments.resolve and arguments.cfg in ("hydra", "all"):
+        raise ConfigError("--resolve: only with --cfg job; some of Hydra's own settings are not there before it runs")
     with _hydra(arguments.config_dir):
-        overrides = _parsed(arguments.overrides)
+        overrides = _parsed([*arguments.overrides, *_unless_given(arguments.overrides)])
         for override in overrides:
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: only one condition can be shown; give one value")
-        _compose(_lines(overrides))
+        config = _compose(_lines(overrides))
+        check_help(config)
+    if arguments.resolve:
+        settings_of(config)
+    return config
 
 
 def _hydra(folder: str | None) -> AbstractContextManager[None]:
@@ -128,7 +156,43 @@ def _checked_folder(folder: str) -> Path:
             builtin = conf_directory() / group / file.name
             taken = builtin.is_file() and not builtin.samefile(file)
             require(not taken, f"{file}: basinet has {group}={file.stem} itself, which would be used; rename yours")
+            _check_size(file)
     return path
+
+
+def _check_size(file: Path) -> None:
+    """Raise `ConfigError` for what Hydra would read for ever: no file, or one whose aliases multiply."""
+    require(file.is_file(), f"{file}: is not a file")
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return  # if this file is the one that is asked for, Hydra says what is wrong
+    entries = _entries(root, {})
+    require(entries <= _MOST_ENTRIES, f"{file}: its aliases (*name) make more than {_MOST_ENTRIES:,} entries of it")
+
+
+def _entries(node: yaml.Node | None, known: dict[int, float]) -> float:
+    """How many entries a YAML has when its aliases are written out: each node is looked at once, inf if endless."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until it is known: one that contains itself has no end
+        inner = [part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,))]
+        known[id(node)] = 1 + sum(_entries(part, known) for part in inner)
+    return known[id(node)]
+
+
+def _unless_given(lines: Sequence[str]) -> list[str]:
+    """Settings for a command that names no problem, no study and no objective, each unless it is given.
+
+    They make of XOR what shows minima at a glance: without a penalty all of its levels are at infinity.
+    """
+    given = {line.split("=", 1)[0].lstrip("+~") for line in lines}
+    if any(
+        key.split(".")[0] in ("problem", "experiment", "objective", "network") and key not in _SHAPES for key in given
+    ):
+        return []
+    return list(_FIRST)
 
 
 def _parsed(lines: Sequence[str]) -> list[Override]:
@@ -164,8 +228,20 @@ def _override(parser: OverridesParser, line: str) -> Override:
         )
     if override.is_sweep_override() and group in ("restarts", *LAUNCH, "hydra", "hydra/launcher", "hydra/sweeper"):
         raise ConfigError(f"{line}: {group} cannot be swept; it is the same for all conditions of a sweep")
+    _check_count([override])
     _check_choices(override)
     return override
+
+
+def _check_count(overrides: Sequence[Override]) -> None:
+    """Raise `ConfigError` if a sweep has more conditions than anybody can wait for, without going through them."""
+    counts = {override.key_or_group: hydra_internals.values(override) for override in overrides}  # the last one counts
+    for override in overrides:
+        require(math.isfinite(counts[override.key_or_group]), f"{override.input_line}: has no end; give it one")
+    swept = [override for override in overrides if override.is_sweep_override()]
+    total = math.prod(int(count) for count in counts.values())
+    told = f"{' '.join(_lines(swept))[:200]}: {total:,} conditions, a sweep has at most {_MOST_CONDITIONS:,}"
+    require(total <= _MOST_CONDITIONS, f"{told}; restarts=… is how many times each of them is tried")
 
 
 def _check_choices(override: Override) -> None:
@@ -216,16 +292,7 @@ def _translated(error: Exception, lines: Sequence[str]) -> ConfigError:
         if hydra_internals.says_unknown(error, key):
             rest = [other for other in lines if other != line]
             return unknown("setting", key, [*_leaves(_compose(rest)), *_CHOOSABLE])
-    return ConfigError(_one_line(error))
-
-
-def _one_line(error: BaseException) -> str:
-    text = hydra_internals.without_search_path(str(error))
-    if isinstance(error, OmegaConfBaseException):  # the lines below the first one say where in Hydra it was
-        text = text.partition("\n")[0]
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        text = f"{text}: {_one_line(error.__cause__)}"
-    return " ".join(text.split())
+    return ConfigError(one_line(error))
 
 
 def _leaves(config: DictConfig) -> list[str]:
@@ -241,27 +308,6 @@ def _leaves(config: DictConfig) -> list[str]:
     container = OmegaConf.to_container(config, resolve=False)
     assert isinstance(container, dict)
     return list(walk({str(key): value for key, value in container.items()}, ""))
-
-
-def _check_hydra(config: DictConfig, is_sweep: bool) -> None:
-    """Raise `ConfigError` for settings of Hydra's own that would fail only after the store has been made."""
-    for name in ("launcher", "sweeper"):
-        chosen = config.hydra[name]
-        right = OmegaConf.is_dict(chosen) and "_target_" in chosen
-        require(right, f"hydra.{name}={chosen}: choose with hydra/{name}=…, its settings are hydra.{name}.key")
-    require(
-        hydra_internals.is_of_class(config.hydra.sweeper, hydra_internals.SWEEPER),
-        "hydra/sweeper: only basic, whose conditions are known and checked before the first one starts",
-    )
-    require(not config.hydra.job.chdir, "hydra.job.chdir=true: paths of tables and starts would change their meaning")
-    key = "hydra.sweep.dir" if is_sweep else "hydra.run.dir"
-    try:
-        folder = Path(str(OmegaConf.select(config, key))).absolute()
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{key}: {_one_line(error)}") from error
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    writable = existing.is_dir() and os.access(existing, os.W_OK)
-    require(writable, f"{key}={folder}: cannot be made, {existing} is not a folder that can be written to")
 
 
 def _check_sweeping(master: DictConfig, overrides: Sequence[Override], is_sweep: bool) -> None:
@@ -282,7 +328,7 @@ def _study_sweep(master: DictConfig, overrides: Sequence[Override]) -> list[Over
     try:
         lines = {str(key): f"{key}={value}" for key, value in params.items()}
     except OmegaConfBaseException as error:
-        raise ConfigError(f"hydra.sweeper.params: {_one_line(error)}") from error
+        raise ConfigError(f"hydra.sweeper.params: {one_line(error)}") from error
     require("experiment" not in lines, "hydra.sweeper.params: a study cannot sweep over studies")
     own = [_override(parser, line) for key, line in lines.items() if key not in mine]
     given = mine | lines.keys()
@@ -290,11 +336,16 @@ def _study_sweep(master: DictConfig, overrides: Sequence[Override]) -> list[Over
 
 
 def _conditions(own: Sequence[Override], overrides: Sequence[Override]) -> Iterator[DictConfig]:
-    """The configuration of every condition of a sweep: a study's own sweep first, then the command line's."""
+    """The configuration of every condition of a sweep: a study's own sweep first, then the command line's.
+
+    Raises:
+        ConfigError: if there are more of them than anybody can wait for.
+    """
+    _check_count([*own, *overrides])
     try:
         conditions = hydra_internals.conditions([*own, *overrides])
     except Exception as error:  # of a kind of sweep that Hydra's own sweeper does not know
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
     for lines in conditions:
         yield _compose(lines)
 
@@ -315,7 +366,7 @@ def _checked(
 ) -> Plan:
     """Every condition as a study: here the numerical libraries are needed for the first time."""
     from basinet.study.study import Study
-    from basinet.workflows.sweep import TrackingSettings
+    from basinet.workflows.launch import TrackingSettings
 
     plain = [settings_of(config) for config in configs]
     require(len(plain) > 0, "this sweep has no conditions")
@@ -328,6 +379,7 @@ def _checked(
     studies = [Study.from_config(one) for one in settings]
     for study in studies:
         _check_memory(study)
+    _check_processes(workers or 1)
     _check_different(studies, swept)
     chosen = configs[0].hydra.runtime.choices.get("experiment")
     name = tracking.experiment if tracking.experiment is not None else chosen or "basinet"
@@ -353,11 +405,25 @@ def _check_memory(study: Study) -> None:
     """Raise `ConfigError` if a process that computes the condition does not fit, as a dry run would count it."""
     from basinet.pipeline import costs
 
-    needed = costs.memory(study)
-    there = machine.memory()
-    key = "restarts_max" if study.is_auto else "restarts"
-    sizes = f"{key}={study.restarts:,} of {study.network.size:,} parameters each"
-    require(needed < there, f"{sizes} take {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")
+    there, size = machine.memory(), study.network.size
+    needed, least = costs.memory(study), costs.least_memory(study)
+    blind = replace(study, polishing=replace(study.polishing, steps=0, dense_max=0, lanczos_steps=0))
+    if least >= there > costs.memory(blind):  # it is not the restarts that are too many
+        key, needed = ("dense_max" if size <= study.polishing.dense_max else "lanczos_steps"), least
+        told = f"polish.{key}={getattr(study.polishing, key):,}: to examine {size:,} parameters takes"
+    else:
+        key = "restarts_max" if study.is_auto else "restarts"
+        told = f"{key}={study.restarts:,} of {size:,} parameters each take"
+    require(needed < there, f"{told} {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")
+
+
+def _check_processes(workers: int) -> None:
+    """Raise `ConfigError` if the processes that are asked for do not fit this machine, whatever they compute."""
+    from basinet.pipeline import costs
+
+    needed, there = workers * costs.PROGRAM, machine.memory()
+    told = f"hydra.launcher.n_jobs: {workers:,} processes take {needed / 2**30:,.0f} GiB"
+    require(workers == 1 or needed < there, f"{told}, this machine has {there / 2**30:,.0f}")
 
 
 def _check_different(studies: Sequence[Study], swept: Sequence[str]) -> None:
@@ -381,7 +447,7 @@ def settings_of(config: DictConfig) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} is missing: give it as {error.full_key}=…") from error
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {_one_line(error)}") from error
+        raise ConfigError(f"{error.full_key}: {one_line(error)}") from error
     assert isinstance(container, dict)
     require("experiment" not in container, "a study needs the line '# @package _global_' at its top")
     return {str(key): value for key, value in container.items()}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from basinet.cli.script import script
+from basinet.cli.script import script, tell_environment
 
 
 def main() -> None:
     """The console script."""
-    parser = argparse.ArgumentParser(prog="basinet-replay", description="Train one restart of a finished run again.")
-    parser.add_argument("run", help="the id of a condition's run")
-    parser.add_argument("restart", type=int, help="index of the restart")
-    parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
-    parser.add_argument("--output", type=Path, help="folder to write to; default: replay-RUN-RESTART")
-    arguments = parser.parse_args()
     with script("basinet-replay"):
+        parser = argparse.ArgumentParser(
+            prog="basinet-replay", description="Train one restart of a finished run again."
+        )
+        parser.add_argument("run", help="the id of a condition's run")
+        parser.add_argument("restart", type=int, help="index of the restart")
+        parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
+        parser.add_argument("--output", type=Path, help="folder to write to; default: replay-RUN-RESTART")
+        arguments = parser.parse_args()
+        tell_environment(arguments.tracking_uri)
         _replay(arguments)
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from basinet.cli.script import script
+from basinet.cli.script import script, tell_environment
 
 
 def main() -> None:
     """The console script."""
-    parser = argparse.ArgumentParser(prog="basinet-report", description=__doc__)
-    parser.add_argument("name", help="an experiment, or the id of a sweep or run")
-    parser.add_argument("--output", type=Path, help="folder to write to; default: report-NAME")
-    parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
-    parser.add_argument("--open", action="store_true", help="show it in the browser")
-    arguments = parser.parse_args()
     with script("basinet-report", "; nothing was written"):
+        parser = argparse.ArgumentParser(prog="basinet-report", description=__doc__)
+        parser.add_argument("name", help="an experiment, or the id of a sweep or run")
+        parser.add_argument("--output", type=Path, help="folder to write to; default: report-NAME")
+        parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
+        parser.add_argument("--open", action="store_true", help="show it in the browser")
+        arguments = parser.parse_args()
+        tell_environment(arguments.tracking_uri)
         _report(arguments)
 
 

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from basinet.cli.script import keep_interrupts
+from basinet.cli.script import script, tell_environment
 from basinet.foundation.errors import ConfigError, require
-from basinet.tracking.mlflow_internals import VIEW_TAG, address_of_runs, time_of
+from basinet.tracking.mlflow_internals import VIEW_TAG, address_of_runs, store_address, time_of
 from basinet.tracking.view import CONDITIONS
 
 _HOST, _PORT = "127.0.0.1", 5000
@@ -40,27 +40,26 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main() -> None:
     """The console script."""
-    parser = argparse.ArgumentParser(prog="basinet-ui", description=__doc__)
-    parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
-    parser.add_argument("--port", type=int, help=f"default: {_PORT}, or any that is free if that is taken")
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    arguments = parser.parse_args()
-    for name in _ENDS:  # whoever stops us is a user with Ctrl-C, unless we are to outlive the terminal (nohup)
-        if name is not signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:
-            signal.signal(name, signal.default_int_handler)
-    keep_interrupts()
-    try:
-        _show(arguments.tracking_uri, arguments.port, with_browser=not arguments.no_browser)
-    except (ConfigError, OSError) as error:  # what the user, the disk and the network are to blame for
-        sys.exit(f"basinet-ui: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        sys.exit(0)
+    with script("basinet-ui"):
+        parser = argparse.ArgumentParser(prog="basinet-ui", description=__doc__)
+        parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
+        parser.add_argument("--port", type=int, help=f"default: {_PORT}, or any that is free if that is taken")
+        parser.add_argument("--no-browser", action="store_true", help="only print the address")
+        arguments = parser.parse_args()
+        for name in _ENDS:  # whoever stops us is a user with Ctrl-C, unless we are to outlive the terminal (nohup)
+            if name is not signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:
+                signal.signal(name, signal.default_int_handler)
+        try:
+            _show(arguments.tracking_uri, arguments.port, with_browser=not arguments.no_browser)
+        except KeyboardInterrupt:
+            sys.exit(0)
 
 
 def _show(tracking_uri: str | None, port: int | None, *, with_browser: bool) -> None:
     from basinet.tracking.store import checked_uri
 
     uri = checked_uri(tracking_uri)
+    tell_environment(uri)
     if uri.startswith("http"):
         require(port is None, f"--port does not go with {uri}, where there is a server already")
         try:
@@ -131,7 +130,7 @@ def _is_free(port: int) -> bool:
 @contextmanager
 def _server(uri: str, folder: Path, port: int) -> Iterator[Any]:
     """A server that answers, and what waits for its end; all of its processes are gone afterwards."""
-    store = ["--backend-store-uri", uri, "--artifacts-destination", str(folder / _ARTIFACTS)]
+    store = ["--backend-store-uri", store_address(uri), "--artifacts-destination", str(folder / _ARTIFACTS)]
     place = ["--host", _HOST, "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-m", "mlflow", "server", *store, *place]
     with tempfile.TemporaryFile() as log:

@@ -7,6 +7,10 @@ import platform
 from functools import cache
 from pathlib import Path
 
+from basinet.foundation.errors import require
+
+_COPIES = 4  # of data while it is made and laid out for the engine
+
 
 @cache
 def numerics() -> str:
@@ -38,3 +42,12 @@ def cores() -> int:
 def memory() -> int:
     """Bytes of memory that this machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def require_room(numbers: int, what: str) -> None:
+    """Raise `ConfigError` unless so many numbers, and the copies of them that there will be, fit the memory.
+
+    Asked before they are made: a system that gives out more memory than it has ends the process without a word.
+    """
+    needed, there = 8 * _COPIES * numbers, memory()
+    require(needed < there, f"{what}: takes {needed / 2**30:,.0f} GiB, this machine has {there / 2**30:,.0f}")

@@ -29,11 +29,26 @@ class Kind(enum.IntEnum):
     DIVERGED = 6  # not finite
 
 
+class Reason(enum.IntEnum):
+    """Why a restart is unfinished (int8): what would have to be different."""
+
+    UNPOLISHED = 0  # polishing was not asked for, or the network has more parameters than polish.dense_max
+    FAR = 1  # what the flow leads to lies beyond polish.radius
+    WANDERS = 2  # at a flat bottom, along which its descent wanders
+    EARLY = (
+        3  # what it is on its way to is known, but the descent has stopped too far from it to say that it ends there
+    )
+    STALLED = 4  # the flow was followed as long as polish.steps allow, and comes neither to rest nor to an end
+
+
 STATUS_NAMES = [status.name.lower() for status in Status if status is not Status.RUNNING]
 """Of descents that have ended: the categories of the column `status`, by code - 1."""
 
 KIND_NAMES = [kind.name.lower() for kind in Kind]
 """The categories of the column `kind`, by code."""
+
+REASON_NAMES = [reason.name.lower() for reason in Reason]
+"""The categories of the column `unfinished_because`, by code; other restarts have none."""
 
 ENDS = ("minimum", "degenerate", "at_infinity", "saddle", "kink", "unfinished")
 """Kinds of restarts that have not diverged, in the order in which a person reads them."""

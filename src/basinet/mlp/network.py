@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from basinet.foundation import synonyms
 from basinet.foundation.errors import require, unknown
 from basinet.mlp.activations import ACTIVATIONS, Activation
 
@@ -38,7 +39,7 @@ class Network:
             require(width >= 1, f"network.width={width}: a layer has at least 1 unit")
         for key, name in (("network.activation", self.activation), ("network.output", self.output)):
             if name not in ACTIVATIONS:
-                raise unknown(key, name, ACTIVATIONS)
+                raise unknown(key, name, (*ACTIVATIONS, *synonyms.ACTIVATIONS))
 
     @property
     def depth(self) -> int:

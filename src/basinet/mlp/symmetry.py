@@ -26,7 +26,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -165,9 +164,11 @@ class SymmetryGroup:
 
     def _match(self, units: Tensor, others: Tensor, odd: Tensor) -> tuple[Tensor, Tensor]:
         """For every unit the other one that goes with it, and the sign, `[1, unit]` each."""
+        from scipy import optimize  # which takes a while: not everybody who names an objective compares its minima
+
         cost = _squared_distances(units, others)
         flipped = _squared_distances(units, others * odd) if self.flips else cost
-        _, assigned = linear_sum_assignment(torch.minimum(cost, flipped).cpu().numpy())
+        _, assigned = optimize.linear_sum_assignment(torch.minimum(cost, flipped).cpu().numpy())
         order = torch.from_numpy(assigned).to(units.device).unsqueeze(0)
         chosen = (flipped < cost).gather(1, order.T).T
         return order, torch.where(chosen, -1.0, 1.0).to(units)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from basinet.foundation import synonyms
 from basinet.foundation.errors import require, unknown
 from basinet.foundation.random_streams import Array
 from basinet.mlp.activations import ACTIVATIONS
@@ -43,13 +44,14 @@ def forward_backward(
     (0.125, array([[0.125]]), array([0.125]))
     """
     for name in (activation, output):
-        if name not in ACTIVATIONS:
-            raise unknown("activation", name, ACTIVATIONS)
+        if synonyms.activation_name(name) not in ACTIVATIONS:
+            raise unknown("activation", name, (*ACTIVATIONS, *synonyms.ACTIVATIONS))
     a, target = _columns(x), _columns(y)
     weights = [torch.from_numpy(np.array(w, dtype=np.float64)) for w in W]
     biases = [torch.from_numpy(np.array(v, dtype=np.float64)).reshape(-1, 1) for v in b]
     _check_shapes(a, target, weights, biases)
-    sigmas = [ACTIVATIONS[activation]] * (len(weights) - 1) + [ACTIVATIONS[output]]
+    hidden, last = (ACTIVATIONS[synonyms.activation_name(name)] for name in (activation, output))
+    sigmas = [hidden] * (len(weights) - 1) + [last]
 
     inputs, kept = [], []
     for weight, bias, sigma in zip(weights, biases, sigmas, strict=True):

@@ -24,8 +24,20 @@ def _squared(a: Tensor, y: Tensor) -> Tensor:
     return (a - y).square_().mul_(0.5)
 
 
+def _squared_gradient(a: Tensor, y: Tensor) -> Tensor:
+    return a - y
+
+
+def _squared_curvature(a: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    return v.clone()
+
+
 def _cross_entropy(z: Tensor, y: Tensor) -> Tensor:
     return (torch.logsumexp(z, 1, keepdim=True) - z).mul_(y)
+
+
+def _cross_entropy_gradient(z: Tensor, y: Tensor) -> Tensor:
+    return torch.softmax(z, 1).sub_(y)
 
 
 def _cross_entropy_curvature(z: Tensor, y: Tensor, v: Tensor) -> Tensor:
@@ -33,16 +45,11 @@ def _cross_entropy_curvature(z: Tensor, y: Tensor, v: Tensor) -> Tensor:
     return (v - (v * p).sum(1, keepdim=True)).mul_(p)  # (diag(p) - p pᵀ) v
 
 
+# Functions with a name: what is to be minimised goes to other processes, and no other function does.
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
-        Loss("squared", _squared, torch.sub, lambda a, y, v: v.clone(), None),
-        Loss(
-            "cross_entropy",
-            _cross_entropy,
-            lambda z, y: torch.softmax(z, 1).sub_(y),
-            _cross_entropy_curvature,
-            "identity",
-        ),
+        Loss("squared", _squared, _squared_gradient, _squared_curvature, None),
+        Loss("cross_entropy", _cross_entropy, _cross_entropy_gradient, _cross_entropy_curvature, "identity"),
     )
 }

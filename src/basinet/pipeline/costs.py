@@ -13,13 +13,15 @@ from basinet.stages.descend import descend
 from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
+PROGRAM = 560e6
+"""Bytes of memory of a process before anything is computed (measured)."""
+
 _SIGNATURE = 8  # numbers
 _SCALARS = 200  # bytes of a restart in its block and in the tables: losses, norms, verdicts, …, not compressed
 _RECORD = 8  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
 _CURVE = 9
 _CURVE_HELD = 56  # … in memory while that table is made: its columns, and once more without the diverged
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
-_PROGRAM = 560e6  # bytes of memory before anything is computed (measured)
 _HELD = 4  # of the largest arrays of a restart while it is examined (measured): Hessian, aligned, eigenvectors, joined
 _DESCENDING = 8  # numbers of a restart and parameter while it descends: start, θ, memory, each before and after
 _RECORDING = 24  # bytes of a restart and record while it descends: three numbers, and once more where they are stacked
@@ -31,6 +33,8 @@ _LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
 _TOO_LONG = 2.0  # seconds: a step that takes as long as this is not tried more often
 _TRIES = 4
 _MOST = 4096  # restarts to measure with
+_QUICKEST = 1e-13  # seconds for a parameter, a sample and a step: some 50 TFLOPS
+_QUICKEST_STEP = 1e-10  # seconds for a step of a restart, however small
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,18 @@ def memory(study: Study, curves_max: int = 2000) -> int:
     kept = study.restarts * _per_restart(study)
     joined = study.restarts * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)
     curves = min(curves_max, study.restarts) * len(study.record_steps) * _CURVE_HELD
-    return int(_PROGRAM + kept + max(descending, examining, joined + curves))
+    return int(PROGRAM + kept + max(descending, examining, joined + curves))
+
+
+def least_memory(study: Study) -> int:
+    """Bytes that it takes to examine one restart, into however small blocks they are divided."""
+    return 8 * _HELD * examined_numbers(study)
+
+
+def least_seconds(study: Study) -> float:
+    """What the descent takes at the very least if no restart arrives: no machine is as fast as that."""
+    step = max(_QUICKEST_STEP, _QUICKEST * study.network.size * study.problem.inputs.shape[1])
+    return study.restarts * study.descent.budget.steps * step
 
 
 def blocks_size(study: Study, restarts: int) -> int:

@@ -64,7 +64,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
         return Findings(
             study=study,
             restarts=tables.restarts_table(blocks, study, kind, evidence, zero_modes, found),
-            minima=tables.minima_table(blocks, evidence, found),
+            minima=tables.minima_table(blocks, evidence, found, study.exact_objective.scale),
             evidence_arrays=evidence,
             curves=tables.curves_table(blocks, curves_max),
             quantiles=tables.quantiles_table(blocks),

@@ -83,7 +83,10 @@ def largest_block(study: Study) -> int:
 
 
 def _tell_cost(study: Study) -> None:
-    """Log what polishing costs, or would cost, where that is more than an afterthought."""
+    """Log what polishing costs, or would cost, where that is more than an afterthought.
+
+    Beyond `_DEAREST` parameters what is not done is not measured either: a Hessian takes as much memory as it wants.
+    """
     size, limit = study.network.size, study.polishing.dense_max
     if study.polishing.steps == 0 or size <= _DEAR or not _log.isEnabledFor(logging.INFO):
         return

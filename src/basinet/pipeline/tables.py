@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from basinet.analysis import unseen
-from basinet.foundation.outcomes import KIND_NAMES, STATUS_NAMES
+from basinet.foundation.outcomes import KIND_NAMES, REASON_NAMES, STATUS_NAMES, Kind
 from basinet.foundation.quantiles import quantiles
 from basinet.pipeline.blocks import Block
 from basinet.protocols import Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
+from basinet.stages.reasons import reasons
 from basinet.stages.tolerances import Tolerances
 from basinet.study.study import Study
 
@@ -61,6 +62,8 @@ def restarts_table(
 ) -> pd.DataFrame:
     """One row per restart."""
     status = _column(blocks, lambda block: block.solution.status)
+    outcome = _column(blocks, lambda block: block.polished.outcome)
+    because = reasons(kind, outcome, evidence, study.tolerances)
     eigenvalues = evidence["eigenvalues"]
     columns: dict[str, object] = {
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
@@ -69,6 +72,7 @@ def restarts_table(
         "engine": pd.Categorical([study.engine.name] * len(status), categories=pd.Index(["torch", "native"])),
         "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS_NAMES)),
         "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND_NAMES)),
+        "unfinished_because": pd.Categorical.from_codes(because.tolist(), categories=pd.Index(REASON_NAMES)),
         "minimum": found.minimum,
         "steps": _column(blocks, lambda block: block.solution.steps),
         "loss_initial": _column(blocks, lambda block: block.solution.loss_initial),
@@ -118,19 +122,27 @@ def _norms(theta: Tensor) -> Tensor:
     return norms
 
 
-def minima_table(blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], found: Minima) -> pd.DataFrame:
-    """One row per distinct bottom, in the order of their losses; `share` is of all restarts, with Wilson's interval."""
+def minima_table(
+    blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], found: Minima, scale: float
+) -> pd.DataFrame:
+    """One row per distinct bottom, in the order of their losses; `share` is of all restarts, with Wilson's interval.
+
+    `loss` is where the representative stands, `level` what the flow from there lowers it to: another number at infinity
+    only, on the way to which every descent stops somewhere. `scale` is that of the objective.
+    """
     theta = np.concatenate([block.polished.theta.numpy() for block in blocks])
     signature = _column(blocks, lambda block: block.signature)
     loss = _column(blocks, lambda block: block.polished.loss)
     eigenvalues = evidence["eigenvalues"][found.representative]
     whole = eigenvalues.shape[1] == theta.shape[1]
+    left = np.where(found.kind == Kind.AT_INFINITY, scale * evidence["remaining"][found.representative], 0.0)
     low, high = unseen.wilson(found.count, len(theta))
     table = pd.DataFrame(
         {
             "minimum": np.arange(len(found.count)),
             "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND_NAMES)),
             "loss": loss[found.representative],
+            "level": loss[found.representative] - left,
             "count": found.count,
             "share": found.count / len(theta),
             "share_low": low,

@@ -29,7 +29,7 @@ def landscape(grid: pd.DataFrame, paths: pd.DataFrame, points: pd.DataFrame, tit
     Args:
         grid: `x y loss`, as `basinet.reporting.plane` makes all three.
         paths: `restart minimum step x y distance`, each path from its start to its end.
-        points: `minimum restart x y loss`.
+        points: `minimum kind restart x y loss`; a star is a minimum, a diamond a point of a set of another kind.
         title: what stands above everything.
     """
     if grid.empty or not np.isfinite(grid["loss"]).any():
@@ -42,8 +42,14 @@ def landscape(grid: pd.DataFrame, paths: pd.DataFrame, points: pd.DataFrame, tit
     size = _size(points)
     for _, path in paths.groupby("restart"):
         _path(axes, path, colours, size)
-    for minimum, x, y in zip(points["minimum"], points["x"], points["y"], strict=True):
-        axes.plot([x], [y], "*", ms=13, mfc=colours[minimum], mec="black", mew=0.8, zorder=6)
+    for _, point in points.iterrows():
+        marked: dict[str, Any] = {
+            "ms": 13 if _is_minimum(point) else 8,
+            "mfc": colours[point["minimum"]],
+            "mec": "black",
+            "mew": 0.8,
+        }
+        axes.plot([point["x"]], [point["y"]], _marker(point), zorder=6, **marked)
     axes.set(xlabel="distance along the plane", ylabel="distance across")
     axes.set(xlim=(grid["x"].min(), grid["x"].max()), ylim=(grid["y"].min(), grid["y"].max()), aspect="equal")
     axes.grid(visible=False)
@@ -84,6 +90,21 @@ def _path(axes: Any, path: pd.DataFrame, colours: dict[Any, str], size: float) -
     axes.plot(*places[-1], "o", ms=3.5, mfc=end, mec="none", zorder=5)
 
 
+def _is_minimum(point: pd.Series) -> bool:
+    return str(point["kind"]) == "minimum"
+
+
+def _marker(point: pd.Series) -> str:
+    return "*" if _is_minimum(point) else "D"
+
+
+def _times(corners: pd.DataFrame) -> str:
+    """Why a bottom is marked more than once: a minimum has copies, of a degenerate set these are some points."""
+    if len(corners) == 1:
+        return ""
+    return f"; {len(corners)} {'of its copies' if _is_minimum(corners.iloc[0]) else 'points of the set'}"
+
+
 def _size(points: pd.DataFrame) -> float:
     """The longest side of the triangle."""
     corners = points[["x", "y"]].to_numpy(np.float64)
@@ -93,9 +114,17 @@ def _size(points: pd.DataFrame) -> float:
 def _entries(paths: pd.DataFrame, points: pd.DataFrame, colours: dict[Any, str]) -> list[Line2D]:
     ends = paths.groupby("restart")["minimum"].first()
     entries = []
-    for minimum, loss in points.groupby("minimum", sort=False)["loss"].first().items():
-        text = f"minimum {minimum}, f = {loss:.3g}\n({style.count(int((ends == minimum).sum()))} descents)"
-        entries.append(Line2D([], [], color=colours[minimum], marker="*", ms=10, mec="black", mew=0.6, label=text))
+    for minimum, corners in points.groupby("minimum", sort=False):
+        first = corners.iloc[0]
+        descents = f"{style.count(int((ends == minimum).sum()))} descents"
+        text = f"{style.kind_name(first['kind'])} {minimum}, f = {first['loss']:.3g}\n({descents}{_times(corners)})"
+        marked: dict[str, Any] = {
+            "marker": _marker(first),
+            "ms": 10 if _is_minimum(first) else 7,
+            "mec": "black",
+            "mew": 0.6,
+        }
+        entries.append(Line2D([], [], color=colours[minimum], label=text, **marked))
     others = int((~ends.isin(points["minimum"])).sum())
     if others:
         entries.append(

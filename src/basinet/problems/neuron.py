@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from basinet.foundation.errors import require
+from basinet.foundation.machine import require_room
 from basinet.problems.samples import Samples
 
 
@@ -28,6 +29,7 @@ class Neuron:
 
     def __post_init__(self) -> None:
         require(self.dimension >= 1, f"problem.dimension={self.dimension}: must be at least 1")
+        require_room(self.dimension**2 * len(self.block_inputs), f"problem.dimension={self.dimension:,}")
         require(
             len(self.block_inputs) == len(self.block_targets) >= 1,
             f"problem.block_inputs has {len(self.block_inputs)} entries, problem.block_targets "

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from basinet.foundation.errors import require
+from basinet.foundation.machine import require_room
 from basinet.foundation.random_streams import Purpose, normal
 from basinet.problems.samples import Samples
 
@@ -26,6 +27,7 @@ class Sine:
     def __post_init__(self) -> None:
         require(self.points >= 2, f"problem.points={self.points}: must be at least 2")
         require(self.noise >= 0, f"problem.noise={self.noise:g}: must be 0 or more")
+        require_room(2 * self.points, f"problem.points={self.points:,}")
 
     def samples(self, seed: int) -> Samples:
         x = np.linspace(-1, 1, self.points)

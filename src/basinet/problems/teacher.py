@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from basinet.foundation import synonyms
 from basinet.foundation.elementary import VALUES
 from basinet.foundation.errors import require, unknown
+from basinet.foundation.machine import require_room
 from basinet.foundation.random_streams import Array, Purpose, normal
 from basinet.problems.samples import Samples
 
@@ -32,8 +34,11 @@ class Teacher:
             value = getattr(self, name)
             require(value >= 1, f"problem.{name}={value}: must be at least 1")
         require(self.noise >= 0, f"problem.noise={self.noise:g}: must be 0 or more")
+        widths = (self.features, self.width, self.outputs)
+        sizes = f"problem.points={self.points:,}, features, width and outputs {widths}"
+        require_room(max(self.points, self.width) * sum(widths), sizes)
         if self.activation not in VALUES:
-            raise unknown("problem.activation", self.activation, VALUES)
+            raise unknown("problem.activation", self.activation, (*VALUES, *synonyms.ACTIVATIONS))
 
     @property
     def natural_width(self) -> int:

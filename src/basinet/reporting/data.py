@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from basinet.analysis import compare
-from basinet.analysis.spread import ACCURACIES, OBJECTIVE, spread
+from basinet.analysis.spread import ACCURACIES, BECAUSE, OBJECTIVE, spread
 from basinet.foundation.quantiles import QUANTILES, QUARTILES
 from basinet.study.defaults import differing
 from basinet.tracking.find import find_conditions
@@ -74,7 +74,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
     by = _told_apart_by(origin)
     results = Results(name, store, runs)
     known = results.columns("restarts")
-    wanted = [*_RESTARTS, *(column for column in ("start", *_HELD_OUT) if column in known), *by]
+    wanted = [*_RESTARTS, *(column for column in ("start", BECAUSE, *_HELD_OUT) if column in known), *by]
     restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
     return Material(
         origin=origin,
@@ -116,7 +116,7 @@ def bottoms(
         sweeps: the sweep of each run: ids of bottoms hold within one.
 
     Returns:
-        The columns of `by` that decide what is minimised, then `sweep_minimum kind loss restarts share conditions
+        The columns of `by` that decide what is minimised, then `sweep_minimum kind loss level restarts share conditions
         lambda_min lambda_max parameter_norm run_id restart`; `share` is of the restarts of all conditions with the
         same objective, `restart` of `run_id` has reached the bottom. The lowest come first.
     """
@@ -135,7 +135,8 @@ def bottoms(
     if objective:
         sizes = restarts.groupby(objective, observed=True, dropna=False).size().rename("total").reset_index()
         total = table[objective].merge(sizes, on=objective, how="left")["total"]
-    columns = ["sweep_minimum", "kind", "loss", "restarts", "share", "conditions"]
+    level = ["level"] if "level" in table else []  # which older tables do not have
+    columns = ["sweep_minimum", "kind", "loss", *level, "restarts", "share", "conditions"]
     rest = ["lambda_min", "lambda_max", "parameter_norm", "run_id", "restart"]
     return table.assign(share=table["restarts"] / total)[[*objective, *columns, *rest]]
 

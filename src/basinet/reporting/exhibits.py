@@ -37,7 +37,7 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
         drawn: whether there are to be figures.
     """
     if drawn:
-        page = restarts_page(findings.restarts, spread, written.id)
+        page = restarts_page(findings.restarts, spread, written.id, _elsewhere(written.store.uri))
         with written.store.writing(written.run) as folder:
             plots.save(_figures(findings, str(spread["condition"].iloc[0])), (folder / _PAGE).parent)
             if page is not None:
@@ -57,10 +57,17 @@ def _figures(findings: Findings, title: str) -> dict[str, Any]:
     }
 
 
-def restarts_page(restarts: pd.DataFrame, spread: pd.DataFrame, run_id: str) -> str | None:
+def _elsewhere(uri: str) -> str | None:
+    """A store as a command has to name it; None for that of the working directory, which may move."""
+    return None if uri == default_uri() else uri
+
+
+def restarts_page(
+    restarts: pd.DataFrame, spread: pd.DataFrame, run_id: str, tracking_uri: str | None = None
+) -> str | None:
     """The final losses of a condition as HTML: a dot for each restart that says which it is; None if there is no dot.
 
-    It is drawn by the script of the report: 25 kB, and 25 bytes for a restart. MLflow shows a page by itself, without
+    It is drawn by the script of the report: 25 kB, and 30 bytes for a restart. MLflow shows a page by itself, without
     what lies beside it, so that plotly's script would be in every file, with 4.6 MB.
     """
     nothing = pd.DataFrame()
@@ -78,7 +85,7 @@ def restarts_page(restarts: pd.DataFrame, spread: pd.DataFrame, run_id: str) -> 
         levels=nothing,
         held_out=nothing,
     )
-    shown = points(material, provenance.replay_command("{run}", "{restart}", None))
+    shown = points(material, provenance.replay_command("{run}", "{restart}", tracking_uri))
     if shown is None:
         return None
     shown.data["conditions"][0]["label"] = name
@@ -139,7 +146,7 @@ def exhibit_sweep(
 def exhibit_report(parent: OpenRun, summary: Summary) -> None:
     """Put the report on a sweep that has ended among the artifacts of its run: one page that can be sent on."""
     uri = parent.store.uri
-    page = reporting.page(parent.id, None if uri == default_uri() else uri)
+    page = reporting.page(parent.id, _elsewhere(uri))
     with parent.store.writing(parent.run) as folder:
         (folder / reporting.PAGE).write_text(page, encoding="utf-8")
     _write_sweep_note(parent, summary, {"the report": reporting.PAGE, **_FIGURE_LINKS})

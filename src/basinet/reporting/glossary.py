@@ -7,7 +7,7 @@ GLOSSARY = {
     "minimum": "A bottom whose exact Hessian has shown that every direction goes up, except those along which a "
     "symmetry of the network leaves the loss as it is.",
     "degenerate": "A bottom with flat directions that no symmetry explains: second order does not decide.",
-    "at infinity": "The loss still falls while the parameters grow without bound.",
+    "at infinity": "The loss still falls while the parameters grow without bound; “→” is what it falls to.",
     "saddle": "A point without slope, from which the loss falls in some direction.",
     "kink": "A ReLU unit is at its boundary, where the loss has no derivative.",
     "unfinished": "None of these could be shown, mostly because the budget of steps was too small.",

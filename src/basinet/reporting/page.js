@@ -30,7 +30,7 @@ if (figure) showPoints(figure, JSON.parse(document.getElementById("points-data")
 function showPoints(figure, data) {
   const unpacked = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
   const x = new Float32Array(unpacked(data.x));
-  const loss = new Float32Array(unpacked(data.loss));
+  const loss = new Float64Array(unpacked(data.loss));
   const place = new Uint16Array(unpacked(data.place));
   const kind = new Uint8Array(unpacked(data.kind));
   const minimum = new Int32Array(unpacked(data.minimum));
@@ -170,7 +170,10 @@ function showPoints(figure, data) {
     context.textAlign = "center";
     context.textBaseline = "top";
     for (const rank of round(view.left, view.right, 8)) {
-      if (rank === Math.round(rank)) context.fillText(rank.toLocaleString("en"), toX(rank), edge.top + height + 6);
+      if (rank !== Math.round(rank)) continue;
+      const text = rank.toLocaleString("en");
+      const last = canvas.clientWidth - context.measureText(text).width / 2; // beyond, the edge would cut it
+      context.fillText(text, Math.min(toX(rank), last), edge.top + height + 6);
     }
     name(tone, data.axis, height);
   }

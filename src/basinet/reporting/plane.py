@@ -48,7 +48,7 @@ class Landscape:
 
     grid: pd.DataFrame  # x y loss, one row per point of the grid, x running fastest
     paths: pd.DataFrame  # restart minimum step x y distance (from the plane), one row per restart and point of its path
-    points: pd.DataFrame  # minimum restart x y loss, one row per corner
+    points: pd.DataFrame  # minimum kind restart x y loss, one row per corner
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def landscape(
     paths = _paths(study, plane, followed, parameters, view.records)
     paths.insert(1, "minimum", restarts["minimum"].to_numpy()[paths["restart"].to_numpy(np.int64)])
     places, _ = plane.project(end[chosen])
-    points = pd.DataFrame({"minimum": restarts["minimum"].to_numpy()[chosen], "restart": chosen})
+    points = pd.DataFrame({name: restarts[name].to_numpy()[chosen] for name in ("minimum", "kind")})
+    points = points.assign(restart=chosen)
     points = points.assign(x=places[:, 0], y=places[:, 1], loss=_loss(study, end[chosen]))
     return Landscape(_grid(study, plane, _window(places, paths), view), paths, points)
 
@@ -233,11 +234,18 @@ def _row(plane: Plane, followed: list[int], steps: npt.NDArray[np.int64], theta:
 
 
 def _window(corners: _Floats, paths: pd.DataFrame) -> tuple[_Floats, _Floats]:
-    """The lower left and the upper right of what is shown: the paths, but not what is far from the corners `[3, 2]`."""
+    """The lower left and the upper right of what is shown.
+
+    All paths that never leave the plane, and of the others what is not far from the corners `[3, 2]`: they start where
+    the plane says nothing of their loss.
+    """
     places = np.concatenate([corners, paths[["x", "y"]].to_numpy(np.float64)])
-    reach = _REACH * np.ptp(corners, axis=0).max()
-    low = np.maximum(places.min(0), corners.min(0) - reach)
-    return low, np.minimum(places.max(0), corners.max(0) + reach)
+    size = np.ptp(corners, axis=0).max()
+    low = np.maximum(places.min(0), corners.min(0) - _REACH * size)
+    high = np.minimum(places.max(0), corners.max(0) + _REACH * size)
+    farthest = paths.groupby("restart")["distance"].transform("max").to_numpy()
+    inside = places[3:][farthest <= _ON_PLANE * size]
+    return np.minimum(low, inside.min(0, initial=np.inf)), np.maximum(high, inside.max(0, initial=-np.inf))
 
 
 def _grid(study: Study, plane: Plane, window: tuple[_Floats, _Floats], view: View) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def points(material: Material, replay: str) -> Points | None:
         "log": bool(losses.max() > _HALF_DECADE * losses.min()),
         "replay": replay,
         "x": _packed(shown["x"], "<f4"),
-        "loss": _packed(losses, "<f4"),
+        "loss": _packed(losses, "<f8"),  # those of restarts on their way to infinity are beyond single precision
         "place": _packed(shown["place"], "<u2"),
         "kind": _packed(_kinds(shown["kind"]), "u1"),
         "minimum": _packed(shown["minimum"], "<i4"),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from basinet.analysis import wording
+from basinet.analysis.advice import PAGE, advice
 from basinet.reporting import provenance
 from basinet.reporting.data import PAIRS_MAX, Material
 from basinet.reporting.document import Cell, Element, Items, Part, Picture, Report, Section, Table, Terms, Text
@@ -78,6 +79,9 @@ def _headline(material: Material) -> Section:
     )
     remarks = [(wording.condition_label(row, by), remark) for row in rows if (remark := wording.remark(row))]
     blocks += [Text("To be kept in mind:"), Items(remarks, _HEADLINES)] if remarks else []
+    advised = advice(material.spread, by, [condition.columns for condition in origin.finished])
+    blocks += [Text(f"What to do about restarts that ended in no minimum ({PAGE}):")] if advised else []
+    blocks += [Items([("", line) for line in advised], len(advised))] if advised else []
     return Section("headline", "What came out", blocks)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from basinet.foundation.errors import ConfigError, unknown
+from basinet.foundation.synonyms import activation_name
 from basinet.stages.tolerances import Tolerances
 from basinet.study.convert import fill
 
@@ -44,6 +45,26 @@ def comments(path: Path) -> list[str]:
             break
         found.append(line.lstrip("# ").rstrip())
     return [line for line in found if line and not line.startswith("@")]
+
+
+_ACTIVATIONS = ("network.activation", "network.output", "problem.activation")
+"""The settings that name an activation."""
+
+_LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<rest>.*)")
+
+
+def explanations(path: Path) -> dict[str, str]:
+    """What the comments behind the settings of a YAML file say of them, by their keys, dotted where they are nested."""
+    found, above = {}, {0: ""}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        setting = _LINE.fullmatch(line)
+        if setting is not None:
+            depth = len(setting["indent"])
+            key = above.get(depth, "") + setting["key"]
+            above[depth + 2] = f"{key}."
+            if " # " in line:
+                found[key] = setting["rest"].partition(" # ")[2].strip()
+    return found
 
 
 LAUNCH = ("tracking", "rerun", "dry_run")
@@ -84,8 +105,14 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         if name not in members(group):
             raise unknown(group, name, members(group))
         own = _read(f"{group}/{name}.yaml")
-        result[group] = {**own, **{key: _like(own.get(key), value) for key, value in given.items()}}
+        whole = {**own, **{key: _like(own.get(key), value) for key, value in given.items()}}
+        result[group] = {key: _named(f"{group}.{key}", value) for key, value in whole.items()}
     return result
+
+
+def _named(key: str, value: Any) -> Any:
+    """A setting, and an activation by its one name."""
+    return activation_name(value) if key in _ACTIVATIONS and isinstance(value, str) else value
 
 
 def _like(default: Any, value: Any) -> Any:
@@ -146,16 +173,16 @@ def overrides(settings: Mapping[str, Any]) -> list[str]:
             written.append(f"{group}={name}")
         own = _read(f"{group}/{name}.yaml")
         fields = ((key, value) for key, value in settings[group].items() if value != own.get(key))
-        written += [f"{group}.{key}={_written(value)}" for key, value in fields]
+        written += [f"{group}.{key}={as_typed(value)}" for key, value in fields]
     top = _read("config.yaml")
     others = ((key, value) for key, value in settings.items() if key not in GROUPS and value != top.get(key))
-    return [*written, *(f"{key}={_written(value)}" for key, value in others)]
+    return [*written, *(f"{key}={as_typed(value)}" for key, value in others)]
 
 
-def _written(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A value as Hydra's grammar has it; a text that could be read as something else is quoted."""
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_written, value))}]"
+        return f"[{','.join(map(as_typed, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if not isinstance(value, str):

@@ -16,6 +16,7 @@ from torch import Tensor
 from basinet.descents import DESCENTS
 from basinet.descents.budget import Budget
 from basinet.engines import check_engine, choose_engine
+from basinet.foundation import synonyms
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.foundation.machine import cores, numerics
 from basinet.inits import INITS, Init
@@ -33,6 +34,8 @@ from basinet.study.convert import fill
 from basinet.study.defaults import unnamed
 
 _NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_MOST_THREADS = 1024  # no machine has more cores, and each takes memory
+_DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
 
 
@@ -53,6 +56,8 @@ class Execution:
         require(self.restarts_max >= 1, f"restarts_max={self.restarts_max}: must be at least 1")
         require(0 <= self.seed < 2**63, f"seed={self.seed}: must be between 0 and 2^63 - 1")
         require(self.threads is None or self.threads >= 1, f"threads={self.threads}: must be at least 1")
+        many = f"threads={self.threads}: must be at most {_MOST_THREADS:,}"
+        require(self.threads is None or self.threads <= _MOST_THREADS, many)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
 
@@ -69,6 +74,7 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         require(self.depth >= 1, f"network.depth={self.depth}: must be at least 1 (the number of weight layers)")
+        require(self.depth <= _DEEPEST, f"network.depth={self.depth:,}: must be at most {_DEEPEST:,}")
 
     def hidden_widths(self, natural: int) -> tuple[int, ...]:
         """Units of the depth - 1 hidden layers."""
@@ -139,6 +145,10 @@ class Study:
         study = Study(resolved, execution, problem, trained, objectives, init, descent, polishing, tolerances, remarks)
         study._check_relations()
         return study
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: not what was computed from it, which may be threads and compiled code."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def _check_relations(self) -> None:
         for name in ("inputs", "targets"):
@@ -303,7 +313,7 @@ def _activation_of(network: Mapping[str, Any]) -> str:
     """That of a student, which there has to be before it can be a teacher's, too."""
     name: str = fill(NetworkSettings, {**unnamed(network), "bias": True}, "network").activation
     if name not in ACTIVATIONS:
-        raise unknown("network.activation", name, ACTIVATIONS)
+        raise unknown("network.activation", name, (*ACTIVATIONS, *synonyms.ACTIVATIONS))
     return name
 
 

@@ -13,3 +13,9 @@ def close_abandoned(store: TrackingStore, experiment_id: str) -> None:
     for run in find.search(store, [experiment_id], "attributes.status = 'RUNNING'"):
         if presence(run.data.tags) is Presence.GONE:
             OpenRun(store, run).close("KILLED")
+
+
+def is_used_elsewhere(store: TrackingStore) -> bool:
+    """Whether somebody may be at work of whom nothing can be said from here: on another machine, in a container."""
+    running = find.search(store, list(find.experiments(store)), "attributes.status = 'RUNNING'")
+    return any(presence(run.data.tags) in (Presence.ELSEWHERE, Presence.UNKNOWN) for run in running)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from basinet.foundation.errors import unknown
-from basinet.tracking.record import CONDITION, PARENT, RUN_KIND, SWEEPS
+from basinet.tracking.record import ALONE, CONDITION, NUMBERS, PARENT, RUN_KIND, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
 
 _PAGE = 1000
 
 
 def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore, list[Any]]:
-    """The newest run of every condition of an experiment, a sweep or a run, oldest first; finished ones come first.
+    """The run that stands for every condition of an experiment, a sweep or a run: the newest that has finished, if any.
+
+    Conditions are in the order in which a sweep was asked for; of an experiment sweep by sweep, the newest last, and
+    each condition in the newest that it is part of.
 
     Raises:
         ConfigError: if there is no such experiment or run.
@@ -22,12 +26,39 @@ def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore,
     experiment = store.client.get_experiment_by_name(name)
     if experiment is not None:
         runs = search(store, [experiment.experiment_id], f"tags.`{RUN_KIND}` = 'condition'")
+        sweeps = search(store, [experiment.experiment_id], f"tags.`{RUN_KIND}` = 'sweep'")
+        began = {sweep.info.run_id: sweep.info.start_time for sweep in sweeps}
     else:
-        runs = _runs_of(store, name)
-    newest: dict[str, Any] = {}
+        runs, began = _runs_of(store, name), {name: 0}
+    return store, sorted(newest(runs), key=lambda run: _place(run, began))
+
+
+def newest(runs: Iterable[Any]) -> list[Any]:
+    """The run that stands for each of the conditions that these are runs of."""
+    found: dict[str, Any] = {}
     for run in sorted(runs, key=finished_then_newest):
-        newest[run.data.tags[CONDITION]] = run
-    return store, sorted(newest.values(), key=lambda run: run.info.start_time)
+        found[run.data.tags[CONDITION]] = run
+    return list(found.values())
+
+
+def _place(run: Any, began: Mapping[str, int]) -> tuple[float, float, int]:
+    """What runs are sorted by: their newest sweep of those that `began`, their number in it, their own start."""
+    own = run.info.start_time
+    known = [(began[sweep], _number(number)) for sweep, number in numbers(run).items() if sweep in began]
+    return (*max(known, default=(own, 0.0)), own)
+
+
+def _number(written: str) -> float:
+    return math.inf if written == ALONE else int(written)
+
+
+def numbers(run: Any) -> dict[str, str]:
+    """The sweeps that a condition is part of, oldest first, and its number in each of them, as written.
+
+    Earlier versions did not note the numbers.
+    """
+    sweeps, known = (run.data.tags.get(tag, "").split() for tag in (SWEEPS, NUMBERS))
+    return dict(zip(sweeps, [*[ALONE] * (len(sweeps) - len(known)), *known], strict=True))
 
 
 def finished_then_newest(run: Any) -> tuple[bool, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,17 @@ from typing import Any
 from filelock import Timeout
 
 from basinet.foundation.errors import ConfigError, require
-from basinet.pipeline.blocks import WRITING, FolderStore
+from basinet.pipeline.blocks import FolderStore
 from basinet.tracking import find
 from basinet.tracking.integrity import damage
+from basinet.tracking.leftovers import are_held, leftovers, sweep_away
 from basinet.tracking.membership import leave_sweep, stand_for_condition
 from basinet.tracking.process import HOST, PID, Presence, presence
 from basinet.tracking.record import ALONE, CONDITION, PARENT, RUN_KIND, SWEEPS, OpenRun
 from basinet.tracking.removing import remove_run
 from basinet.tracking.store import TrackingStore
 
-_STALE = 3600.0  # seconds for which nobody has written a file that its writer would have removed
+_SEEN = (Presence.ALIVE, Presence.GONE)  # what is held by these, or was, can be seen from here
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def examine(store: TrackingStore) -> Health:
         unended=unended,
         faults=[] if store.folder is None else list(_faults(store, runs)),
         work=_work(store, runs),
-        scraps=_scraps(store, is_quiet=all(one.presence is Presence.GONE for one in unended)),
+        scraps=leftovers(store.work_folder) if all(one.presence in _SEEN for one in unended) else [],
         uses=_uses(store, experiments, runs),
         database=sum(_size(path) for path in store.database_files),
         free=shutil.disk_usage(store.work_folder.parent).free,
@@ -114,23 +114,13 @@ def _presence(store: TrackingStore, run: Any) -> Presence:
     """Whether a run's process is there; what it holds shows that where it cannot be asked itself."""
     found = presence(run.data.tags)
     key = run.data.tags.get(CONDITION)
-    if found in (Presence.ELSEWHERE, Presence.UNKNOWN) and key is not None and _is_held(_blocks(store, key)):
+    if found in (Presence.ELSEWHERE, Presence.UNKNOWN) and key is not None and are_held(_blocks(store, key)):
         return Presence.ALIVE
     return found
 
 
 def _blocks(store: TrackingStore, key: str) -> FolderStore:
     return FolderStore(store.work_folder / "blocks" / key)
-
-
-def _is_held(blocks: FolderStore) -> bool:
-    if not Path(blocks.lock.lock_file).exists():
-        return False
-    try:
-        with blocks.lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _faults(store: TrackingStore, runs: Iterable[Any]) -> Iterable[Fault]:
@@ -162,15 +152,6 @@ def _work_of(blocks: FolderStore, runs: list[Any]) -> Work:
         restarts <= max(finished, default=-1),
         _size(blocks.folder),
     )
-
-
-def _scraps(store: TrackingStore, is_quiet: bool) -> list[Path]:
-    """Files that whoever made them would have removed by now; none while somebody may be at work."""
-    if not is_quiet:
-        return []
-    folder = store.work_folder
-    made = [*folder.glob("journal-*.jsonl"), *folder.glob(f"{WRITING}*"), *folder.glob(f"blocks/*/{WRITING}*")]
-    return sorted(path for path in made if time.time() - path.stat().st_mtime > _STALE)
 
 
 def _uses(store: TrackingStore, experiments: dict[str, Any], runs: Iterable[Any]) -> list[Use]:
@@ -212,12 +193,8 @@ def free(health: Health) -> int:
         except Timeout:
             continue
         freed += work.size
-    for path in health.scraps:
-        freed += _size(path)
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    freed += sum(_size(path) for path in health.scraps)
+    sweep_away(health.scraps)
     return freed
 
 

@@ -11,14 +11,20 @@ addresses open no views; the rest is alike. What another version has changed of 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 # Databases
+
+_SQLITE = "sqlite:///"
 
 VERSION_TABLE, VERSION_COLUMN = "alembic_version", "version_num"
 """Every database of MLflow's has this table, with one row."""
@@ -26,10 +32,66 @@ VERSION_TABLE, VERSION_COLUMN = "alembic_version", "version_num"
 
 def knows_version(version: str) -> bool:
     """Whether the installed MLflow can read a database of this version; True where it does not say which it can."""
-    import mlflow
-
-    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    package = importlib.util.find_spec("mlflow")  # without importing it
+    assert package is not None
+    assert package.origin is not None
+    known = Path(package.origin).parent / "store" / "db_migrations" / "versions"
     return not known.is_dir() or any(known.glob(f"{version}_*.py"))
+
+
+def store_address(uri: str) -> str:
+    """How MLflow has to be told where a store is.
+
+    SQLAlchemy 2.1 decodes `%41` in the path of an SQLite file, 2.0 does not. Of an encoded path MLflow would make the
+    parent folder as it is written; with `/` encoded, too, that is the working directory.
+    """
+    from sqlalchemy import make_url
+
+    path = uri.removeprefix(_SQLITE)
+    if not uri.startswith(_SQLITE) or "%" not in path or make_url(uri).database == path:
+        return uri
+    return f"{_SQLITE}{quote(path, safe='')}"
+
+
+def make_database(uri: str) -> None:
+    """Make the tables of a database, and MLflow's experiment "Default".
+
+    Left to itself MLflow notes the working directory as the place of that experiment's artifacts, in SQL that does not
+    stand every name of a folder.
+    """
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    _get_store(store_address(uri), "mlflow-artifacts:/0")
+
+
+def experiment_of(connection: sqlite3.Connection, name: str) -> Any | None:
+    """An experiment of a database, as MLflow's client would give it, or None.
+
+    Raises:
+        sqlite3.Error: if the tables are others than this knows, or the database is locked.
+    """
+    sql = "SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?"
+    row = connection.execute(sql, (name,)).fetchone()
+    return None if row is None else SimpleNamespace(experiment_id=str(row[0]), name=name, lifecycle_stage=row[1])
+
+
+def runs_with_tag(connection: sqlite3.Connection, experiment_id: str, tag: str) -> list[Any]:
+    """The runs of an experiment that have a tag, those in the bin aside, as MLflow's client would give them.
+
+    They have of their data the tags only. Errors as for `experiment_of`.
+    """
+    chosen = "FROM runs r JOIN tags t USING (run_uuid) WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active'"
+    tags: dict[str, dict[str, str]] = {}
+    for run_id, key, value in connection.execute(f"SELECT run_uuid, t.key, t.value {chosen}", (experiment_id,)):
+        tags.setdefault(run_id, {})[key] = value
+    sql = f"SELECT run_uuid, r.status, r.start_time, r.artifact_uri {chosen} AND t.key = ?"
+    return [
+        SimpleNamespace(
+            info=SimpleNamespace(run_id=run_id, status=status, start_time=start, artifact_uri=uri),
+            data=SimpleNamespace(tags=tags[run_id]),
+        )
+        for run_id, status, start, uri in connection.execute(sql, (experiment_id, tag))
+    ]
 
 
 def hard_delete(uri: str, run_id: str) -> None:
@@ -39,7 +101,7 @@ def hard_delete(uri: str, run_id: str) -> None:
     """
     from mlflow.tracking._tracking_service.utils import _get_store
 
-    _get_store(uri)._hard_delete_run(run_id)
+    _get_store(store_address(uri))._hard_delete_run(run_id)
 
 
 def quieten() -> None:

@@ -66,7 +66,7 @@ class Origin:
     name: str
     experiment: str
     sweeps: list[Sweep]  # those that the conditions belong to, or, if there are none, all that were launched
-    conditions: list[Condition]  # of each the newest run, oldest first
+    conditions: list[Condition]  # of each the newest run, in the order in which they were asked for
 
     @property
     def finished(self) -> list[Condition]:

@@ -30,7 +30,9 @@ from basinet.tracking.store import TrackingStore
 
 RUN_KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
 SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
-ALONE = "-"  # stands among them for a launch of the condition by itself
+NUMBERS = "basinet.numbers"  # … and its number in each of them, counted from 0 as they were asked for
+ALONE = "-"  # stands for a launch of the condition by itself, and for a number that is not known
+BEST_LOSS = "final/best_loss"  # the metric of a condition
 PARENT = "mlflow.parentRunId"
 CURRENT = "basinet.current"  # "no": a later run of the same condition has finished
 _NOTE = "mlflow.note.content"
@@ -95,16 +97,22 @@ def open_sweep(store: TrackingStore, experiment_id: str, name: str, command: str
 
 
 def open_condition(
-    store: TrackingStore, experiment_id: str, name: str, key: str, columns: Mapping[str, Any], sweep_id: str | None
+    store: TrackingStore,
+    experiment_id: str,
+    name: str,
+    key: str,
+    columns: Mapping[str, Any],
+    sweep: tuple[str, int] | None,
 ) -> OpenRun:
     """The run of a condition, with its settings as params and, where they are numbers, as metrics too.
 
     (Params are strings in the MLflow UI: they cannot be compared, sorted or drawn.) `key` is the content key of the
-    study: runs with the same one are of the same condition.
+    study: runs with the same one are of the same condition. `sweep` is the id of the sweep that it is part of, and its
+    number in that.
     """
     tags = {RUN_KIND: "condition", CONDITION: key, CURRENT: "yes", COLUMNS: json.dumps(dict(columns)), **_provenance()}
-    if sweep_id is not None:
-        tags |= {PARENT: sweep_id, SWEEPS: sweep_id}
+    if sweep is not None:
+        tags |= {PARENT: sweep[0], SWEEPS: sweep[0], NUMBERS: str(sweep[1])}
     run = OpenRun(store, store.client.create_run(experiment_id, tags=tags, run_name=name[:_NAME_LENGTH]))
     numbers = {
         key: value for key, value in columns.items() if isinstance(value, int | float) and not isinstance(value, bool)

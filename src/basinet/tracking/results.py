@@ -36,7 +36,7 @@ class Results:
 
     name: str
     store: TrackingStore
-    found: list[Any]  # MLflow's runs, one for each condition, oldest first
+    found: list[Any]  # MLflow's runs, one for each condition, in the order in which they were asked for
 
     @staticmethod
     def open(name: str, tracking_uri: str | None = None) -> Results:

@@ -19,7 +19,15 @@ from urllib.parse import quote, urlsplit
 from filelock import FileLock
 
 from basinet.foundation.errors import ConfigError, require
-from basinet.tracking.mlflow_internals import EXPERIMENT_TAGS, VERSION_COLUMN, VERSION_TABLE, knows_version, quieten
+from basinet.tracking.mlflow_internals import (
+    EXPERIMENT_TAGS,
+    VERSION_COLUMN,
+    VERSION_TABLE,
+    knows_version,
+    make_database,
+    quieten,
+    store_address,
+)
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -34,6 +42,7 @@ _SERVERS = ("http://", "https://")
 _DATABASES = ("postgresql", "mysql")
 _OTHERS = (*_DATABASES, "databricks")
 
+_BESIDE = ("-journal", "-wal", "-shm", ".lock")  # files of SQLite's, and ours, beside a database
 _PATIENCE = 90.0  # seconds for which a database that is locked or away is waited for
 _PAUSE = 0.5  # seconds between two tries
 _used: set[str] = set()
@@ -60,23 +69,95 @@ def checked_uri(uri: str | None) -> str:
     if uri.startswith(_SQLITE):
         return f"{_SQLITE}{_checked_path(Path(uri.removeprefix(_SQLITE)).absolute(), f'tracking.uri={uri}')}"
     if uri.startswith(_SERVERS):
-        require(bool(urlsplit(uri).hostname), f"tracking.uri={uri}: names no server, as http://localhost:5000 does")
+        require(_names_server(uri), f"tracking.uri={uri}: names no server, as http://localhost:5000 does")
         return uri
     require(uri.startswith(_OTHERS), f"tracking.uri={uri}: must start with sqlite:///, postgresql:// or http://")
     return uri
 
 
+def _names_server(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a bracket without its other one, a port that is no number
+        return False
+
+
 def _checked_path(path: Path, what: str) -> Path:
     require(path.name != "" and not path.is_dir(), f"{what}: must name a file")
+    require(_is_text(path), f"{_printable(what)}: the name of a folder above it is not UTF-8, which SQLite wants")
     require("?" not in str(path), f"{what}: the path of an SQLite file must be without '?'")
     require(path.parent.is_dir(), f"{what}: the folder {path.parent} does not exist")
     require(os.access(path.parent, os.W_OK), f"{what}: the folder {path.parent} cannot be written to")
-    artifacts = path.parent / _FOLDER
-    require(artifacts.is_dir() or not artifacts.exists(), f"{what}: {artifacts} must be a folder")
+    for file in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
+        require(
+            not os.path.lexists(file) or file.is_file(), f"{what}: {file} {_standing(file)}, where a file should be"
+        )
+    check_folder(path.parent / _FOLDER, what)
     require(not path.is_file() or _is_database(path), f"{what}: is a file, but not an SQLite database")
     tables = _tables(path)
     require(not tables or VERSION_TABLE in tables, f"{what}: is a database of something else than MLflow")
     return path
+
+
+def check_work_folder(uri: str | None) -> None:
+    """Raise `ConfigError` if something else stands where unfinished work is to be kept."""
+    checked = checked_uri(uri)
+    folder = _work_folder(checked)
+    for one in (folder, folder / "blocks"):
+        check_folder(one, f"tracking.uri={checked}")
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Raise `ConfigError` unless `folder` can be written to, or is not there yet."""
+    told = f"{what}: {folder} {_standing(folder)}, and must be a folder"
+    require(folder.is_dir() or not os.path.lexists(folder), told)
+    require(not folder.is_dir() or os.access(folder, os.W_OK), f"{what}: the folder {folder} cannot be written to")
+
+
+def _standing(path: Path) -> str:
+    """What stands at a path, for a message."""
+    if path.is_symlink() and not path.exists():
+        return "is a link to nothing"
+    kinds = {"a folder": path.is_dir, "a file": path.is_file, "a pipe": path.is_fifo, "a socket": path.is_socket}
+    return f"is {next((kind for kind, applies in kinds.items() if applies()), 'a device')}"
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(text: str) -> str:
+    """Bytes that are no character as `\\xff`."""
+    return os.fsencode(text).decode(errors="backslashreplace")
+
+
+def check_whole(uri: str) -> None:
+    """Raise `ConfigError` if an embedded store's database is damaged: it is read from end to end."""
+    path = Path(uri.removeprefix(_SQLITE))
+    if not uri.startswith(_SQLITE) or not path.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
+            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # locked just now
+        return
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+    require(said == "ok", _damaged(uri, said))
+
+
+def _damaged(uri: str, reason: str) -> str:
+    """What to say of a database that is damaged."""
+    file = uri.removeprefix(_SQLITE)
+    return (
+        f"tracking.uri={uri}: the database is damaged ({' '.join(reason.split())}); move {file}* away, and the same "
+        "commands fill a new one: what they have computed is kept in .basinet"
+    )
 
 
 def _is_database(path: Path) -> bool:
@@ -102,12 +183,17 @@ def _tables(path: Path) -> set[str]:
 
 def mlflow_client(uri: str) -> MlflowClient:
     """The client of a store, with telemetry off."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, across the progress bars
+    _quieten()
     from mlflow.tracking import MlflowClient
 
+    return MlflowClient(tracking_uri=store_address(uri))
+
+
+def _quieten() -> None:
+    """Let MLflow tell nobody anything; asked for before it is imported."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, across the progress bars
     quieten()
-    return MlflowClient(tracking_uri=uri)
 
 
 class _Patient:
@@ -137,6 +223,7 @@ def _patiently(call: Callable[[], _Result]) -> _Result:
             if _was_asked_for_minutes(error) or (_may_pass(error) and time.monotonic() > end):
                 raise StoreAway(f"the tracking store does not answer ({reason})") from error
             if not _may_pass(error):
+                require("malformed" not in reason, f"the tracking store is damaged ({reason}); see basinet-doctor")
                 raise
         if not is_told:
             _log.warning("waiting for the tracking store (%s)", reason)
@@ -165,7 +252,7 @@ def _opening(uri: str) -> Iterator[None]:
     """Within, whatever keeps a store from being opened is a `ConfigError`."""
     try:
         yield
-    except StoreAway:
+    except (StoreAway, ConfigError):
         raise
     except Exception as error:  # a driver that is missing, a database of another version, a refusing server, …
         later = _later(Path(uri.removeprefix(_SQLITE)))
@@ -251,12 +338,21 @@ class TrackingStore:
     @property
     def work_folder(self) -> Path:
         """Where unfinished work is kept: beside the database, or in the working directory if that is elsewhere."""
-        return (self.folder or Path.cwd()) / ".basinet"
+        return _work_folder(self.uri)
+
+    def make_work_folder(self) -> Path:
+        """The same, made if it is not there; git leaves it alone, whatever stands beside it."""
+        folder = self.work_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# made by basinet: unfinished work, nothing to commit\n*\n", encoding="utf-8")
+        return folder
 
     def find_experiment(self, name: str) -> str | None:
         """The id of the experiment of that name; None if there is none. Raises `ConfigError` if it has been deleted."""
         found = self.client.get_experiment_by_name(name)
-        return None if found is None else _active(found)
+        return None if found is None else active(found)
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of that name, made if it is not there."""
@@ -279,7 +375,7 @@ class TrackingStore:
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
-        return _active(found)
+        return active(found)
 
     def artifact_folder(self, run: Any) -> Path | None:
         """Where the artifacts of a run lie on this machine; None if they are on a server."""
@@ -296,15 +392,15 @@ class TrackingStore:
     @contextmanager
     def writing(self, run: Any) -> Iterator[Path]:
         """A folder to write artifacts of a run into; they are the run's when the block ends without an error."""
-        from basinet.pipeline.blocks import (
-            WRITING,  # which takes the time of torch: not everybody who asks for a store writes
-        )
+        # They take the time of torch: not everybody who asks for a store writes.
+        from basinet.pipeline.blocks import WRITING
+        from basinet.tracking.leftovers import held
 
         folder = self.artifact_folder(run)
         if folder is not None:
-            self.work_folder.mkdir(parents=True, exist_ok=True)
+            self.make_work_folder()
         aside = None if folder is None else self.work_folder  # on the same disk: moving is renaming
-        with tempfile.TemporaryDirectory(prefix=WRITING, dir=aside) as temporary:
+        with tempfile.TemporaryDirectory(prefix=WRITING, dir=aside) as temporary, held(Path(temporary)):
             yield Path(temporary)
             if folder is None:
                 self.client.log_artifacts(run.info.run_id, temporary)
@@ -324,6 +420,10 @@ class TrackingStore:
         return Path(self.client.download_artifacts(run.info.run_id, relative)) if relative in present else None
 
 
+def _work_folder(uri: str) -> Path:
+    return (TrackingStore.place(uri) or Path.cwd()) / ".basinet"
+
+
 def _move_files(source: Path, target: Path) -> None:
     for path in sorted(source.rglob("*")):
         if path.is_file():
@@ -332,7 +432,7 @@ def _move_files(source: Path, target: Path) -> None:
             os.replace(path, place)
 
 
-def _active(experiment: Any) -> str:
+def active(experiment: Any) -> str:
     """The id of an experiment; raises `ConfigError` if it has been deleted, as runs cannot be added to it then."""
     number = str(experiment.experiment_id)
     message = f"was deleted; take another name, or: mlflow experiments restore --experiment-id {number}"
@@ -350,7 +450,8 @@ def _make(path: Path) -> None:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             with tempfile.TemporaryDirectory() as folder:
                 complete = Path(folder) / path.name
-                mlflow_client(f"{_SQLITE}{complete}").search_experiments(max_results=1)
+                _quieten()
+                make_database(f"{_SQLITE}{complete}")
                 with closing(sqlite3.connect(complete)) as source:
                     source.backup(connection)
         with suppress(sqlite3.OperationalError):  # locked: next time

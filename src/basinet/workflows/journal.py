@@ -11,10 +11,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from basinet.tracking.leftovers import held
 
 _log = logging.getLogger("basinet")
 _PAUSE = 0.1  # seconds between two looks at the file, and at least between two reports of a condition
@@ -35,8 +37,8 @@ class Journal:
             file.write(line)
 
     def report(self, share: float) -> None:
-        """The share of the work that is done; not more often than can be seen."""
-        if time.monotonic() - self._reported > _PAUSE:
+        """The share of the work that is done; not more often than can be seen, but for the last one."""
+        if share >= 1 or time.monotonic() - self._reported > _PAUSE:
             self._reported = time.monotonic()
             with suppress(OSError):  # on a full disk nobody sees how far it is, but it goes on
                 self.write("share", share=share)
@@ -72,11 +74,13 @@ class Follower:
         self._path = path
         self._show = show
         self._closed = threading.Event()
+        self._held = ExitStack()
         self._thread = threading.Thread(target=self._follow, name="basinet-journal", daemon=True)
 
     def __enter__(self) -> Follower:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch()
+        self._held.enter_context(held(self._path))
         self._thread.start()
         return self
 
@@ -86,6 +90,7 @@ class Follower:
         self._closed.set()
         self._thread.join()
         self._path.unlink(missing_ok=True)
+        self._held.close()
 
     def _follow(self) -> None:
         with self._path.open(encoding="utf-8") as file:

@@ -1,20 +1,24 @@
-"""Live progress and the tables of the terminal: the only module that imports rich."""
+"""Live progress: bars for what is running, and a line for each condition that has ended."""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-import pandas as pd
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
-from rich.table import Table
+from rich.table import Column
+from rich.text import Text
 
-from basinet.analysis.wording import ACCURACY_LEGEND, LEGEND, spread_cells
+_BAR = 20  # columns
+_COMPILING = "compiling"  # what is said of a kernel begins so
 
 
 class SweepProgress:
@@ -24,14 +28,14 @@ class SweepProgress:
     """
 
     def __init__(self, conditions: int) -> None:
-        self.console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())
+        self.console = Console(file=_Heard(sys.stderr), soft_wrap=not sys.stderr.isatty())
+        name = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # what the others leave of the terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.percentage:>3.0f}%"),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            Remaining(),
+            TextColumn("{task.description}", table_column=name),
+            BarColumn(bar_width=_BAR),
+            _Done(table_column=Column(no_wrap=True)),
+            Remaining(table_column=Column(no_wrap=True)),
+            expand=True,
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
@@ -59,15 +63,25 @@ class SweepProgress:
         """What a condition's journal says (`journal`): `begin`, `share`, `said`, `end`, `skipped`, `failed`."""
         name = event["condition"]
         if event["event"] == "begin":
-            self._running[name] = (self._bars.add_task(escape(name), total=event["restarts"]), event["restarts"])
+            task = self._bars.add_task(escape(name), total=None, doing="preparing")  # no share: it would be 0 %
+            self._running[name] = (task, event["restarts"])
         elif event["event"] == "share" and name in self._running:
             task, restarts = self._running[name]
-            self._bars.update(task, completed=int(event["share"] * restarts))
-        elif event["event"] == "said" and event["message"] not in self._said:  # every condition says the same
-            self._said.add(event["message"])
-            self.console.print(event["message"], style="yellow" if event["warning"] else "dim", markup=False)
+            if event["share"] < 1:
+                self._bars.update(task, doing="", total=restarts, completed=int(event["share"] * restarts))
+            else:  # the last descents have ended, and what they have come to may take longer
+                self._bars.update(task, doing="examining")
+        elif event["event"] == "said":
+            self._say(event)
         elif event["event"] in _ENDS:
             self._end(event)
+
+    def _say(self, event: dict[str, Any]) -> None:
+        if event["message"].startswith(_COMPILING) and event["condition"] in self._running:
+            self._bars.update(self._running[event["condition"]][0], doing="compiling the kernel")
+        if event["message"] not in self._said:  # every condition says the same
+            self._said.add(event["message"])
+            self.console.print(event["message"], style="yellow" if event["warning"] else "dim", markup=False)
 
     def _end(self, event: dict[str, Any]) -> None:
         self._done += 1
@@ -80,38 +94,80 @@ class SweepProgress:
             self.last = event
         if event["event"] == "failed":
             self.failures.append(event)
-        counter = f"[dim]{self._done:>3}/{self._conditions}[/dim]"
-        self.console.print(f"{counter} {escape(event['condition'])}: {_ENDS[event['event']](event)}", highlight=False)
+        room = self.console.width if self.console.is_terminal else None
+        self.console.print(ended_line(event, self._done, self._conditions, room), highlight=False)
 
 
-def _finished(event: dict[str, Any]) -> str:
+class _Done(ProgressColumn):
+    """How many restarts of how many are done; before that is known, what is being done."""
+
+    def render(self, task: Task) -> Text:
+        if task.fields.get("doing"):
+            return Text(task.fields["doing"])
+        total = str(int(task.total or 0))
+        return Text(f"{task.percentage:>3.0f}% {int(task.completed):>{len(total)}}/{total}")
+
+
+def ended_line(event: dict[str, Any], done: int, conditions: int, room: int | None) -> Text:
+    """What is said of a condition that has ended: as much as fits `room` columns, everything if that is None.
+
+    A failure is said as a whole.
+    """
+    counter, told = f"{done:>3}/{conditions} ", _ENDS[event["event"]](event)
+    texts = [f"{event['condition']}: {text}" for text in told]
+    if room is None or event["event"] == "failed":
+        text = texts[0]
+    else:
+        room -= len(counter)
+        text = next((text for text in texts if cell_len(text) <= room), _cut(texts[-1], room))
+    return Text.assemble((counter, "dim"), (text, "red" if event["event"] == "failed" else ""))
+
+
+def _cut(text: str, room: int) -> str:
+    return f"{set_cell_size(text, max(room - 1, 1)).rstrip()}…"
+
+
+class _Heard(io.StringIO):
+    """A stream for those who tell of their work: it goes on when nobody hears of it any more."""
+
+    def __init__(self, stream: TextIO) -> None:  # as it is now: while bars are drawn, rich puts itself in its place
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+def _finished(event: dict[str, Any]) -> list[str]:
+    """All there is to say, and less and less of it."""
     row = event["row"]
-    before = " [dim](finished before)[/dim]" if event["before"] else ""
-    return f"best {row['loss_min']:.3g}, median {row['loss_median']:.3g} of {int(row['restarts']):,} restarts{before}"
+    before = " (finished before)" if event["before"] else ""
+    best = f"best {row['loss_min']:.3g}"
+    both = f"{best}, median {row['loss_median']:.3g}"
+    return [f"{both} of {int(row['restarts']):,} restarts{before}", f"{both}{before}", both, best]
 
 
-_ENDS: dict[str, Callable[[dict[str, Any]], str]] = {
+_ENDS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "end": _finished,
-    "skipped": lambda event: "failed before; rerun=failed does it again",
-    "failed": lambda event: f"[red]failed[/red]: {escape(event['error'].strip().splitlines()[-1])}",
+    "skipped": lambda event: ["failed before; rerun=failed does it again", "failed before"],
+    "failed": lambda event: [f"failed: {event['error'].strip().splitlines()[-1]}"],
 }
-
-
-def print_spread(table: pd.DataFrame, by: list[str], title: str) -> None:
-    """The spread table, as a person reads it, on standard output."""
-    view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for key in by:
-        view.add_column(escape(key))
-    rows = [spread_cells(row) for _, row in table.iterrows()]
-    for heading in rows[0]:
-        view.add_column(heading, justify="left" if heading == "ended at" else "right")
-    for (_, row), cells in zip(table.iterrows(), rows, strict=True):
-        view.add_row(*(escape(str(row[key])) for key in by), *cells.values())
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    natural = Console(width=10_000).measure(view).maximum  # in a narrower terminal lines go on below: no number is cut
-    Console(width=max(console.width, natural), highlight=False).print(view)
-    with_accuracy = f" {ACCURACY_LEGEND}" if "accuracy" in rows[0] else ""
-    console.print(f"[dim]{LEGEND}{with_accuracy}[/dim]")
 
 
 def print_failures(failures: Sequence[dict[str, Any]]) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from basinet.analysis.spread import ACCURACIES, Summary, spread
-from basinet.foundation.errors import ConfigError, is_interrupt, require, unknown
+from basinet.analysis import bottoms
+from basinet.analysis.spread import ACCURACIES, BECAUSE, Summary, spread
+from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import FolderStore
 from basinet.pipeline.gather import Findings
@@ -21,14 +22,13 @@ from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
 from basinet.pipeline.tables import evidence_arrow, merge_catalogues
 from basinet.reporting import exhibits
-from basinet.study.convert import fill
-from basinet.study.defaults import usual_columns
 from basinet.study.study import Study
 from basinet.tracking import find
-from basinet.tracking.abandoned import close_abandoned
-from basinet.tracking.integrity import damage
+from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
+from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
+    BEST_LOSS,
     OpenRun,
     open_condition,
     open_sweep,
@@ -39,51 +39,7 @@ from basinet.tracking.record import (
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
 from basinet.tracking.view import save_views
-
-_FIGURES = ("condition", "sweep", "none")
-_RERUN = ("failed", "none", "all")
-_MANY_CONDITIONS = 50
-_MINIMA_RUNS = 20
-
-
-@dataclass(frozen=True)
-class TrackingSettings:
-    """Where and how much is kept."""
-
-    uri: str | None
-    experiment: str | None
-    curves_max: int
-    figures: str | None
-    minima_runs: int | None
-    rerun: str
-
-    def __post_init__(self) -> None:
-        if self.rerun not in _RERUN:
-            raise unknown("rerun", self.rerun, _RERUN)
-        require(self.curves_max >= 0, f"tracking.curves_max={self.curves_max}: must be 0 or more")
-        if self.figures is not None and self.figures not in _FIGURES:
-            raise unknown("tracking.figures", self.figures, _FIGURES)
-        few = self.minima_runs is None or self.minima_runs >= 0
-        require(few, f"tracking.minima_runs={self.minima_runs}: must be 0 or more")
-        checked_uri(self.uri)
-
-    @staticmethod
-    def from_config(config: Mapping[str, Any]) -> TrackingSettings:
-        """Checked settings of the group `tracking`, and `rerun`."""
-        group = config["tracking"]
-        whole = {**group, "rerun": config["rerun"]} if isinstance(group, Mapping) else group
-        return fill(TrackingSettings, whole, "tracking")
-
-    def draws(self, where: str, conditions: int) -> bool:
-        """Whether figures are drawn for each `condition`, or for the `sweep`."""
-        chosen = self.figures or ("condition" if conditions <= _MANY_CONDITIONS else "sweep")
-        return chosen in ("condition", where)
-
-    def shows(self, conditions: int) -> int:
-        """For how many minima of each condition a run is made."""
-        if self.minima_runs is not None:
-            return self.minima_runs
-        return _MINIMA_RUNS if conditions <= _MANY_CONDITIONS else 0
+from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
 
 
 @dataclass(frozen=True)
@@ -101,7 +57,7 @@ class Place:
 
 
 _METRICS = {
-    "loss_min": "final/best_loss",
+    "loss_min": BEST_LOSS,
     "loss_median": "final/median_loss",
     "loss_iqr": "spread/iqr",
     "minima": "minima/found",
@@ -113,14 +69,6 @@ _METRICS = {
 """Columns of the spread table that are metrics of a condition's run, and by which name."""
 
 
-def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
-    """The name of a condition's run: the settings in which it differs from the others of its sweep."""
-    known = {**usual_columns(), **columns}
-    unusual = [key for key in ("objective",) if key in columns]
-    keys = [key for key in varied if key in known] or ["problem", *unusual, "init", "network.depth"]
-    return " ".join(f"{key}={known[key]}" for key in keys)
-
-
 @dataclass(frozen=True)
 class Ended:
     """How a condition ended that did not fail."""
@@ -129,15 +77,18 @@ class Ended:
     before: bool  # whether it had been finished by an earlier launch
 
 
-def run_condition(study: Study, tracking: TrackingSettings, place: Place, progress: OnProgress) -> Ended:
-    """Train a condition and write its run; whatever happens, the run ends with its true status.
+def run_condition(
+    study: Study, tracking: TrackingSettings, place: Place, progress: OnProgress, number: int = 0
+) -> Ended:
+    """Train a condition, the `number`-th of its launch, and write its run, which ends with its true status.
 
     What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
     was interrupted, or had fewer restarts, only the blocks that are missing are computed.
     """
     store = TrackingStore.reopen(place.uri)
     name = condition_name(study.columns, place.varied)
-    blocks = FolderStore(store.work_folder / "blocks" / study.key)
+    sweep = None if place.sweep_id is None else (place.sweep_id, number)
+    blocks = FolderStore(store.make_work_folder() / "blocks" / study.key)
     blocks.folder.parent.mkdir(parents=True, exist_ok=True)
     with blocks.lock:
         if tracking.rerun == "all":
@@ -147,33 +98,24 @@ def run_condition(study: Study, tracking: TrackingSettings, place: Place, progre
             if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
                 return Ended(None, before=True)
             if earlier is not None and is_whole(store, earlier, study):
-                return Ended(_taken_over(store, earlier, name, place), before=True)
-        written = open_condition(store, place.experiment_id, name, study.key, study.columns, place.sweep_id)
+                return Ended(_taken_over(store, earlier, name, sweep), before=True)
+        written = open_condition(store, place.experiment_id, name, study.key, study.columns, sweep)
         summary = _computed(study, tracking, place, written, name, blocks, progress)
         stand_for_condition(store, written.run)
         return Ended(summary, before=False)
 
 
-def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
-    """Whether a run has all that a study asks for.
-
-    Raises:
-        ConfigError: if a later version of this package has made it.
-    """
-    asked = {"restarts": str(study.execution.restarts)}
-    if study.is_auto:
-        asked["restarts_max"] = str(study.execution.restarts_max)
-    same = all(run.data.tags.get(key) == value for key, value in asked.items())
-    return run.info.status == "FINISHED" and same and damage(store, run) is None
+def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int] | None) -> Summary:
+    if sweep is not None:
+        join_sweep(store, run, sweep)
+    found = Results(run.info.run_id, store, [run])
+    table = spread(found.restarts.assign(condition=name), ["condition"])
+    return _summary(OpenRun(store, run), table, found.minima.assign(condition=name), ["condition"])
 
 
-def _taken_over(store: TrackingStore, run: Any, name: str, place: Place) -> Summary:
-    if place.sweep_id is not None:
-        join_sweep(store, run, place.sweep_id)
-    restarts = Results(run.info.run_id, store, [run]).restarts
-    written = OpenRun(store, run)
-    figures = None if written.folder is None else written.folder / "figures"
-    return Summary(spread(restarts.assign(condition=name), ["condition"]), ["condition"], figures)
+def _summary(run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str]) -> Summary:
+    figures = None if run.folder is None else run.folder / "figures"
+    return Summary(table, bottoms.levels(minima, by), by, run.id, figures)
 
 
 def _computed(
@@ -233,7 +175,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
-    return Summary(table, ["condition"], None if written.folder is None else written.folder / "figures")
+    return _summary(written, table, findings.minima.assign(condition=name), ["condition"])
 
 
 def begin(
@@ -249,6 +191,8 @@ def begin(
     store = TrackingStore.open(uri)
     experiment_id = store.experiment(experiment)
     close_abandoned(store, experiment_id)
+    if not is_used_elsewhere(store):
+        sweep_away(leftovers(store.work_folder))
     save_views(store, experiment_id, varied)
     sweep_id = None
     if command is not None:
@@ -256,7 +200,7 @@ def begin(
         shared = {key: value for key, value in studies[0].columns.items() if _shared(key, value, studies)}
         parent.log(params=shared, metrics={"conditions": len(studies), "restarts": studies[0].restarts})
         sweep_id = parent.id
-    journal = store.work_folder / f"journal-{uuid.uuid4().hex}.jsonl"
+    journal = store.make_work_folder() / f"journal-{uuid.uuid4().hex}.jsonl"
     return Place(uri, experiment, experiment_id, sweep_id, tuple(varied), len(studies), threads, str(journal))
 
 
@@ -294,7 +238,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        needed += [name for name in ACCURACIES if name in results.columns("restarts")]
+        needed += [name for name in (*ACCURACIES, BECAUSE) if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
@@ -304,8 +248,8 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(table, folder / "tables" / "spread.parquet")
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
-    summary = Summary(table, by, None if parent.folder is None else parent.folder / "figures")
     minima = results.minima
+    summary = _summary(parent, table, minima, by)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary

@@ -178,7 +178,11 @@ FAILING = {  # the value of CXX, or a script in its place; and what is said
     "a folder": ("/", rf"no C\+\+ compiler \(CXX=/\): {REMEDY}"),
     "says why": (
         "echo warning: odd >&2; echo 'x.cpp:3: error: no' >&2; echo more >&2; exit 4",
-        rf"\S+ failed with exit code 4 \(x.cpp:3: error: no\): {REMEDY}",
+        r"\S+ refuses a source: x.cpp:3: error: no",
+    ),
+    "knows no C++17": (
+        "echo \"c++: error: unrecognized option '-std=c++17'\" >&2; exit 1",
+        rf"\S+ failed with exit code 1 \(c\+\+: error: unrecognized option '-std=c\+\+17'\): {REMEDY}",
     ),
     "says nothing": ("exit 1", rf"\S+ failed with exit code 1 \(it said nothing\): {REMEDY}"),
     "killed": ('for out; do :; done; echo half > "$out"; kill -9 $$', rf"\S+ failed with exit code -9 .*: {REMEDY}"),
@@ -196,6 +200,22 @@ def test_a_compiler_that_fails_is_reported_in_one_line_and_leaves_nothing_behind
         Library("descend.cpp", SHAPE, UPDATE=GRADIENT_DESCENT, RATES_GIVEN=1)
     assert re.fullmatch(said, str(error.value))
     assert not fresh.exists() or os.listdir(fresh) == []
+
+
+def test_a_mistake_in_a_header_is_said_in_the_compilers_words_and_with_no_advice_on_compilers(
+    fresh: Path, tmp_path: Path
+) -> None:
+    text = (compiler.SOURCES / GRADIENT_DESCENT).read_text(encoding="utf-8")
+    header = tmp_path / "mistaken.h"
+    header.write_text(f"{text}\nint error_of(int x) {{ return x + unheard_of; }}\n", encoding="utf-8")
+    line = 1 + header.read_text(encoding="utf-8").splitlines().index("int error_of(int x) { return x + unheard_of; }")
+    with pytest.raises(NativeError) as error:
+        build("descend.cpp", {**SMALL, "UPDATE": header})
+    assert f"{header}:{line}:" in str(error.value)
+    assert "unheard_of" in str(error.value)
+    assert not re.search(REMEDY, str(error.value))
+    assert "\n" not in str(error.value)
+    assert os.listdir(fresh) == []
 
 
 def test_a_compiler_that_never_ends_is_given_up(

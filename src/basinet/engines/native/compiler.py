@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ FLAGS = (
 )
 _CANDIDATES = ("c++", "g++", "clang++")
 _REMEDY = "install g++ or clang++, or name a C++17 compiler in the environment variable CXX"
+_OF_A_SOURCE = re.compile(r":\d+(:\d+)?: (fatal )?error:")  # file:line:column, as all of them write it
 _PATIENCE = 600  # seconds that a compiler may take
 _ABANDONED = 86400  # seconds after which the remains of a killed compilation are swept up
 
@@ -110,6 +112,7 @@ def _kept(folder: Path, key: str) -> Path | None:
 
 def _made(folder: Path, key: str, compiler: Compiler, arguments: Sequence[str]) -> Path:
     _sweep_up(folder)
+    _log.info("compiling the kernel, which is kept for networks of this shape")
     with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as aside:
         made = Path(aside) / "made.so"
         _compile(compiler, arguments, made)
@@ -125,11 +128,19 @@ def _compile(compiler: Compiler, arguments: Sequence[str], made: Path) -> None:
     except subprocess.TimeoutExpired:
         raise NativeError(f"{name} did not end within {_PATIENCE} s: {_REMEDY}") from None
     if answer.returncode != 0:
-        lines = answer.stderr.splitlines()
-        said = next((line for line in lines if "error" in line), lines[0] if lines else "it said nothing")
-        raise NativeError(f"{name} failed with exit code {answer.returncode} ({said.strip()}): {_REMEDY}")
+        raise NativeError(_failure(name, answer))
     if not made.is_file():
         raise NativeError(f"{name} made no library: {_REMEDY}")
+
+
+def _failure(name: str, answer: subprocess.CompletedProcess[str]) -> str:
+    """What to say of a compiler that failed: of a mistake in a source its own first error, which says where it is."""
+    lines = answer.stderr.splitlines()
+    mistake = next((line for line in lines if _OF_A_SOURCE.search(line)), None)
+    if mistake is not None:
+        return f"{name} refuses a source: {mistake.strip()}"
+    said = next((line for line in lines if "error" in line), lines[0] if lines else "it said nothing")
+    return f"{name} failed with exit code {answer.returncode} ({said.strip()}): {_REMEDY}"
 
 
 def _key(compiler: Compiler, source: str, flags: Sequence[str], headers: Sequence[Path] = ()) -> str:
