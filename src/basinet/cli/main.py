@@ -174,6 +174,7 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
         return None
     figures = None if event["figures"] is None else Path(event["figures"])
     levels = pd.DataFrame(event["bottoms"], columns=["kind", "loss", "share", "bottoms"])
+    levels = levels.astype({"loss": float, "share": float, "bottoms": int})  # also where there are none
     return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures)
 
 
