@@ -593,3 +593,9 @@ def test_what_a_newer_launch_writes_is_what_is_loaded(sweeps: Command) -> None:
     for settings in ("restarts=6", "restarts=4 threads=1 descent.learning_rate=1 init.std=1"):
         assert sweeps(f"{settings} descent.steps=20 polish=none tracking.figures=none").code == 0
     assert len(load.load_restarts("basinet")) == 4
+
+
+def test_a_launch_of_which_no_restart_has_ended_at_a_bottom_ends_well(sweeps: Callable[[str], Any]) -> None:
+    answer = sweeps("restarts=3 descent.steps=1 polish=none tracking.figures=none")
+    assert answer.code == 0
+    assert "unfinished  " in answer.out[answer.out.index("Where they ended") :]

@@ -65,7 +65,7 @@ def test_every_hidden_layer_has_the_activation_and_the_last_one_the_output() -> 
         (((3, 1), "logistics"), "unknown network.activation 'logistics': did you mean 'logistic'?"),
         (
             ((3, 1), "relu", "?"),
-            "unknown network.output '?': choose one of gelu, identity, logistic, relu, sigmoid, softplus, tanh",
+            "unknown network.output '?': choose one of erf, gelu, identity, logistic, relu, sigmoid, softplus, tanh",
         ),
     ],
 )

@@ -128,7 +128,7 @@ W, B = [np.zeros((3, 2)), np.zeros((1, 3))], [np.zeros(3), np.zeros(1)]
         ((1.0, 0.0, W, B), r"samples are a matrix \[feature, sample\] or, for one sample, a vector; not \(\)"),
         ((np.zeros((2, 5, 1)), Y, W, B), r"a vector; not \(2, 5, 1\)"),
         ((X, Y, W, B, "logistc"), "unknown activation 'logistc': did you mean 'logistic'?"),
-        ((X, Y, W, B, "tanh", "none"), "unknown activation 'none': choose one of gelu, identity"),
+        ((X, Y, W, B, "tanh", "none"), "unknown activation 'none': choose one of erf, gelu, identity"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_in_one_sentence(arguments: tuple[Any, ...], message: str) -> None:

@@ -18,12 +18,21 @@ from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 
+
+class ScaledErf(nn.Module):
+    """erf(z / √2)."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.erf(z * 0.5**0.5)
+
+
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "logistic": nn.Sigmoid,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "softplus": nn.Softplus,
     "gelu": nn.GELU,
+    "erf": ScaledErf,
     "identity": nn.Identity,
 }
 # Some hundred roundings relative to the norm of the matrix, on either side.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from basinet.foundation import synonyms
 from basinet.foundation.elementary import VALUES
 from basinet.foundation.errors import require, unknown
 from basinet.foundation.random_streams import Purpose, normal
@@ -38,7 +39,7 @@ class GaussianTeacher:
             f"problem.units={self.units}: orthonormal units are at most as many as problem.dimension={self.dimension}",
         )
         if self.activation not in VALUES:
-            raise unknown("problem.activation", self.activation, VALUES)
+            raise unknown("problem.activation", self.activation, (*VALUES, *synonyms.ACTIVATIONS))
 
     @property
     def natural_width(self) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor
 from basinet.descents import DESCENTS
 from basinet.descents.budget import Budget
 from basinet.engines import check_engine, choose_engine
+from basinet.foundation import synonyms
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.foundation.machine import cores, numerics
 from basinet.inits import INITS, Init
@@ -312,7 +313,7 @@ def _activation_of(network: Mapping[str, Any]) -> str:
     """That of a student, which there has to be before it can be a teacher's, too."""
     name: str = fill(NetworkSettings, {**unnamed(network), "bias": True}, "network").activation
     if name not in ACTIVATIONS:
-        raise unknown("network.activation", name, ACTIVATIONS)
+        raise unknown("network.activation", name, (*ACTIVATIONS, *synonyms.ACTIVATIONS))
     return name
 
 
