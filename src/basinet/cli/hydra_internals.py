@@ -176,3 +176,10 @@ def says_unknown(error: Exception, key: str) -> bool:
 def without_search_path(text: str) -> str:
     """What Hydra says, without the folders in which it has looked."""
     return text.partition("Config search path")[0]
+
+
+def number_of_job() -> int:
+    """The number of this condition in its sweep, as Hydra counts them from 0."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return int(HydraConfig.get().job.num)

@@ -197,8 +197,7 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
 
 def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
-    from hydra.core.hydra_config import HydraConfig
-
+    from basinet.cli.hydra_internals import number_of_job
     from basinet.cli.plan import settings_of, without_launch
     from basinet.study.study import Study
     from basinet.workflows import sweep
@@ -210,7 +209,7 @@ def _job(config: DictConfig, place: Place) -> None:
     settings = settings_of(config)
     tracking = TrackingSettings.from_config(settings)
     study = Study.from_config({**without_launch(settings), "threads": settings["threads"] or place.threads})
-    number = 0 if place.sweep_id is None else int(HydraConfig.get().job.num)
+    number = 0 if place.sweep_id is None else number_of_job()
     journal = Journal(Path(place.journal), condition_name(study.columns, place.varied))
     journal.write("begin", restarts=study.restarts)
     try:
