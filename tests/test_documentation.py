@@ -18,7 +18,12 @@ import basinet
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "experiments").glob("*.md"))]
 SMALL = "restarts=20 descent.steps=8 polish=none tracking.figures=none"
-FEWER = {"experiment=depth": "init=normal,orthogonal network.depth=1,2", "network.depth=2,4,8": "network.depth=2"}
+FEWER = {
+    "experiment=depth": "init=normal,orthogonal network.depth=1,2",
+    "experiment=textbook": "network.depth=1,2",
+    "experiment=xor": "network.width=2,3",
+    "network.depth=2,3,4": "network.depth=2",
+}
 """What makes commands quick and changes nothing about their form: there is hardly anything to compute."""
 ELSEWHERE = ("basinet-ui", "tracking.uri=http")
 """What the commands have in common that need a server or a browser: they have tests of their own."""
