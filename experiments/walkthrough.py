@@ -34,6 +34,8 @@ minima = restarts[restarts["kind"] == "minimum"]
 catalogue = basinet.load_minima(name)
 table = spread(restarts, by)
 print(shares(levels_of_loss(catalogue, by), table, by).round(3), "\n")
+found = minima.groupby(["network.depth", "sweep_minimum", "init"], observed=True).size()
+print(found.unstack(fill_value=0).head(12), "\n")
 
 # The catalogue: one row per distinct bottom and condition, with its curvature.
 columns = ["network.depth", "init", "minimum", "loss", "count", "share", "share_low", "share_high", "lambda_min"]
