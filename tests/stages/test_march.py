@@ -157,7 +157,7 @@ def test_a_restart_on_a_ridge_that_grows_steeper_is_not_on_its_way_to_the_level_
     own = march(f, theta, tolerances(), torch.zeros(1, dtype=torch.float64), STEPS)
     assert own.faded.all()
     assert float(own.loss) == pytest.approx(1, abs=1e-6)
-    seen = recede(f, theta, own, tolerances(), STEPS)
+    seen = recede(f, theta, f.objective.loss(theta), own, tolerances(), STEPS)
     assert (bool(seen.recedes) and float(seen.remaining) < 1e-3) == lasts
 
 

@@ -35,9 +35,7 @@ class Reason(enum.IntEnum):
     UNPOLISHED = 0  # polishing was not asked for, or the network has more parameters than polish.dense_max
     FAR = 1  # what the flow leads to lies beyond polish.radius
     WANDERS = 2  # at a flat bottom, along which its descent wanders
-    EARLY = (
-        3  # what it is on its way to is known, but the descent has stopped too far from it to say that it ends there
-    )
+    EARLY = 3  # it is known where the flow leads, but the descent has stopped too far from there
     STALLED = 4  # the flow was followed as long as polish.steps allow, and comes neither to rest nor to an end
 
 

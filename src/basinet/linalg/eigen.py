@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.threads import in_threads
+from basinet.linalg.alignment import aligned
 
 _FEWEST = 1 << 12  # numbers in the matrices for which another thread is worth waking
-_ROWS = 4  # matrices are padded to a multiple of
 
 
 def eigenvalues(matrices: Tensor, threads: int) -> Tensor:
@@ -33,21 +33,8 @@ def eigenvectors(matrices: Tensor, threads: int) -> tuple[Tensor, Tensor]:
 
 
 def _aligned(matrices: Tensor) -> Tensor:
-    """Symmetric matrices whose rows are a multiple of four, if need be by more eigenvalues, larger than all others.
-
-    Eigenvalues of a matrix depend, in the last bits, on where in memory it starts: a batch of 9 x 9 matrices is an odd
-    number of 8 bytes apart, and the results of each would depend on its place among the others. With a multiple of four
-    rows every matrix starts at a multiple of 128 bytes, the longest vector there is.
-    """
-    size = matrices.shape[1]
-    missing = -size % _ROWS
-    if missing == 0:
-        return matrices
-    result = matrices.new_zeros(matrices.shape[0], size + missing, size + missing)
-    result.narrow(1, 0, size).narrow(2, 0, size).copy_(matrices)
-    largest = 2 * torch.linalg.matrix_norm(matrices)
-    result.diagonal(dim1=1, dim2=2).narrow(1, size, missing).copy_(largest.unsqueeze(1).expand(-1, missing))
-    return result
+    """Symmetric matrices that start where vectors want them, if need be by more eigenvalues, larger than all others."""
+    return aligned(matrices, 2 * torch.linalg.matrix_norm(matrices))
 
 
 def _in_parts(function: Callable[[Tensor], Any], matrices: Tensor, threads: int) -> list[Any]:

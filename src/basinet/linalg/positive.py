@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_ROWS = 4  # matrices are padded to a multiple of, see `linalg.eigen`
+from basinet.linalg.alignment import aligned
 
 
 class Factors(NamedTuple):
@@ -23,12 +23,7 @@ class Factors(NamedTuple):
         >>> Factors.of(torch.tensor([[[4.0]], [[-4.0]]], dtype=torch.float64)).positive
         tensor([ True, False])
         """
-        size = matrices.shape[1]
-        missing = -size % _ROWS
-        padded = matrices.new_zeros(matrices.shape[0], size + missing, size + missing)
-        padded.narrow(1, 0, size).narrow(2, 0, size).copy_(matrices)
-        padded.diagonal(dim1=1, dim2=2).narrow(1, size, missing).fill_(1)
-        lower, failed = torch.linalg.cholesky_ex(padded)
+        lower, failed = torch.linalg.cholesky_ex(aligned(matrices, matrices.new_ones(matrices.shape[0])))
         return Factors(lower, failed == 0)
 
     def solve(self, right: Tensor) -> Tensor:

@@ -120,8 +120,8 @@ def classify(evidence: Mapping[str, Any], tolerances: Tolerances) -> npt.NDArray
     """The verdict about every restart: a pure function of the evidence, a `Kind` each.
 
     The spectrum decides where polishing has found the bottom that the gradient flow from the descended point leads to.
-    A verdict is one about that flow, so that it holds for longer descents: a saddle is one
-    only for restarts that rest on it, and what is not yet near its level at infinity is unfinished.
+    A verdict is one about that flow, so that it holds for longer descents: a saddle is one only for restarts that rest
+    on it, and what is not yet near its level at infinity is unfinished.
 
     Args:
         evidence: arrays by the names of `Evidence` (a DataFrame will do), `eigenvalues` as `[restart, parameter]`.

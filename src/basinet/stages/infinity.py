@@ -23,13 +23,15 @@ class Receding(NamedTuple):
     grows: Tensor  # [restart], by which share ‖θ‖ grows in the last two decades of the flow's time
 
 
-def recede(f: Derivatives, theta: Tensor, marched: Marched, tolerances: Tolerances, steps: int) -> Receding:
-    """Of restarts at `theta [restart, parameter]`, from which the flow has got to `marched`.
+def recede(
+    f: Derivatives, theta: Tensor, loss: Tensor, marched: Marched, tolerances: Tolerances, steps: int
+) -> Receding:
+    """Of restarts at `theta [restart, parameter]`, where f is `loss`, from which the flow has got to `marched`.
 
     A level at infinity can be a saddle of sorts, which a restart that is not quite on its ridge leaves in the end. So
     where f curves down at `theta`, flows from both sides have to go on, too, and the least that they say counts.
     """
-    own = _read(f, marched, f.loss_and_gradient(theta)[0])
+    own = _read(f, marched, loss)
     index = own.recedes.nonzero().squeeze(1)
     if len(index) == 0:
         return own
@@ -39,8 +41,7 @@ def recede(f: Derivatives, theta: Tensor, marched: Marched, tolerances: Toleranc
     index, lowest = index[curved], vectors[curved, :, 0]
     if len(index) == 0:
         return own
-    beside = theta[index]
-    before, _ = f.loss_and_gradient(beside)
+    beside, before = theta[index], loss[index]
     aside = lowest * (_ASIDE * (1 + torch.linalg.vector_norm(beside, dim=1))).unsqueeze(1)
     worst = Receding(*(column[index] for column in own))
     for side in (beside + aside, beside - aside):

@@ -117,8 +117,8 @@ def _flowed(f: Derivatives, now: Polished, settings: Polishing, tolerances: Tole
     left = _norm(marched.theta - theta) > limit
     outcome = torch.where(left, int(Outcome.LEFT_RADIUS), int(Outcome.STALLED))
     outcome = torch.where(rests, int(Outcome.CONVERGED), outcome).to(torch.int8)
+    far = recede(f, theta, now.loss, marched, tolerances, settings.steps)
     now = _moved(now, sharpened._replace(outcome=outcome), rests)
-    far = recede(f, theta, marched, tolerances, settings.steps)
     return replace(now, recedes=far.recedes & ~rests, remaining=far.remaining, grows=far.grows)
 
 
