@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from basinet.protocols import Engine, Objective
@@ -26,3 +27,9 @@ class Derivatives(NamedTuple):
     def hessian(self, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
         return self.engine.hessian(self.objective, theta)
+
+
+def norm(vectors: Tensor) -> Tensor:
+    """Euclidean norm of each row of `vectors [restart, parameter]`, `[restart]`."""
+    result: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return result

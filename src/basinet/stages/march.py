@@ -11,7 +11,7 @@ from torch import Tensor
 
 from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.positive import Factors
-from basinet.stages.derivatives import Derivatives
+from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.tolerances import Tolerances
 
 _CORRECTIONS = 8  # of one implicit step
@@ -74,7 +74,7 @@ def march(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, 
             path.append(now)
             now = _ended(f, now, path.long_ago(), tolerances)
             fallen = start.loss - now.loss > f.objective.scale * fall
-            now = now._replace(open=now.open & ~(fallen & (_norm(now.theta - theta) > limit)))
+            now = now._replace(open=now.open & ~(fallen & (norm(now.theta - theta) > limit)))
         grows = torch.where(now.rests, 0.0, _growth(_Mark.of(now), path.long_ago()))
         return Marched(now.theta, now.loss, now.rests, now.faded, grows)
 
@@ -115,8 +115,8 @@ def _advance(f: Derivatives, now: _Now) -> _Now:
     """One implicit step for every restart, taken or refused."""
     trial = _solved(f, now)
     falls = trial.loss <= now.loss + f.rounding(now.loss, _RISE)
-    way = _norm(trial.theta - now.theta)
-    taken = trial.exact & falls & (way <= _LONGEST * (1 + _norm(now.theta)))
+    way = norm(trial.theta - now.theta)
+    taken = trial.exact & falls & (way <= _LONGEST * (1 + norm(now.theta)))
     column = taken.unsqueeze(1)
     return now._replace(
         theta=torch.where(column, trial.theta, now.theta),
@@ -180,14 +180,14 @@ def _corrected(f: Derivatives, start: Tensor, trial: _Trial) -> _Trial:
     hessian.mul_(h[:, None, None]).diagonal(dim1=1, dim2=2).add_(1)
     factors = Factors.of(hessian)
     delta = factors.solve(start - trial.theta - h.unsqueeze(1) * trial.gradient)
-    size = _norm(delta)
+    size = norm(delta)
     goes_on = factors.positive & (size <= _CONTRACTS * trial.before)
     theta = torch.where(goes_on.unsqueeze(1), trial.theta + delta, trial.theta)
     loss, gradient = f.loss_and_gradient(theta)
     goes_on = goes_on & torch.isfinite(loss)
     # At rounding level corrections are noise, and there is nothing left to be exact about.
-    rounding = _norm(gradient) <= _NOISE * curvature * (1 + _norm(theta))
-    exact = goes_on & ((size <= _EXACT * _norm(theta - start)) | rounding)
+    rounding = norm(gradient) <= _NOISE * curvature * (1 + norm(theta))
+    exact = goes_on & ((size <= _EXACT * norm(theta - start)) | rounding)
     corrections = trial.corrections + 1
     return _Trial(theta, loss, gradient, h, curvature, size, corrections, exact, goes_on & ~exact)
 
@@ -202,7 +202,7 @@ class _Mark(NamedTuple):
 
     @staticmethod
     def of(now: _Now) -> _Mark:
-        return _Mark(now.time, now.loss, _norm(now.theta), now.length)
+        return _Mark(now.time, now.loss, norm(now.theta), now.length)
 
 
 MARKS = len(_Mark._fields)
@@ -235,7 +235,7 @@ class _Path:
 
 def _ended(f: Derivatives, now: _Now, then: _Mark, tolerances: Tolerances) -> _Now:
     """The same, with those put aside that rest, that have nothing left of their slope, or that are stuck."""
-    reach, slope = 1 + _norm(now.theta), _norm(now.gradient)
+    reach, slope = 1 + norm(now.theta), norm(now.gradient)
     still = now.length - then.length <= tolerances.settled * reach
     rests = now.open & still & (slope <= tolerances.stationary * now.curvature * reach) & (now.time * now.curvature > 1)
     flat = then.loss - now.loss <= f.rounding(now.loss, _FLAT)
@@ -248,9 +248,3 @@ def _ended(f: Derivatives, now: _Now, then: _Mark, tolerances: Tolerances) -> _N
 def _growth(now: _Mark, then: _Mark) -> Tensor:
     """By which share ‖θ‖ has grown, `[restart]`."""
     return now.norm / then.norm.clamp(min=torch.finfo(then.norm.dtype).tiny) - 1
-
-
-def _norm(vectors: Tensor) -> Tensor:
-    """Euclidean norm of each row."""
-    result: Tensor = torch.linalg.vector_norm(vectors, dim=1)
-    return result

@@ -12,7 +12,7 @@ from torch import Tensor
 from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.eigen import eigenvectors
 from basinet.protocols import Engine, Objective
-from basinet.stages.derivatives import Derivatives
+from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.tolerances import Tolerances
 
 _SHIFT = 1e-10  # smallest shift of the spectrum, relative to ‖H‖: flat directions of a degenerate bottom stay still
@@ -186,7 +186,7 @@ def _iterate(f: Derivatives, model: _Model, state: _State, way: _Way) -> tuple[_
     """One Newton step for every restart, taken or refused."""
     step, foretold = _trust_region_step(model.eigenvalues, model.vectors, state.gradient, state.region)
     theta = state.theta + step
-    trial = _Trial(theta, *f.loss_and_gradient(theta), _norm(step), foretold)
+    trial = _Trial(theta, *f.loss_and_gradient(theta), norm(step), foretold)
     verdict = _judged(f, model, state, trial, way)
     region = _region(state, trial, verdict, way)
     taken = verdict.taken.unsqueeze(1)
@@ -202,15 +202,15 @@ def _iterate(f: Derivatives, model: _Model, state: _State, way: _Way) -> tuple[_
 
 def _judged(f: Derivatives, model: _Model, state: _State, trial: _Trial, way: _Way) -> _Verdict:
     """Whether a step is taken: if it does not raise the loss, and stays within the radius."""
-    norm, after = _norm(state.gradient), _norm(trial.gradient)
-    at_rest = norm <= way.tolerances.stationary * model.norm * (1 + _norm(state.theta))
+    before, after = norm(state.gradient), norm(trial.gradient)
+    at_rest = before <= way.tolerances.stationary * model.norm * (1 + norm(state.theta))
     # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
-    invisible = (trial.foretold <= f.rounding(state.loss, _INVISIBLE)) & (after < norm)
+    invisible = (trial.foretold <= f.rounding(state.loss, _INVISIBLE)) & (after < before)
     rise = f.rounding(state.loss, torch.where(invisible, _INVISIBLE, _ROUNDING))
     better = (trial.loss <= state.loss + rise) & torch.isfinite(trial.gradient).all(1)
-    outside = _norm(trial.theta - way.start) > way.limit
+    outside = norm(trial.theta - way.start) > way.limit
     # Once at rest, a step is still worth taking where it lowers the gradient: Newton's squares the error.
-    return _Verdict(better, outside, at_rest, better & ~outside & (~at_rest | (after < norm)))
+    return _Verdict(better, outside, at_rest, better & ~outside & (~at_rest | (after < before)))
 
 
 def _region(state: _State, trial: _Trial, verdict: _Verdict, way: _Way) -> Tensor:
@@ -224,7 +224,7 @@ def _region(state: _State, trial: _Trial, verdict: _Verdict, way: _Way) -> Tenso
 
 def _outcome(state: _State, trial: _Trial, verdict: _Verdict, region: Tensor, way: _Way) -> Tensor:
     """Whether a restart has come to an end with this step, and which; int8."""
-    reach = 1 + _norm(state.theta)
+    reach = 1 + norm(state.theta)
     converged = verdict.at_rest & (trial.length <= way.tolerances.settled * reach)
     outcome = state.outcome.to(torch.int64)
     outcome = torch.where(region <= _SMALLEST_REGION * reach, int(Outcome.STALLED), outcome)
@@ -239,20 +239,14 @@ def _trust_region_step(eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, r
     size = eigenvalues.abs().amax(1)
     tiny = torch.finfo(size.dtype).tiny
     low = torch.maximum(_SHIFT * size, _SHIFT * size - eigenvalues[:, 0]).clamp(min=tiny)
-    high = torch.maximum(low, _norm(gradient) / region.clamp(min=tiny) - eigenvalues[:, 0])  # there, ‖p‖ ≤ Δ
+    high = torch.maximum(low, norm(gradient) / region.clamp(min=tiny) - eigenvalues[:, 0])  # there, ‖p‖ ≤ Δ
     high = torch.maximum(high, low)
-    too_long = _norm(along / (eigenvalues + low.unsqueeze(1))) > region
+    too_long = norm(along / (eigenvalues + low.unsqueeze(1))) > region
     for _ in range(_BISECTIONS if bool(too_long.any()) else 0):
         middle = (low * high).sqrt()
-        longer = _norm(along / (eigenvalues + middle.unsqueeze(1))) > region
+        longer = norm(along / (eigenvalues + middle.unsqueeze(1))) > region
         low, high = torch.where(longer, middle, low), torch.where(longer, high, middle)
     shift = torch.where(too_long, high, low)
     parts = -along / (eigenvalues + shift.unsqueeze(1))
     foretold = -(along * parts + 0.5 * eigenvalues * parts * parts).sum(1)
     return (vectors * parts.unsqueeze(1)).sum(2), foretold
-
-
-def _norm(vectors: Tensor) -> Tensor:
-    """Euclidean norm of each row."""
-    result: Tensor = torch.linalg.vector_norm(vectors, dim=1)
-    return result

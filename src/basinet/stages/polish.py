@@ -10,7 +10,7 @@ from torch import Tensor
 from basinet.foundation.errors import require
 from basinet.foundation.threads import single_threaded_operations
 from basinet.protocols import Engine, Objective
-from basinet.stages.derivatives import Derivatives
+from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.infinity import recede
 from basinet.stages.march import march
 from basinet.stages.newton import Ended, Outcome, newton
@@ -92,12 +92,12 @@ def _as_it_is(f: Derivatives, theta: Tensor) -> Polished:
     loss, gradient = f.loss_and_gradient(theta)
     outcome = torch.full_like(loss, int(Outcome.SKIPPED), dtype=torch.int8)
     zero, no = torch.zeros_like(loss), torch.zeros_like(loss, dtype=torch.bool)
-    return Polished(theta, loss, _norm(gradient), outcome, zero, zero + torch.nan, no, zero + torch.inf, zero)
+    return Polished(theta, loss, norm(gradient), outcome, zero, zero + torch.nan, no, zero + torch.inf, zero)
 
 
 def _polished(f: Derivatives, theta: Tensor, settings: Polishing, tolerances: Tolerances) -> Polished:
     """By Newton's method where the bottom is near, along the flow where it is not."""
-    reach = 1 + _norm(theta)
+    reach = 1 + norm(theta)
     tried = newton(f, theta, min(settings.radius, _NEAR) * reach, min(settings.steps, _QUICK), tolerances)
     near = tried.outcome == Outcome.CONVERGED
     now = _moved(_as_it_is(f, theta), tried, near)
@@ -109,12 +109,12 @@ def _polished(f: Derivatives, theta: Tensor, settings: Polishing, tolerances: To
 
 def _flowed(f: Derivatives, now: Polished, settings: Polishing, tolerances: Tolerances) -> Polished:
     """Along the flow from `now.theta`, the descended points: to where it rests, or away."""
-    theta, reach = now.theta, 1 + _norm(now.theta)
+    theta, reach = now.theta, 1 + norm(now.theta)
     limit = settings.radius * reach
     marched = march(f, theta, tolerances, limit, settings.steps)
     sharpened = newton(f, marched.theta, _NEAR * reach, settings.steps, tolerances)
-    rests = marched.rests & (sharpened.outcome == Outcome.CONVERGED) & (_norm(sharpened.theta - theta) <= limit)
-    left = _norm(marched.theta - theta) > limit
+    rests = marched.rests & (sharpened.outcome == Outcome.CONVERGED) & (norm(sharpened.theta - theta) <= limit)
+    left = norm(marched.theta - theta) > limit
     outcome = torch.where(left, int(Outcome.LEFT_RADIUS), int(Outcome.STALLED))
     outcome = torch.where(rests, int(Outcome.CONVERGED), outcome).to(torch.int8)
     far = recede(f, theta, now.loss, marched, tolerances, settings.steps)
@@ -128,14 +128,8 @@ def _moved(now: Polished, ended: Ended, kept: Tensor) -> Polished:
         now,
         theta=torch.where(kept.unsqueeze(1), ended.theta, now.theta),
         loss=torch.where(kept, ended.loss, now.loss),
-        gradient_norm=torch.where(kept, _norm(ended.gradient), now.gradient_norm),
+        gradient_norm=torch.where(kept, norm(ended.gradient), now.gradient_norm),
         outcome=ended.outcome,
-        distance=_norm(ended.theta - now.theta),
+        distance=norm(ended.theta - now.theta),
         last_step=ended.length,
     )
-
-
-def _norm(vectors: Tensor) -> Tensor:
-    """Euclidean norm of each row."""
-    result: Tensor = torch.linalg.vector_norm(vectors, dim=1)
-    return result
