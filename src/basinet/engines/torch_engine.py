@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,9 @@ from torch.nn.functional import pad
 
 from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
-from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State
+from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, SelfPaced, State, Stepwise
+
+_AT_ONCE = 1 << 22  # numbers of each of the largest arrays of restarts that step at their own pace together: 32 MB
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class TorchEngine:
     def unsupported_reason(self, objective: Objective, descent: Descent) -> str | None:
         return None
 
-    def segment(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def segment(self, objective: Objective, descent: Stepwise, state: State, until: int) -> State:
         def run(part: State) -> State:
             return _segment_of_chunk(objective, descent, part, until)
 
@@ -39,6 +41,18 @@ class TorchEngine:
                 return State.join([run(part) for part in parts])
             return State.join(in_threads(run, parts, threads))
 
+    def follow(self, objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
+        def run(part: State) -> State:
+            return _followed(objective, descent, part, until, most)
+
+        keep_freed_memory()
+        together = max(1, _AT_ONCE // objective.size**2)
+        parts = state.split(min(together, max(64, -(-len(state.status) // self.threads))))
+        with single_threaded_operations():
+            if min(self.threads, len(parts)) <= 1:
+                return State.join([run(part) for part in parts])
+            return State.join(in_threads(run, parts, self.threads))
+
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)
 
@@ -49,7 +63,34 @@ class TorchEngine:
         return objective.hessian(theta)
 
 
-def _segment_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:
+def _followed(objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
+    """Some restarts at their own pace: those that have not got to `until` make a step, until none is left."""
+    state, gradient = _entered(objective, descent, state)
+    for _ in range(most):
+        index = state.short_of(until).nonzero().squeeze(1)
+        if len(index) == 0:
+            break
+        part, slope = descent.advance(objective, state.rows(index), gradient.index_select(0, index), until)
+        state, gradient = state.scatter(index, part), gradient.index_copy(0, index, slope)
+    return state
+
+
+def _entered(objective: Objective, descent: SelfPaced, state: State) -> tuple[State, Tensor]:
+    """The state and ∇f there; of starts also their loss, and whether they rest there or diverge."""
+    loss, gradient = objective.loss_and_gradient(state.theta)
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=1)
+    new = (state.steps == 0) & (state.status == Status.RUNNING)
+    lost = (torch.isfinite(norm) & torch.isfinite(loss)).logical_not()
+    status = torch.where(new & descent.rests(norm), int(Status.ARRIVED), state.status)
+    return replace(
+        state,
+        status=torch.where(new & lost, int(Status.DIVERGED), status),
+        loss=torch.where(new, loss, state.loss),
+        gradient_norm=torch.where(new, norm, state.gradient_norm),
+    ), gradient
+
+
+def _segment_of_chunk(objective: Objective, descent: Stepwise, state: State, until: int) -> State:
     """All steps of a segment for one chunk.
 
     A restart that has arrived or diverged goes on as a passenger until the segment ends, and nothing of that is kept:
@@ -61,7 +102,7 @@ def _segment_of_chunk(objective: Objective, descent: Descent, state: State, unti
     gradient: Tensor | None = None  # of all samples at theta, where it is known already
     if state.step == until:
         standing, _ = standing.check(chunk, theta, until, descent.budget.tolerance)
-    for step in range(state.step, until):
+    for step in range(int(state.step), until):
         samples = descent.batch(step, objective.samples)
         if samples is not None:
             gradient = chunk.batch(samples.to(theta.device)).gradient(theta)
@@ -106,7 +147,7 @@ class _Standing(NamedTuple):
             torch.where(running, norm, self.gradient_norm),
         ), gradient
 
-    def unpack(self, chunk: Chunk, memory: Memory, step: int) -> State:
+    def unpack(self, chunk: Chunk, memory: Memory, step: float) -> State:
         theta = chunk.unpack(self.theta)
         columns = (column.narrow(0, 0, theta.shape[0]) for column in self[1:])
         return State(theta, tuple(chunk.unpack(tensor) for tensor in memory), step, *columns)
