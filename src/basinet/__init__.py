@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         load_quantiles,
         load_restarts,
         load_runs,
+        load_visits,
     )
     from basinet.tracking.load import open_results as open
     from basinet.tracking.results import Results
@@ -42,6 +43,7 @@ _WHERE = {
     "load_curves": "basinet.tracking.load",
     "load_quantiles": "basinet.tracking.load",
     "load_parameters": "basinet.tracking.load",
+    "load_visits": "basinet.tracking.load",
     "forward_backward": "basinet.mlp.textbook",
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
@@ -63,6 +65,7 @@ __all__ = [
     "load_quantiles",
     "load_restarts",
     "load_runs",
+    "load_visits",
     "open",
     "replay",
     "report",

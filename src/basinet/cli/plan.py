@@ -22,7 +22,7 @@ from basinet.cli.hydra_settings import check_folders, check_help, check_hydra, o
 from basinet.cli.waiting import Say, say_nothing
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
-from basinet.study.defaults import GROUPS, LAUNCH, conf_directory, differing
+from basinet.study.defaults import BUDGET, GROUPS, LAUNCH, conf_directory, differing
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
@@ -228,6 +228,8 @@ def _override(parser: OverridesParser, line: str) -> Override:
         )
     if override.is_sweep_override() and group in ("restarts", *LAUNCH, "hydra", "hydra/launcher", "hydra/sweeper"):
         raise ConfigError(f"{line}: {group} cannot be swept; it is the same for all conditions of a sweep")
+    if override.is_sweep_override() and override.key_or_group == BUDGET:
+        raise ConfigError(f"{line}: runs pass every smaller budget, so give the largest; see basinet.running_time")
     _check_count([override])
     _check_choices(override)
     return override

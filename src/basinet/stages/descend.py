@@ -32,7 +32,7 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 
 def _each(objective: Objective, descent: SelfPaced, engine: Engine, theta: Tensor) -> Iterator[State]:
     """Every restart at its own pace, from mark to mark."""
-    state = engine.follow(objective, descent, _start(descent, theta), 0, most=0)
+    state = engine.follow(objective, descent, start(descent, theta), 0, most=0)
     yield state
     for mark in descent.budget.marks[1:]:
         while len(behind := state.short_of(mark).nonzero().squeeze(1)):
@@ -45,7 +45,7 @@ def _each(objective: Objective, descent: SelfPaced, engine: Engine, theta: Tenso
 
 def _together(objective: Objective, descent: Stepwise, engine: Engine, theta: Tensor) -> Iterator[State]:
     """All restarts step by step; the stopping test keeps to its own steps, whatever segments they are divided into."""
-    state = engine.segment(objective, descent, _start(descent, theta), 0)
+    state = engine.segment(objective, descent, start(descent, theta), 0)
     yield state
     for until in _segment_ends(descent.budget.marks):
         running = (state.status == Status.RUNNING).nonzero().squeeze(1)
@@ -64,7 +64,8 @@ def _segment_ends(records: Sequence[int]) -> Iterator[int]:
         yield end
 
 
-def _start(descent: Descent, theta: Tensor) -> State:
+def start(descent: Descent, theta: Tensor) -> State:
+    """The state of descents that have not begun."""
     restarts = theta.shape[0]
     exact = torch.zeros(restarts, dtype=torch.float64, device=theta.device)
     return State(
@@ -95,7 +96,7 @@ def retrace(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 
     The numbers are those of `descend` to the bit, on the engine that made them; it yields the start too.
     """
-    for state in _every_step(objective, descent, engine, _start(descent, theta.unsqueeze(0)), steps):
+    for state in _every_step(objective, descent, engine, start(descent, theta.unsqueeze(0)), steps):
         loss, gradient = engine.loss_and_gradient(objective, state.theta)
         time = None if state.time is None else float(state.time[0])
         yield Step(int(state.steps[0]), state.theta[0], float(loss[0]), gradient[0], time)

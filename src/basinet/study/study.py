@@ -16,10 +16,13 @@ from torch import Tensor
 
 from basinet.descents import DESCENTS
 from basinet.engines import check_engine, choose_engine
+from basinet.escapes import ESCAPES, Escape
+from basinet.escapes.seam import Allowance
 from basinet.foundation import synonyms
 from basinet.foundation.errors import ConfigError, require, unknown
 from basinet.foundation.machine import cores, numerics
 from basinet.inits import INITS, Init
+from basinet.inits.fresh import FreshStarts
 from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
@@ -102,6 +105,7 @@ class Study:
     objectives: ObjectiveFamily
     init: Init
     descent: Descent
+    escape: Escape
     polishing: Polishing
     tolerances: Tolerances
     remarks: tuple[str, ...] = ()
@@ -138,10 +142,12 @@ class Study:
         init: Init = _filled(INITS, resolved, "init")
         descent = _descent(resolved["descent"], execution.seed)
         resolved["descent"] = _as_taken(resolved["descent"], descent)
+        escape = _escape(resolved["escape"])
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
         remarks = (*samples.remarks, *_remarks(settings, resolved, problem))
-        study = Study(resolved, execution, problem, trained, objectives, init, descent, polishing, tolerances, remarks)
+        methods = (objectives, init, descent, escape)
+        study = Study(resolved, execution, problem, trained, *methods, polishing, tolerances, remarks)
         study._check_relations()
         return study
 
@@ -156,7 +162,22 @@ class Study:
             fits = bool(torch.isfinite(values.to(self.dtype)).all())
             require(fits, f"dtype={self.execution.dtype}: {largest:g} among the {name} is too large; use float64")
         self.init.check(self.network, self.restarts)
+        lives = self.escape.allowance is not None
+        require(
+            not lives or self.device.type == "cpu", f"device={self.execution.device}: runs that escape need device=cpu"
+        )
+        endless = not self.escape.fresh or self.init.max_restarts is None
+        init, escape = (self.settings[group]["name"] for group in ("init", "escape"))
+        require(endless, f"escape={escape}: needs other starts in every round, and init={init} has only so many")
         check_engine(self.execution.engine, self.objective, self.descent)
+
+    def _check_runs(self) -> None:
+        if not self.escape.goes_on:
+            return
+        init, escape = (self.settings[group]["name"] for group in ("init", "escape"))
+        require(self.device.type == "cpu", f"device={self.execution.device}: escape={escape} needs device=cpu")
+        endless = not self.escape.fresh or self.init.max_restarts is None
+        require(endless, f"escape={escape}: needs other starts in every round, and init={init} has only so many")
 
     @property
     def restarts(self) -> int:
@@ -170,6 +191,11 @@ class Study:
     def is_auto(self) -> bool:
         """Whether restarts are added until the stopping rule is met."""
         return self.execution.restarts == "auto"
+
+    @property
+    def budget(self) -> float | None:
+        """Gradients of each run; None where a restart is its descent and nothing more."""
+        return float(self.escape.allowance.budget) if self.escape.goes_on else None
 
     @property
     def seed(self) -> int:
@@ -239,6 +265,9 @@ class Study:
         the business of a machine, and stands with the blocks (`made_by`).
         """
         settings = {name: value for name, value in self.settings.items() if name not in _CHANGES_NO_NUMBER}
+        escape = settings.pop("escape")
+        if self.escape.goes_on:  # else one there is nothing to tell
+            settings["escape"] = {key: value for key, value in escape.items() if f"escape.{key}" != defaults.BUDGET}
         groups = {
             name: {key: entry for key, entry in group.items() if key != "path"}  # what lies there is in the fingerprint
             for name, group in settings.items()
@@ -261,6 +290,11 @@ class Study:
         hidden = network.activation if network.depth > 1 else None
         shape = [network.widths, hidden, network.output, network.bias]
         return json.dumps([self.settings["problem"], shape, self.settings["objective"]], sort_keys=True)
+
+    @cached_property
+    def fresh_starts(self) -> FreshStarts:
+        """Starts for the rounds of runs, other ones than those of restarts."""
+        return FreshStarts(self.init, self.network, self.seed)
 
     def starts(self, restarts: range) -> Tensor:
         """θ `[restart, parameter]` before the first step."""
@@ -369,6 +403,15 @@ def _as_taken(settings: Mapping[str, Any], descent: Descent) -> dict[str, Any]:
     """The settings of a descent, of the types that they have there."""
     budget = descent.budget
     return {key: getattr(budget, key, getattr(descent, key, value)) for key, value in settings.items()}
+
+
+def _escape(settings: Mapping[str, Any]) -> Escape:
+    """The method, and for how long, which every method but none has among its settings."""
+    rest = unnamed(settings)
+    method: type[Escape] = _member(ESCAPES, "escape", settings["name"])
+    shared = [field.name for field in dataclasses.fields(Allowance)]
+    allowance = fill(Allowance, {key: rest.pop(key) for key in shared if key in rest}, "escape")
+    return fill(method, rest, "escape", allowance=allowance)
 
 
 def _descent(settings: Mapping[str, Any], seed: int) -> Descent:

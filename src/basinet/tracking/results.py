@@ -17,7 +17,7 @@ from basinet.foundation.errors import ConfigError, require
 from basinet.study.defaults import columns_of
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
-from basinet.tracking.integrity import open_table, reading
+from basinet.tracking.integrity import VISITS, has_runs, open_table, reading
 from basinet.tracking.record import COLUMNS, CONDITION
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
@@ -82,6 +82,11 @@ class Results:
     def quantiles(self) -> pd.DataFrame:
         """As `basinet.load_quantiles`."""
         return self._whole("quantiles")
+
+    @property
+    def visits(self) -> pd.DataFrame:
+        """As `basinet.load_visits`."""
+        return self._whole("visits")
 
     def parameters(self, run_id: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
         """`initial` and `final` of a condition's restarts, `[restart, parameter]` each; errors as for `study`."""
@@ -203,7 +208,11 @@ class Results:
 
     def _artifacts(self, relative: str) -> Iterator[tuple[Any, Path]]:
         """The conditions that have finished, each with the local path of one of its artifacts."""
-        for run in self._finished:
+        finished = self._finished
+        if relative == VISITS:
+            finished = [run for run in finished if has_runs(run)]
+            require(bool(finished), f"'{self.name}' has no runs that escape: its conditions have escape=none")
+        for run in finished:
             yield run, self._artifact(run, relative)
 
     def _artifact(self, run: Any, relative: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from basinet.foundation.errors import require, unknown
 from basinet.study.convert import fill
-from basinet.study.defaults import usual_columns
+from basinet.study.defaults import BUDGET, usual_columns
 from basinet.study.study import Study
 from basinet.tracking.integrity import damage
 from basinet.tracking.store import TrackingStore, check_work_folder
@@ -67,14 +67,20 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
+def asked_for(study: Study) -> dict[str, str]:
+    """How much was asked for, beside what a condition is: how many restarts, and for how long their runs go on."""
+    asked = {key: str(getattr(study.execution, key)) for key in ("restarts", "restarts_max")}
+    return asked if study.budget is None else {**asked, BUDGET: repr(study.budget)}
+
+
 def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
     """Whether a run has all that a study asks for.
 
     Raises:
         ConfigError: if a later version of this package has made it.
     """
-    asked = {"restarts": str(study.execution.restarts)}
-    if study.is_auto:
-        asked["restarts_max"] = str(study.execution.restarts_max)
+    asked = asked_for(study)
+    if not study.is_auto:
+        del asked["restarts_max"]
     same = all(run.data.tags.get(key) == value for key, value in asked.items())
     return run.info.status == "FINISHED" and same and damage(store, run) is None

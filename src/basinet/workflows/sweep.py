@@ -39,7 +39,7 @@ from basinet.tracking.record import (
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
 from basinet.tracking.view import save_views
-from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
+from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,8 @@ def _computed(
             "hardware.device": str(study.device),
         }
         written.log(tags=tags)
-        findings = run(
-            study, store=replace(blocks, made_by=study.made_by), curves_max=tracking.curves_max, progress=progress
-        )
+        own = replace(blocks, made_by=study.made_by, budget=study.budget)
+        findings = run(study, store=own, curves_max=tracking.curves_max, progress=progress)
         return _write(written, findings, name, tracking, place.conditions)
 
 
@@ -161,6 +160,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     start = time.perf_counter()
     frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
     tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
+    tables |= {} if findings.visits is None else {"visits": findings.visits}
     write_condition(written, findings.study.settings, tables, findings.parameters)
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
@@ -168,7 +168,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
         metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
-        tags={key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")},
+        tags=asked_for(findings.study),
         history=quantile_history(findings.quantiles),
     )
     exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
