@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from basinet.analysis.running_time import running_time
     from basinet.mlp.textbook import forward_backward
     from basinet.pipeline.gather import Findings
     from basinet.pipeline.run import run
@@ -44,6 +45,7 @@ _WHERE = {
     "load_quantiles": "basinet.tracking.load",
     "load_parameters": "basinet.tracking.load",
     "load_visits": "basinet.tracking.load",
+    "running_time": "basinet.analysis.running_time",
     "forward_backward": "basinet.mlp.textbook",
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
@@ -70,6 +72,7 @@ __all__ = [
     "replay",
     "report",
     "run",
+    "running_time",
 ]
 
 

@@ -99,15 +99,17 @@ def first_standing(means: Means, restarts: range, starts: Tensor, ended: Solutio
 
 
 def first_visits(standing: Standing) -> Visits:
-    """Those of round 0, of runs whose descent has not diverged; they are certified with their restarts."""
-    there = torch.isfinite(standing.runs.loss).cpu().nonzero().squeeze(1)
-    restart, loss = standing.restart[there], standing.runs.loss.cpu()[there]
+    """Those of round 0, certified with their restarts: of every run, so that none is forgotten.
+
+    A descent that has diverged has come to a bottom of infinite height.
+    """
+    restart, loss = standing.restart, standing.runs.loss
     return Visits(
         restart=restart,
         round=torch.zeros_like(restart),
-        gradients=standing.spent[there],
+        gradients=standing.spent,
         loss=loss,
-        accepted=torch.ones_like(restart, dtype=torch.bool),
+        accepted=torch.isfinite(loss),
         best=loss,
         bottom=torch.full_like(restart, -1),
     )
