@@ -84,6 +84,11 @@ class Results:
         return self._whole("quantiles")
 
     @property
+    def has_runs(self) -> bool:
+        """Whether restarts of some condition that has finished went on as runs."""
+        return any(has_runs(run) for run in self._finished)
+
+    @property
     def visits(self) -> pd.DataFrame:
         """As `basinet.load_visits`."""
         return self._whole("visits")

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from basinet.analysis import bottoms
+from basinet.analysis.running_time import running_time, speedups
 from basinet.analysis.spread import ACCURACIES, BECAUSE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
@@ -249,10 +250,19 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _summary(parent, table, minima, by)
+    summary = _with_runs(_summary(parent, table, minima, by), results)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
+
+
+def _with_runs(summary: Summary, results: Results) -> Summary:
+    """The summary with what runs needed to reach the best known minimum, where there are any."""
+    if not results.has_runs:
+        return summary
+    visits = results.load_table("visits")
+    table = running_time(visits, [key for key in summary.by if key in visits.columns])
+    return replace(summary, running=table, speedups=speedups(visits) if visits["escape"].nunique() > 1 else None)
 
 
 def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
