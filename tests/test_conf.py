@@ -29,7 +29,7 @@ COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("objective", "population"): {"problem": "gaussian_teacher", "network": {"activation": "erf"}}
 }
 # Files of a family that are not members.
-HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain", "classics", "seam", "fresh"}
+HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain", "classics", "seam", "fresh", "metropolis"}
 HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
 
 

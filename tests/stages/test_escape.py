@@ -17,13 +17,22 @@ from basinet.study.study import Study
 
 RASTRIGIN = {"name": "test_function", "function": "rastrigin"}
 BUDGET = 400
+METHODS = ("restart", "basin_hopping", "annealing", "langevin", "tunnelling", "stun", "trust")
+QUICK: dict[str, dict[str, Any]] = {  # walks that a budget of 400 has room for
+    "annealing": {"trials": 5, "temperatures": 4, "moves": 10},
+    "langevin": {"steps": 50},
+    "tunnelling": {"steps": 60},
+    "stun": {"moves": 40},
+    "trust": {"steps": 60},
+}
 
 
 def study(escape: str = "basin_hopping", **settings: Any) -> Study:
     """Rastrigin's function in the plane, with descents that mostly arrive, and some that run out of steps."""
     descent = {"learning_rate": 5e-5, "steps": 95, "tolerance": 1.0, "records": 1}
+    own = {"name": escape, "budget": BUDGET, **QUICK.get(escape, {}), **settings}
     common = {"objective": RASTRIGIN, "init": "uniform", "engine": "torch", "restarts": 7, "polish": "none"}
-    return Study.from_config({**common, "descent": descent, "escape": {"name": escape, "budget": BUDGET, **settings}})
+    return Study.from_config({**common, "descent": descent, "escape": own})
 
 
 class Counted:
@@ -95,7 +104,7 @@ def test_runs_are_those_of_a_loop_written_out_and_every_gradient_is_counted() ->
         assert int(life.rounds[restart]) == len(expected)
 
 
-@pytest.mark.parametrize("escape", ["restart", "basin_hopping"])
+@pytest.mark.parametrize("escape", METHODS)
 def test_a_run_alone_gets_the_bits_that_it_gets_among_others(escape: str) -> None:
     made = study(escape)
     together = solve(made, range(7))
@@ -108,18 +117,18 @@ def test_a_run_alone_gets_the_bits_that_it_gets_among_others(escape: str) -> Non
             assert torch.equal(getattr(alone, name), getattr(together.visits, name)[mine])
 
 
-@pytest.mark.parametrize("escape", ["restart", "basin_hopping"])
+@pytest.mark.parametrize("escape", METHODS)
 def test_no_run_begins_a_round_with_its_budget_spent_or_overruns_it_by_more_than_a_descent(escape: str) -> None:
     block = solve(study(escape), range(7))
     assert block.life is not None
     assert block.visits is not None
     assert bool((block.life.spent >= BUDGET).all())
-    assert bool((block.life.spent <= BUDGET - 1 + 96).all())
+    assert bool((block.life.spent < BUDGET + 96 + 1e-9).all())
     last = torch.cat([block.visits.restart[1:] != block.visits.restart[:-1], torch.tensor([True])])
     assert bool((block.visits.gradients[~last] < BUDGET).all())
 
 
-@pytest.mark.parametrize("escape", ["restart", "basin_hopping"])
+@pytest.mark.parametrize("escape", METHODS)
 def test_runs_whose_budget_is_raised_are_those_that_always_had_it(escape: str) -> None:
     short, long = solve(study(escape, budget=150), range(7)), study(escape)
     extended, whole = go_on(long, short), solve(long, range(7))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.errors import require
-from basinet.foundation.random_streams import Address, Numbers, Purpose
+from basinet.foundation.random_streams import Address, Ahead, Numbers, Purpose
 
 Asks = Literal["nothing", "loss", "gradient"]
 """What the steps of a walk need: a gradient counts 1, a loss a third."""
@@ -85,14 +85,15 @@ class Draws(NamedTuple):
     address: Address
     fresh: Callable[[Numbers, Numbers], Tensor]  # starts of the study's init for (restart, round)
     like: Tensor  # of the type and on the device that draws are wanted in
+    ahead: Ahead | None = None  # of walks: what their next steps draw
 
     def normal(self, size: int, purpose: Purpose, step: Tensor | int = 0) -> Tensor:
         """`[run, size]`."""
-        return self._tensor(self.address.normal(size, purpose, _numbers(step)))
+        return self._tensor((self.ahead or self.address).normal(size, purpose, _numbers(step)))
 
     def uniform(self, size: int, purpose: Purpose, step: Tensor | int = 0) -> Tensor:
         """`[run, size]`, between 0 and 1."""
-        return self._tensor(self.address.uniform(size, purpose, _numbers(step)))
+        return self._tensor((self.ahead or self.address).uniform(size, purpose, _numbers(step)))
 
     def starts(self) -> Tensor:
         """Starts of the study's init, `[run, parameter]`: others in every round."""

@@ -100,3 +100,34 @@ class Address:
         """Standard normal draws `[run, size]`, as those of `normal`."""
         result: Array = ndtri(self.uniform(size, purpose, step))
         return result
+
+
+class Ahead:
+    """The draws of an address for several steps at a time: the same numbers, made together.
+
+    Each run begins at a step of its own; all go on together.
+    """
+
+    def __init__(self, address: Address, first: Numbers, steps: int) -> None:
+        self._address = Address(address.seed, np.repeat(address.restart, steps), np.repeat(address.round, steps))
+        self._first = first + 1  # a step that is over has been counted
+        self._steps = steps
+        self._made: dict[tuple[str, int, Purpose], Array] = {}  # [run, step, size]
+
+    def uniform(self, size: int, purpose: Purpose, step: Numbers | int) -> Array:
+        """As that of the address."""
+        return self._of("uniform", size, purpose, step)
+
+    def normal(self, size: int, purpose: Purpose, step: Numbers | int) -> Array:
+        """As that of the address."""
+        return self._of("normal", size, purpose, step)
+
+    def _of(self, law: str, size: int, purpose: Purpose, step: Numbers | int) -> Array:
+        key = law, size, purpose
+        if key not in self._made:
+            steps = (self._first[:, None] + np.arange(self._steps)).reshape(-1)
+            made = getattr(self._address, law)(size, purpose, steps)
+            self._made[key] = made.reshape(len(self._first), self._steps, size)
+        place = np.clip(step - self._first, 0, self._steps - 1)  # of a run that has come to its end nothing is used
+        here: Array = self._made[key][np.arange(len(self._first)), place]
+        return here

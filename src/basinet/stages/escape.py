@@ -11,7 +11,7 @@ from torch import Tensor
 
 from basinet.escapes.seam import Allowance, Draws, Escape, Landscape, Phase, Runs, State, Value, Walk
 from basinet.foundation.outcomes import Status
-from basinet.foundation.random_streams import Address, Numbers
+from basinet.foundation.random_streams import Address, Ahead, Numbers
 from basinet.foundation.rows import put, rows, stacked
 from basinet.protocols import Descent, Engine, Objective, SelfPaced, Stepwise
 from basinet.protocols import State as Descending
@@ -184,9 +184,16 @@ class _Rounds:
         self._end(torch.arange(count))
 
     def fullest(self) -> int | None:
-        """The stage at which most runs wait; None if all have ended."""
-        waiting = torch.bincount(self.stage + 1)[1:]
-        return int(waiting.argmax()) if bool(waiting.any()) else None
+        """The stage at which most runs wait; None if all have ended.
+
+        Walks take many steps of little work, which many runs should share: they wait until half of the runs walk.
+        """
+        waiting = torch.bincount(self.stage + 1, minlength=_WALK + 2)[1:]
+        if not bool(waiting.any()):
+            return None
+        if int(waiting[_WALK]) * 2 < int(waiting.sum()):
+            waiting[_WALK] *= int(waiting[_WALK]) == int(waiting.sum())
+        return int(waiting.argmax())
 
     def share(self) -> float:
         """Of the budgets that is spent."""
@@ -210,9 +217,11 @@ class _Rounds:
         spent = standing.spent + (self.gradients + _LOSS * self.losses) * self.broken
         return Escaped(standing, standing.round + self.broken, spent, in_order(self.kept), self.catalogue.found())
 
-    def _draws(self, standing: Standing) -> Draws:
+    def _draws(self, standing: Standing, step: Tensor | None = None) -> Draws:
+        """The random numbers of rounds; those of walks from `step` on, which take some steps together."""
         address = Address(self.means.seed, standing.restart.numpy(), standing.round.numpy())
-        return Draws(address, self.means.fresh, standing.runs.theta)
+        ahead = None if step is None else Ahead(address, step.numpy(), _STRIDE)
+        return Draws(address, self.means.fresh, standing.runs.theta, ahead)
 
     def _begin(self, index: Tensor) -> None:
         here = rows(self.standing, index)
@@ -223,7 +232,7 @@ class _Rounds:
     def _walk(self, index: Tensor) -> None:
         """Some steps of all walks that stand here, as long as most of them go on."""
         means, here, walk = self.means, rows(self.standing, index), rows(self._walks, index)
-        draws = self._draws(here)
+        draws = self._draws(here, walk.step)
         asks_loss = means.method.asks == "loss"
         for _ in range(_STRIDE):
             value = Value(*means.engine.loss_and_gradient(means.objective, walk.theta))

@@ -37,6 +37,7 @@ from basinet.study.defaults import unnamed
 
 _NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
+_RATE = 0.01  # of Langevin dynamics, where the descent has none
 _DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
 
@@ -142,6 +143,8 @@ class Study:
         init: Init = _filled(INITS, resolved, "init")
         descent = _descent(resolved["descent"], execution.seed)
         resolved["descent"] = _as_taken(resolved["descent"], descent)
+        if resolved["escape"].get("rate", "") is None:
+            resolved["escape"] = {**resolved["escape"], "rate": getattr(descent.budget, "learning_rate", _RATE)}
         escape = _escape(resolved["escape"])
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
