@@ -30,6 +30,8 @@ def stacked(parts: list[Table]) -> Table:
 def _over(function: Any, first: Any, *others: Any) -> Any:
     if isinstance(first, Tensor):
         return function(first, *others)
+    if first is None:  # a column that is not there
+        return None
     if isinstance(first, Mapping):
         return {name: _over(function, entry, *(other[name] for other in others)) for name, entry in first.items()}
     names = [field.name for field in dataclasses.fields(first)]
