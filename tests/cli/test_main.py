@@ -23,6 +23,7 @@ import yaml
 
 import basinet
 from basinet import plots
+from basinet.cli.compose import compose_all
 from basinet.cli.main import _parsed
 from basinet.cli.plan import plan
 from basinet.foundation import machine
@@ -292,7 +293,7 @@ def test_conditions_share_the_cores(
     monkeypatch.setattr(machine, "cores", lambda: cores)
     seeds = ",".join(map(str, range(conditions)))
     arguments = _parsed(["-m", f"seed={seeds}", *launcher.split()])
-    planned = plan(arguments, ["-m"])
+    planned = plan(compose_all(arguments, ["-m"]))
     assert (planned.workers, planned.threads) == expected
 
 

@@ -47,8 +47,8 @@ def _main(raw: list[str]) -> int:
     if arguments.shell_completion:
         _check_completion(arguments.overrides)
     elif arguments.help or arguments.hydra_help or arguments.info or arguments.cfg:
+        from basinet.cli.compose import composed
         from basinet.cli.help import explain
-        from basinet.cli.plan import composed
 
         config = composed(arguments)
         if arguments.help:
@@ -57,11 +57,12 @@ def _main(raw: list[str]) -> int:
     else:
         with waiting() as say:
             say("loading Hydra")
+            from basinet.cli.compose import compose_all
             from basinet.cli.dry_run import check_room, check_time, show
             from basinet.cli.plan import plan
 
             say("reading the settings")
-            planned = plan(arguments, flags, say)
+            planned = plan(compose_all(arguments, flags), say)
             say("looking at the store")
             from basinet.tracking.store import check_whole, checked_uri
 
@@ -197,8 +198,9 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
 
 def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
+    from basinet.cli.compose import settings_of
     from basinet.cli.hydra_internals import number_of_job
-    from basinet.cli.plan import settings_of, without_launch
+    from basinet.cli.plan import without_launch
     from basinet.study.study import Study
     from basinet.workflows import sweep
     from basinet.workflows.journal import Journal
