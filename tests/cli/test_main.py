@@ -568,9 +568,10 @@ def test_the_shell_can_complete_groups_members_and_settings(
         ("main", "init=xaver"),
         ("listing", ""),
         ("ui", "--help"),
+        ("main", "-m init=normal,uniform network.depth=1 restarts=30 descent.steps=100 dry_run=true"),  # has finished
     ],
 )
-def test_quick_answers_do_not_wait_for_the_numerical_libraries(module: str, line: str, tmp_path: Path) -> None:
+def test_quick_answers_do_not_wait_for_the_numerical_libraries(module: str, line: str, swept: Path) -> None:
     code = (
         f"import sys; from basinet.cli.{module} import main; sys.argv[1:] = {line.split()!r}\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
@@ -578,7 +579,7 @@ def test_quick_answers_do_not_wait_for_the_numerical_libraries(module: str, line
     )
     answer = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
+        cwd=swept,
         env={**os.environ, "COMP_LINE": "basinet in"},
         capture_output=True,
         text=True,

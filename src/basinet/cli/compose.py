@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from hydra import compose
@@ -31,6 +31,15 @@ _FIRST = ("network.activation=tanh", "objective.l2_weights=0.001", "objective.l2
 _SHAPES = ("network.depth", "network.width")  # which say nothing of what is trained
 
 
+class Remarkable(Protocol):
+    """A condition of which there may be something to say."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user does not expect of it, a line each."""
+        ...
+
+
 @dataclass(frozen=True)
 class Composed:
     """The conditions that a command line means, none of which has been looked at yet."""
@@ -42,7 +51,13 @@ class Composed:
     asked: list[str]  # the command line, as it was meant
     arguments: list[str]  # … and as Hydra should see it
     workers: int | None  # how many conditions run at a time; None: the launcher decides, and where
+    dry_run: bool
     chosen: list[str]  # settings that were added since nothing was said of them
+
+    def remarks(self, conditions: Iterable[Remarkable]) -> list[str]:
+        """What was decided without being asked for, here and of the conditions, each once."""
+        first = [f"no problem chosen: XOR, with {' '.join(self.chosen)}"] if self.chosen else []
+        return [*first, *dict.fromkeys(remark for one in conditions for remark in one.remarks)]
 
 
 def compose_all(arguments: Namespace, flags: Sequence[str]) -> Composed:
@@ -73,8 +88,10 @@ def compose_all(arguments: Namespace, flags: Sequence[str]) -> Composed:
     asked = [*flags, *_repeated(master, own, overrides)]
     conditions = [settings_of(config) for config in configs]
     require(len(conditions) > 0, "this sweep has no conditions")
+    dry_run = conditions[0]["dry_run"]
+    require(isinstance(dry_run, bool), f"dry_run={dry_run}: must be true or false")
     study = configs[0].hydra.runtime.choices.get("experiment")
-    return Composed(conditions, study, is_sweep, swept, asked, [*asked, *launching], workers, chosen)
+    return Composed(conditions, study, is_sweep, swept, asked, [*asked, *launching], workers, dry_run, chosen)
 
 
 def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]]:

@@ -55,29 +55,38 @@ def _main(raw: list[str]) -> int:
             print(explain(config, arguments.config_dir))
             return 0
     else:
-        with waiting() as say:
-            say("loading Hydra")
-            from basinet.cli.compose import compose_all
-            from basinet.cli.dry_run import check_room, check_time, show
-            from basinet.cli.plan import plan
-
-            say("reading the settings")
-            planned = plan(compose_all(arguments, flags), say)
-            say("looking at the store")
-            from basinet.tracking.store import check_whole, checked_uri
-
-            uri = checked_uri(planned.tracking.uri)
-            check_whole(uri)
-        tell_environment(uri)
-        if planned.dry_run:
-            return show(planned)
-        with waiting() as say:
-            _check_compiler(planned, say)
-            check_room(planned)
-        check_time(planned)
-        return _execute(planned)
+        return _begin(arguments, flags)
     sys.argv[1:] = [*flags, *arguments.overrides]
     return _printed(lambda: _launch(lambda config: None))
+
+
+def _begin(arguments: Namespace, flags: list[str]) -> int:
+    """Check everything that is asked for, and do it, or show what would be done."""
+    with waiting() as say:
+        say("loading Hydra")
+        from basinet.cli.compose import compose_all
+        from basinet.cli.dry_run import check_room, check_time, finished, show, show_finished
+        from basinet.cli.plan import plan, tracking_of
+
+        say("reading the settings")
+        composed = compose_all(arguments, flags)
+        say("looking at the store")
+        from basinet.tracking.store import check_whole, checked_uri
+
+        uri = checked_uri(tracking_of(composed).uri)
+        check_whole(uri)
+        done = finished(composed) if composed.dry_run else []
+        planned = None if done else plan(composed, say)
+    tell_environment(uri)
+    if planned is None:
+        return show_finished(composed, done)
+    if composed.dry_run:
+        return show(planned)
+    with waiting() as say:
+        _check_compiler(planned, say)
+        check_room(planned)
+    check_time(planned)
+    return _execute(planned)
 
 
 def _printed(show: Callable[[], int]) -> int:
@@ -139,11 +148,11 @@ def _execute(planned: Plan) -> int:
         from basinet.workflows.progress import SweepProgress, print_failures
 
         say("opening the store")
-        command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
+        command = shlex.join(["basinet", *planned.composed.asked]) if planned.is_sweep else None
         place = sweep.begin(
             planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command
         )
-    sys.argv[1:] = planned.arguments
+    sys.argv[1:] = planned.composed.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from basinet.cli.compose import Composed
@@ -25,15 +25,20 @@ _LONGEST = 3500  # characters of a setting: with these a condition's settings fi
 class Plan:
     """What a command line asks for."""
 
+    composed: Composed
     studies: list[Study]  # one per condition
     tracking: TrackingSettings
     experiment: str  # name of the MLflow experiment
-    is_sweep: bool
-    dry_run: bool
-    asked: list[str]  # the command line, as it was meant
-    arguments: list[str]  # … and as Hydra should see it
-    workers: int | None  # how many conditions run at a time; None: the launcher decides, and where
-    chosen: list[str] = field(default_factory=list)  # settings that were added since nothing was said of them
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether a parent run holds the conditions together."""
+        return self.composed.is_sweep
+
+    @property
+    def workers(self) -> int | None:
+        """How many conditions run at a time; None: the launcher decides, and where."""
+        return self.composed.workers
 
     @property
     def threads(self) -> int | None:
@@ -43,8 +48,7 @@ class Plan:
     @property
     def remarks(self) -> list[str]:
         """What was decided without being asked for, each once."""
-        first = [f"no problem chosen: XOR, with {' '.join(self.chosen)}"] if self.chosen else []
-        return [*first, *dict.fromkeys(remark for study in self.studies for remark in study.remarks)]
+        return self.composed.remarks(self.studies)
 
     @property
     def varied(self) -> list[str]:
@@ -62,37 +66,31 @@ def plan(composed: Composed, say: Say = say_nothing) -> Plan:
     Raises:
         ConfigError: for the first thing that is wrong with any of the conditions.
     """
-    plain = composed.conditions
     say("loading PyTorch")  # here the numerical libraries are needed for the first time
     from basinet.study.study import Study
-    from basinet.workflows.launch import TrackingSettings
 
-    say(f"checking {len(plain):,} condition{'s' * (len(plain) != 1)}")
-    tracking = TrackingSettings.from_config(plain[0])
-    dry_run = plain[0]["dry_run"]
-    require(isinstance(dry_run, bool), f"dry_run={dry_run}: must be true or false")
-    settings = [without_launch(all_of_them) for all_of_them in plain]
+    conditions = composed.conditions
+    say(f"checking {len(conditions):,} condition{'s' * (len(conditions) != 1)}")
+    tracking = tracking_of(composed)
+    settings = [without_launch(all_of_them) for all_of_them in conditions]
     for one in settings:
         _check_storable(one, "")
     studies = [Study.from_config(one) for one in settings]
     for study in studies:
         _check_memory(study)
     _check_processes(composed.workers or 1)
-    _check_different(studies, composed.swept)
-    return Plan(
-        studies,
-        tracking,
-        _experiment(composed, tracking),
-        composed.is_sweep,
-        dry_run,
-        composed.asked,
-        composed.arguments,
-        composed.workers,
-        composed.chosen,
-    )
+    check_different([study.key for study in studies], composed.swept)
+    return Plan(composed, studies, tracking, experiment_of(composed, tracking))
 
 
-def _experiment(composed: Composed, tracking: TrackingSettings) -> str:
+def tracking_of(composed: Composed) -> TrackingSettings:
+    """Where and how much is kept: the same for all conditions."""
+    from basinet.workflows.launch import TrackingSettings
+
+    return TrackingSettings.from_config(composed.conditions[0])
+
+
+def experiment_of(composed: Composed, tracking: TrackingSettings) -> str:
     """The name of the MLflow experiment."""
     name = tracking.experiment if tracking.experiment is not None else composed.study or "basinet"
     proper = name == name.strip() and name.isprintable() and 0 < len(name) <= 250
@@ -138,11 +136,11 @@ def _check_processes(workers: int) -> None:
     require(workers == 1 or needed < there, f"{told}, this machine has {there / 2**30:,.0f}")
 
 
-def _check_different(studies: Sequence[Study], swept: Sequence[str]) -> None:
+def check_different(keys: Sequence[str], swept: Sequence[str]) -> None:
     """Raise `ConfigError` if two conditions of a sweep are the same: only one of them could be loaded."""
     seen: dict[str, int] = {}
-    for number, study in enumerate(studies, 1):
-        same = seen.setdefault(study.key, number)
+    for number, key in enumerate(keys, 1):
+        same = seen.setdefault(key, number)
         require(same == number, f"{' '.join(swept)}: conditions {same} and {number} of this sweep are the same")
 
 

@@ -17,8 +17,8 @@ from basinet.tracking.mlflow_internals import (
     knows_version,
     runs_with_tag,
 )
-from basinet.tracking.record import CONDITION, RUN_KIND
 from basinet.tracking.store import TrackingStore, active
+from basinet.tracking.tags import CONDITION, RUN_KIND
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -42,11 +42,15 @@ def glance(uri: str, experiment: str) -> Glance | None:
     Raises:
         ConfigError: if the store cannot be opened, or the experiment has been deleted.
     """
-    return _directly(uri, experiment) or _by_mlflow(uri, experiment)
+    return look(uri, experiment) or _by_mlflow(uri, experiment)
 
 
-def _directly(uri: str, experiment: str) -> Glance | None:
-    """Asked of the SQLite file itself; None if it is not one that is known well enough."""
+def look(uri: str, experiment: str) -> Glance | None:
+    """The same without MLflow: asked of the SQLite file itself; None if it is not one that is known well enough.
+
+    Raises:
+        ConfigError: if the experiment has been deleted.
+    """
     path = Path(uri.removeprefix(_SQLITE))
     if not uri.startswith(_SQLITE) or not path.is_file():
         return None
