@@ -19,6 +19,8 @@ from urllib.parse import quote, urlsplit
 from filelock import FileLock
 
 from basinet.foundation.errors import ConfigError, require
+from basinet.tracking.fetched import fetch, found_again
+from basinet.tracking.leftovers import held
 from basinet.tracking.mlflow_internals import (
     EXPERIMENT_TAGS,
     VERSION_COLUMN,
@@ -392,9 +394,7 @@ class TrackingStore:
     @contextmanager
     def writing(self, run: Any) -> Iterator[Path]:
         """A folder to write artifacts of a run into; they are the run's when the block ends without an error."""
-        # They take the time of torch: not everybody who asks for a store writes.
-        from basinet.pipeline.blocks import WRITING
-        from basinet.tracking.leftovers import held
+        from basinet.pipeline.blocks import WRITING  # which takes the time of torch: not everybody writes
 
         folder = self.artifact_folder(run)
         if folder is not None:
@@ -413,11 +413,14 @@ class TrackingStore:
         if folder is not None:
             path = folder / relative
             return path if path.is_file() else None
+        before = found_again(self.uri, run, relative)
+        if before is not None:
+            return before
         parent = str(Path(relative).parent)
         present = [
             entry.path for entry in self.client.list_artifacts(run.info.run_id, parent if parent != "." else None)
         ]
-        return Path(self.client.download_artifacts(run.info.run_id, relative)) if relative in present else None
+        return fetch(self.client, self.uri, run, relative) if relative in present else None
 
 
 def _work_folder(uri: str) -> Path:
