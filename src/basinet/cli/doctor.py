@@ -40,7 +40,8 @@ def main() -> None:
 
 
 def _main(arguments: argparse.Namespace) -> int:
-    from basinet.tracking.store import TrackingStore, check_whole, checked_uri
+    from basinet.tracking.address import check_whole, checked_uri
+    from basinet.tracking.store import TrackingStore
 
     uri = checked_uri(arguments.tracking_uri)
     tell_environment(arguments.tracking_uri)

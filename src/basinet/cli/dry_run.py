@@ -51,8 +51,8 @@ def finished(composed: Composed) -> list[Resolved]:
         ConfigError: as the launch itself would.
     """
     from basinet.study.resolve import resolve
+    from basinet.tracking.address import checked_uri
     from basinet.tracking.glance import look
-    from basinet.tracking.store import checked_uri
     from basinet.workflows.launch import is_whole
 
     tracking = tracking_of(composed)
@@ -162,8 +162,8 @@ def _everything(planned: Plan) -> list[Ahead]:
 
 def _ahead(planned: Plan) -> list[Ahead]:
     """What earlier launches have left of each condition, as `basinet.workflows.sweep.run_condition` will find it."""
+    from basinet.tracking.address import checked_uri
     from basinet.tracking.glance import glance
-    from basinet.tracking.store import checked_uri
 
     seen = glance(checked_uri(planned.tracking.uri), planned.experiment)
     if seen is None:
@@ -234,7 +234,8 @@ def _is_room(planned: Plan, ahead: Sequence[Ahead]) -> bool:
 
 def _folder(planned: Plan) -> Path:
     """Where the store will be; of a server, where unfinished work will be."""
-    from basinet.tracking.store import TrackingStore, checked_uri
+    from basinet.tracking.address import checked_uri
+    from basinet.tracking.store import TrackingStore
 
     return TrackingStore.place(checked_uri(planned.tracking.uri)) or Path.cwd()
 

@@ -71,7 +71,7 @@ def _begin(arguments: Namespace, flags: list[str]) -> int:
         say("reading the settings")
         composed = compose_all(arguments, flags)
         say("looking at the store")
-        from basinet.tracking.store import check_whole, checked_uri
+        from basinet.tracking.address import check_whole, checked_uri
 
         uri = checked_uri(tracking_of(composed).uri)
         check_whole(uri)
@@ -271,7 +271,7 @@ def _print_end(planned: Plan, place: Place, summary: Summary | None) -> None:
 
 
 def _is_usual(place: Place) -> bool:
-    from basinet.tracking.store import default_uri
+    from basinet.tracking.address import default_uri
 
     return place.uri == default_uri()
 
@@ -283,7 +283,7 @@ def _print_if_it_fits(line: str) -> None:
 
 
 def _browse(uri: str) -> str:
-    from basinet.tracking.store import default_uri
+    from basinet.tracking.address import default_uri
 
     if uri.startswith("http"):
         return uri

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from basinet.foundation.errors import unknown
-from basinet.tracking.store import TrackingStore, checked_uri
+from basinet.tracking.address import checked_uri
+from basinet.tracking.store import TrackingStore
 from basinet.tracking.tags import ALONE, CONDITION, NUMBERS, PARENT, RUN_KIND, SWEEPS
 
 _PAGE = 1000

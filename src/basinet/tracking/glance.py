@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from basinet.tracking import find
+from basinet.tracking.address import SQLITE
 from basinet.tracking.mlflow_internals import (
     VERSION_COLUMN,
     VERSION_TABLE,
@@ -22,8 +23,6 @@ from basinet.tracking.tags import CONDITION, RUN_KIND
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def look(uri: str, experiment: str) -> Glance | None:
     Raises:
         ConfigError: if the experiment has been deleted.
     """
-    path = Path(uri.removeprefix(_SQLITE))
-    if not uri.startswith(_SQLITE) or not path.is_file():
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not path.is_file():
         return None
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:

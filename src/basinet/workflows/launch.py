@@ -10,8 +10,9 @@ from basinet.foundation.errors import require, unknown
 from basinet.study.convert import fill
 from basinet.study.defaults import usual_columns
 from basinet.study.resolve import Execution
+from basinet.tracking.address import check_work_folder
 from basinet.tracking.integrity import damage
-from basinet.tracking.store import TrackingStore, check_work_folder
+from basinet.tracking.store import TrackingStore
 
 _FIGURES = ("condition", "sweep", "none")
 _RERUN = ("failed", "none", "all")

@@ -25,6 +25,7 @@ from basinet.reporting import exhibits
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
+from basinet.tracking.address import checked_uri
 from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
@@ -36,7 +37,7 @@ from basinet.tracking.record import (
     write_parquet,
 )
 from basinet.tracking.results import Results
-from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
+from basinet.tracking.store import StoreAway, TrackingStore
 from basinet.tracking.tags import BEST_LOSS
 from basinet.tracking.view import save_views
 from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
