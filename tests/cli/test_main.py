@@ -198,12 +198,21 @@ def test_the_line_to_analyse_with_is_python_that_runs(
 
 
 def test_where_there_is_no_terminal_progress_is_one_line_for_each_condition(launched: Launched) -> None:
-    disk, note, engine, *lines = launched.err.splitlines()
+    first, disk, note, engine, *lines = launched.err.splitlines()
+    assert first == "4 conditions, 30 restarts each"
     assert re.fullmatch(r"disk: at most [\d.]+ MB; [\d.,]+ [GT]B free", disk)
     assert note.startswith("note: no problem chosen: XOR, with network.activation=tanh objective.l2_weights=")
     assert engine.startswith("engine: ")
     assert [line.split()[0] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
     assert all(re.search(r"init=\w+: best \S+, median \S+ of 30 restarts$", line) for line in lines)
+
+
+def test_what_is_going_to_be_run_is_said_before_mlflow_has_been_loaded(
+    sweeps: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("basinet.workflows.sweep.begin", lambda *arguments: sys.exit("loaded"))
+    assert sweeps(f"-m seed=1,2 {TINY}").err.startswith("2 conditions, 6 restarts each\ndisk: at most ")
+    assert sweeps(f"{TINY} restarts=auto restarts_max=7").err.startswith("1 condition, up to 7 restarts\ndisk: ")
 
 
 def _store(folder: Path) -> TrackingStore:

@@ -140,9 +140,14 @@ def _check_completion(settings: list[str]) -> None:
 
 def _execute(planned: Plan) -> int:
     """Everything has been checked: from here on things are written."""
+    from basinet.tracking.address import checked_uri
+    from basinet.tracking.glance import is_known
+
+    is_told = is_known(checked_uri(planned.tracking.uri), planned.experiment)
+    if is_told:  # before the seconds that MLflow takes; another store may refuse yet, in one line
+        _print_first(planned)
     with waiting() as say:
         say("loading MLflow")
-        from basinet.cli.dry_run import print_room
         from basinet.workflows import sweep
         from basinet.workflows.journal import Follower
         from basinet.workflows.progress import SweepProgress, print_failures
@@ -156,9 +161,8 @@ def _execute(planned: Plan) -> int:
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
     try:
-        print_room(planned)
-        for remark in planned.remarks:
-            print(f"note: {remark}", file=sys.stderr)
+        if not is_told:
+            _print_first(planned)
         with progress, Follower(Path(place.journal), progress.show):
             code = _launch(lambda config: _job(config, place))
         if progress.failures:
@@ -172,6 +176,19 @@ def _execute(planned: Plan) -> int:
     print_failures(progress.failures)
     _print_end(planned, place, summary or _summary_of(progress.last))
     return code
+
+
+def _print_first(planned: Plan) -> None:
+    """What is going to be run."""
+    from basinet.cli.dry_run import print_room
+
+    restarts, many = planned.studies[0].restarts, len(planned.studies)
+    most = "up to " if planned.studies[0].is_auto else ""
+    each = " each" if many > 1 else ""
+    print(f"{many:,} condition{'s' * (many > 1)}, {most}{restarts:,} restarts{each}", file=sys.stderr)
+    print_room(planned)
+    for remark in planned.remarks:
+        print(f"note: {remark}", file=sys.stderr)
 
 
 def _summary_of(event: dict[str, Any] | None) -> Summary | None:

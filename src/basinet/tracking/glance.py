@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from basinet.tracking import find
-from basinet.tracking.address import SQLITE
+from basinet.tracking.address import SQLITE, place_of
 from basinet.tracking.mlflow_internals import (
     VERSION_COLUMN,
     VERSION_TABLE,
@@ -42,6 +42,17 @@ def glance(uri: str, experiment: str) -> Glance | None:
         ConfigError: if the store cannot be opened, or the experiment has been deleted.
     """
     return look(uri, experiment) or _by_mlflow(uri, experiment)
+
+
+def is_known(uri: str, experiment: str) -> bool:
+    """Whether nothing can be amiss with opening a store: an embedded one that is new, or has tables as they should be.
+
+    Raises:
+        ConfigError: if the experiment has been deleted.
+    """
+    if place_of(uri) is None:
+        return False
+    return not Path(uri.removeprefix(SQLITE)).exists() or look(uri, experiment) is not None
 
 
 def look(uri: str, experiment: str) -> Glance | None:
