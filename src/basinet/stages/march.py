@@ -26,8 +26,6 @@ _LONGEST = 0.5  # relative to 1 + ‖θ‖: no step leaps over what lies between
 _REFUSED = 25  # steps refused one after the other after which a march is stuck: a kink, or rounding
 _LONG_AGO = 1e-2  # of the time now: two decades back, with which growth is compared
 _MORE = 2  # times `remaining`: the loss has clearly fallen by more
-_FLAT = 1e-6  # relative to f: by less it has fallen in two decades of time
-_FADED = 1e-13  # ‖∇f‖ (1 + ‖θ‖) relative to f's scale: nothing is left of the slope
 _RISE = 1e-13  # relative to f: rounding
 
 
@@ -37,6 +35,7 @@ class Marched:
 
     theta: Tensor  # [restart, parameter]
     loss: Tensor  # [restart], f there
+    gradient: Tensor  # [restart, parameter], ∇f there
     rests: Tensor  # [restart] bool: the gradient is at rounding level, and the way of the last decades is none
     faded: Tensor  # [restart] bool: it still moves, but nothing is left of the slope
     grows: Tensor  # [restart], by which share ‖θ‖ has grown in the last two decades of time; 0 of one that rests
@@ -76,7 +75,7 @@ def march(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, 
             fallen = start.loss - now.loss > f.objective.scale * fall
             now = now._replace(open=now.open & ~(fallen & (norm(now.theta - theta) > limit)))
         grows = torch.where(now.rests, 0.0, _growth(_Mark.of(now), path.long_ago()))
-        return Marched(now.theta, now.loss, now.rests, now.faded, grows)
+        return Marched(now.theta, now.loss, now.gradient, now.rests, now.faded, grows)
 
 
 class _Now(NamedTuple):
@@ -238,8 +237,8 @@ def _ended(f: Derivatives, now: _Now, then: _Mark, tolerances: Tolerances) -> _N
     reach, slope = 1 + norm(now.theta), norm(now.gradient)
     still = now.length - then.length <= tolerances.settled * reach
     rests = now.open & still & (slope <= tolerances.stationary * now.curvature * reach) & (now.time * now.curvature > 1)
-    flat = then.loss - now.loss <= f.rounding(now.loss, _FLAT)
-    slack = (slope * reach <= _FADED * f.objective.scale) & (now.way > tolerances.settled * reach)
+    flat = then.loss - now.loss <= f.rounding(now.loss, tolerances.flat)
+    slack = (slope * reach <= tolerances.faded * f.objective.scale) & (now.way > tolerances.settled * reach)
     faded = now.open & ~rests & (flat | slack) & (_growth(_Mark.of(now), then) > tolerances.growth)
     goes_on = ~rests & ~faded & (now.refused < _REFUSED)
     return now._replace(rests=now.rests | rests, faded=now.faded | faded, open=now.open & goes_on)

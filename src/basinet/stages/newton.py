@@ -40,6 +40,10 @@ class Ended(NamedTuple):
     length: Tensor  # [restart], of the last step tried
     outcome: Tensor  # [restart] int8, an `Outcome`
 
+    def put(self, index: Tensor, part: Ended) -> Ended:
+        """This, with the rows `index` taken from `part`."""
+        return Ended(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
+
 
 def newton(f: Derivatives, theta: Tensor, limit: Tensor, steps: int, tolerances: Tolerances) -> Ended:
     """Newton's method in a trust region, from each restart until its gradient is at rounding level.
