@@ -11,7 +11,9 @@ from torch.nn.functional import pad
 
 from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
-from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State
+from basinet.linalg.eigen import eigenvalues, eigenvectors
+from basinet.linalg.trust_region import newton_step
+from basinet.protocols import CHECK_EVERY, Chunk, Descent, Marching, Memory, NewtonStep, Objective, State
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,18 @@ class TorchEngine:
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
+
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        return eigenvalues(objective.hessian(theta), self.threads)
+
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return eigenvectors(objective.hessian(theta), self.threads)
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        return newton_step(objective.hessian(theta), gradient, region, self.threads)
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> None:
+        return None
 
 
 def _segment_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.threads import single_threaded_operations
-from basinet.linalg.eigen import eigenvalues, eigenvectors
 from basinet.linalg.lanczos import extreme_eigenvalues
 from basinet.protocols import Engine, Objective
 from basinet.stages.derivatives import Derivatives, norm
@@ -96,7 +95,7 @@ def _leaves(f: Derivatives, way: Tensor, theta: Tensor, falls: Tensor) -> Tensor
     result = torch.zeros_like(way[:, 0])
     if not bool(falls.any()):
         return result
-    values, vectors = eigenvectors(f.hessian(theta[falls]), f.engine.threads)
+    values, vectors = f.eigenvectors(theta[falls])
     aside = (way[falls].unsqueeze(2) * vectors).sum(1)
     result[falls] = norm(aside.where(values < 0, 0.0)) / (1 + norm(theta[falls]))
     return result
@@ -106,7 +105,7 @@ def _spectrum(objective: Objective, theta: Tensor, settings: Polishing, engine: 
     """All eigenvalues of the Hessians `[restart, parameter]`, or the lowest and the highest `[restart, 2]`."""
     if objective.size <= settings.dense_max:
         with single_threaded_operations():
-            return eigenvalues(engine.hessian(objective, theta), engine.threads)
+            return engine.eigenvalues(objective, theta)
     if settings.lanczos_steps == 0:
         return theta.new_full((theta.shape[0], 2), torch.nan)
     ends = extreme_eigenvalues(partial(engine.hvp, objective), theta, settings.lanczos_steps)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from basinet.linalg.eigen import eigenvectors
+from basinet.protocols import Marched
 from basinet.stages.derivatives import Derivatives, norm
-from basinet.stages.march import Marched, march
+from basinet.stages.march import march
 from basinet.stages.modes import count_modes
 from basinet.stages.tolerances import Tolerances
 
@@ -34,7 +34,7 @@ def recede(
     index = own.recedes.nonzero().squeeze(1)
     if len(index) == 0:
         return own
-    values, vectors = eigenvectors(f.hessian(theta[index]), f.engine.threads)
+    values, vectors = f.eigenvectors(theta[index])
     _, negatives = count_modes(values.numpy(), tolerances)
     curved = torch.from_numpy(negatives > 0)
     index, lowest = index[curved], vectors[curved, :, 0]

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from basinet.foundation.errors import require
 from basinet.foundation.threads import single_threaded_operations
-from basinet.protocols import Engine, Objective
+from basinet.protocols import Engine, Marched, Objective
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.infinity import recede
-from basinet.stages.march import Marched, march
+from basinet.stages.march import march
 from basinet.stages.newton import Ended, Outcome, newton
 from basinet.stages.tolerances import Tolerances
 

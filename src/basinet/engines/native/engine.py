@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,19 +15,24 @@ from basinet.engines.native.library import (
     ACTIVATIONS,
     LOSSES,
     Library,
+    Rules,
     Segment,
     Shape,
     curvature_library,
     descent_library,
+    has_algebra,
     has_hessian,
     pointer,
 )
 from basinet.engines.native.update import UPDATES, constants_of, rates_of
+from basinet.linalg.eigen import eigenvalues, eigenvectors
+from basinet.linalg.trust_region import BISECTIONS, SHIFT, newton_step
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import CHECK_EVERY, Descent, Objective, State
+from basinet.protocols import CHECK_EVERY, Descent, Marched, Marching, NewtonStep, Objective, State
 
 _LARGEST = 50_000  # parameters: beyond, a block of lanes is far larger than any cache
 _DEEPEST = 100  # layers: kernels are unrolled over them
+_TRUST_REGION = (ctypes.c_double(SHIFT), ctypes.c_int(BISECTIONS))
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,48 @@ class NativeEngine:
         self._evaluate(risk, "hessian", theta, result)
         return result
 
-    def _evaluate(self, risk: EmpiricalRisk, name: str, theta: Tensor, *more: Tensor) -> None:
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        risk = _risk(objective)
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return eigenvalues(self.hessian(risk, theta), self.threads)
+        result = torch.empty_like(theta, memory_format=torch.contiguous_format)
+        self._evaluate(risk, "eigenvalues", theta.contiguous(), result)
+        return result
+
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        risk = _risk(objective)
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return eigenvectors(self.hessian(risk, theta), self.threads)
+        values = torch.empty_like(theta, memory_format=torch.contiguous_format)
+        vectors = theta.new_empty(theta.shape[0], risk.size, risk.size)  # [restart, eigenvalue, parameter]
+        self._evaluate(risk, "eigenvectors", theta.contiguous(), values, vectors)
+        return values, vectors.transpose(1, 2)
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        risk, theta = _risk(objective), theta.contiguous()
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return newton_step(self.hessian(risk, theta), gradient, region, self.threads)
+        step, (foretold, norms) = torch.empty_like(theta), theta.new_empty(2, theta.shape[0])
+        given = (theta, gradient.contiguous(), region.contiguous())
+        self._evaluate(risk, "newton_step", *given, step, foretold, norms, *_TRUST_REGION)
+        return NewtonStep(step, foretold, norms)
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> Marched | None:
+        risk, theta = _risk(objective), theta.contiguous()
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return None
+        loss, grows = theta.new_empty(2, theta.shape[0])
+        rests, faded = theta.new_empty(2, theta.shape[0], dtype=torch.bool)
+        found = Marched(torch.empty_like(theta), loss, torch.empty_like(theta), rests, faded, grows)
+        results = (getattr(found, field.name) for field in fields(found))
+        rules = Rules.of(marching, risk.scale, risk.rounding)
+        self._evaluate(risk, "march", theta, limit.contiguous(), *results, ctypes.byref(rules))
+        return found
+
+    def _evaluate(self, risk: EmpiricalRisk, name: str, theta: Tensor, *more: Any) -> None:
         library = curvature_library(Shape.of(risk, theta.dtype))
-        library.run(name, risk, theta.shape[0], self.threads, *(pointer(tensor) for tensor in (theta, *more)))
+        arguments = (pointer(each) if isinstance(each, Tensor) else each for each in (theta, *more))
+        library.run(name, risk, theta.shape[0], self.threads, *arguments)
 
     def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Descent) -> Library:
         rates = rates_of(descent, 0, 1).shape[1]
