@@ -33,7 +33,7 @@ from basinet.study import defaults
 from basinet.study.convert import fill
 from basinet.study.defaults import unnamed
 
-_NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_NUMERICS = 4  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
 _DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
