@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from basinet.engines.own_pace import followed, pieces
 from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
 from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, SelfPaced, State, Stepwise
-
-_AT_ONCE = 1 << 22  # numbers of each of the largest arrays of restarts that step at their own pace together: 32 MB
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,12 @@ class TorchEngine:
                 return State.join([run(part) for part in parts])
             return State.join(in_threads(run, parts, threads))
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
+    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
         def run(part: State) -> State:
-            return _followed(objective, descent, part, until, most)
+            return followed(objective, descent, part, most)
 
         keep_freed_memory()
-        together = max(1, _AT_ONCE // objective.size**2)
-        parts = state.split(min(together, max(64, -(-len(state.status) // self.threads))))
+        parts = pieces(descent, state, objective.size, self.threads)
         with single_threaded_operations():
             if min(self.threads, len(parts)) <= 1:
                 return State.join([run(part) for part in parts])
@@ -61,33 +59,6 @@ class TorchEngine:
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
-
-
-def _followed(objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
-    """Some restarts at their own pace: those that have not got to `until` make a step, until none is left."""
-    state, gradient = _entered(objective, descent, state)
-    for _ in range(most):
-        index = state.short_of(until).nonzero().squeeze(1)
-        if len(index) == 0:
-            break
-        part, slope = descent.advance(objective, state.rows(index), gradient.index_select(0, index), until)
-        state, gradient = state.scatter(index, part), gradient.index_copy(0, index, slope)
-    return state
-
-
-def _entered(objective: Objective, descent: SelfPaced, state: State) -> tuple[State, Tensor]:
-    """The state and ∇f there; of starts also their loss, and whether they rest there or diverge."""
-    loss, gradient = objective.loss_and_gradient(state.theta)
-    norm: Tensor = torch.linalg.vector_norm(gradient, dim=1)
-    new = (state.steps == 0) & (state.status == Status.RUNNING)
-    lost = (torch.isfinite(norm) & torch.isfinite(loss)).logical_not()
-    status = torch.where(new & descent.rests(norm), int(Status.ARRIVED), state.status)
-    return replace(
-        state,
-        status=torch.where(new & lost, int(Status.DIVERGED), status),
-        loss=torch.where(new, loss, state.loss),
-        gradient_norm=torch.where(new, norm, state.gradient_norm),
-    ), gradient
 
 
 def _segment_of_chunk(objective: Objective, descent: Stepwise, state: State, until: int) -> State:

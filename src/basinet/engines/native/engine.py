@@ -22,6 +22,8 @@ from basinet.engines.native.library import (
     pointer,
 )
 from basinet.engines.native.update import UPDATES, constants_of, rates_of
+from basinet.engines.own_pace import Computed, followed, pieces
+from basinet.foundation.threads import single_threaded_operations
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import CHECK_EVERY, Descent, Objective, SelfPaced, State, Stepwise
 
@@ -47,7 +49,8 @@ class NativeEngine:
         hidden, output = objective.trained_network.activation, objective.trained_network.output
         obstacles = {
             f"runs on the CPU, not on {device}": device != "cpu",
-            f"has no kernel for {type(descent).__name__}": type(descent) not in UPDATES,
+            f"has no kernel for {type(descent).__name__}": not isinstance(descent, SelfPaced)
+            and type(descent) not in UPDATES,
             f"has no kernel for the activation {hidden}": hidden not in ACTIVATIONS,
             f"has no kernel for the output {output}": output not in ACTIVATIONS,
             f"has no kernel for the loss {objective.loss_name}": objective.loss_name not in LOSSES,
@@ -103,8 +106,16 @@ class NativeEngine:
         library.run("descend", risk, restarts, self.threads, ctypes.byref(segment))
         return replace(result, memory=() if memory is None else memory.unbind())
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
-        raise TypeError(f"the native engine has no kernel for {type(descent).__name__}")
+    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+        def run(part: State) -> State:
+            return followed(f, descent, part, most)
+
+        f, parts = (
+            Computed(objective, self),
+            pieces(descent, state, objective.size, 1),
+        )  # derivatives have their threads
+        with single_threaded_operations():
+            return State.join([run(part) for part in parts])
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         risk, theta = _risk(objective), theta.contiguous()
