@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -401,8 +401,53 @@ CHECK_EVERY = 10
 """The stopping test is made at steps divisible by this, and at the end of every segment."""
 
 
+class NewtonStep(NamedTuple):
+    """A step of Newton's method within a trust region, one row per restart."""
+
+    step: Tensor  # [restart, parameter]
+    foretold: Tensor  # [restart], by how much the quadratic model falls along it
+    curvature: Tensor  # [restart], Frobenius norm of the Hessian where it begins
+
+
+@dataclass(frozen=True)
+class Marching:
+    """The numbers by which implicit steps along the gradient flow go (`basinet.stages.march`, which explains them)."""
+
+    steps: int
+    corrections: int
+    shrinks: float
+    caution: int
+    slowly: float
+    exact: float
+    contracts: float
+    noise: float
+    longest: float
+    refusals: int
+    long_ago: float
+    rise: float
+    stationary: float
+    settled: float
+    flat: float
+    faded: float
+    growth: float
+    fall: float
+    growths: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Marched:
+    """Where the flow has got to, one row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    loss: Tensor  # [restart], f there
+    gradient: Tensor  # [restart, parameter], ∇f there
+    rests: Tensor  # [restart] bool: the gradient is at rounding level, and the way of the last decades is none
+    faded: Tensor  # [restart] bool: it still moves, but nothing is left of the slope
+    grows: Tensor  # [restart], by which share ‖θ‖ has grown in the last two decades of time; 0 of one that rests
+
+
 class Engine(Protocol):
-    """How a segment is executed, and derivatives of many restarts at once."""
+    """How a segment is executed, and derivatives of many restarts at once, with what is made of them."""
 
     @property
     def name(self) -> str:
@@ -440,4 +485,23 @@ class Engine(Protocol):
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
+        ...
+
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        """Those of the Hessian, ascending, `[restart, parameter]`."""
+        ...
+
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Eigenvalues `[restart, parameter]`, ascending, and eigenvectors `[restart, parameter, eigenvalue]`."""
+        ...
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        """From `theta`, where ∇f is `gradient [restart, parameter]`, no longer than `region [restart]`."""
+        ...
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> Marched | None:
+        """The long-time limit of the gradient flow, as `basinet.stages.march` makes it of the above.
+
+        None where the engine can do no better than that.
+        """
         ...

@@ -41,6 +41,8 @@ C = (
 )
 """How they enter its right-hand side, divided by h."""
 
+ORDER = 5
+
 FIRST = 1e-3
 """The first step, times ‖H‖: short for certain."""
 
@@ -48,6 +50,11 @@ FIRST = 1e-3
 def price(size: int) -> float:
     """What a Hessian costs, in gradients, for so many parameters (measured: docs/gradient_flow.md)."""
     return 1 + size / 2
+
+
+def cost(size: int) -> float:
+    """What a step costs, in gradients, with its Hessian."""
+    return len(C) + price(size)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Rosenbrock:
     are, transformed as in Hairer & Wanner (1996), *Solving Ordinary Differential Equations II*, section IV.7.
     """
 
-    order = 5
+    order = ORDER
 
     def remembers(self, size: int) -> int:
         return 0
@@ -83,10 +90,9 @@ class Rosenbrock:
         matrix.diagonal(dim1=1, dim2=2).add_((1 / (GAMMA * step)).unsqueeze(1))
         factors = Factors.of(matrix)
         place, last = _stages(f, factors, theta, gradient, step.unsqueeze(1))
-        cost = torch.full_like(norm, len(C) + price(f.size))
         return Trial(
             *(place, *f.loss_and_gradient(place), last),
-            *(wanted, step, norm, factors.positive, cost, kept),
+            *(wanted, step, norm, factors.positive, torch.full_like(norm, cost(f.size)), kept),
         )
 
 

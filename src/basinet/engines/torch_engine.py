@@ -12,7 +12,20 @@ from torch.nn.functional import pad
 from basinet.engines.own_pace import followed, pieces
 from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
-from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, SelfPaced, State, Stepwise
+from basinet.linalg.eigen import eigenvalues, eigenvectors
+from basinet.linalg.trust_region import newton_step
+from basinet.protocols import (
+    CHECK_EVERY,
+    Chunk,
+    Descent,
+    Marching,
+    Memory,
+    NewtonStep,
+    Objective,
+    SelfPaced,
+    State,
+    Stepwise,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,18 @@ class TorchEngine:
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
+
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        return eigenvalues(objective.hessian(theta), self.threads)
+
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return eigenvectors(objective.hessian(theta), self.threads)
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        return newton_step(objective.hessian(theta), gradient, region, self.threads)
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> None:
+        return None
 
 
 def _segment_of_chunk(objective: Objective, descent: Stepwise, state: State, until: int) -> State:
