@@ -21,6 +21,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "teacher": {"problem": "teacher", "network": {"activation": "softplus", "width": [3, 2], "depth": 3}},
     "gaussian_teacher": {"problem": "gaussian_teacher", "objective": "population", "network": {"activation": "erf"}},
     "typed": {"descent": {"learning_rate": "1", "steps": 1e2}, "network": {"output": "sigmoid", "bias": False}},
+    "flow": {"descent": {"name": "gradient_flow", "method": "rosenbrock", "time": "100"}},
     "table": {"problem": {"name": "table", "path": "table.csv", "targets": "y"}},
     "given": {"init": {"name": "given", "path": "starts.npz"}, "network": {"depth": 1}, "restarts": 2},
 }
@@ -38,6 +39,12 @@ def test_a_condition_has_the_key_the_columns_and_the_remarks_of_its_study(name: 
     study, resolved = Study.from_config(CONDITIONS[name]), resolve(CONDITIONS[name])
     assert (resolved.key, resolved.columns) == (study.key, study.columns)
     assert (resolved.remarks, resolved.execution) == (study.remarks, study.execution)
+
+
+def test_what_a_descent_decides_by_the_size_of_the_network_is_open_until_there_is_one() -> None:
+    flow = {"descent": "gradient_flow"}
+    assert resolve(flow).key != Study.from_config(flow).key
+    assert resolve(flow).settings["descent"]["method"] is None
 
 
 def test_of_arrays_from_python_too() -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from basinet.foundation import synonyms
 from basinet.foundation.elementary import VALUES
@@ -18,7 +18,10 @@ from basinet.study import defaults
 from basinet.study.convert import convert, fill
 from basinet.study.defaults import unnamed
 
-_NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
+if TYPE_CHECKING:
+    import torch
+
+_NUMERICS = 4  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
 _DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
@@ -51,6 +54,13 @@ class Execution:
     def is_auto(self) -> bool:
         """Whether restarts are added until the stopping rule is met."""
         return self.restarts == "auto"
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the descent."""
+        import torch
+
+        return torch.float32 if self.dtype == "float32" else torch.float64
 
     @property
     def device_type(self) -> str:
@@ -120,7 +130,7 @@ class Resolved:
 
     @cached_property
     def key(self) -> str:
-        """`Study.key` of the study that this makes."""
+        """`Study.key` of the study that this makes; that of none, if its descent decides what is left open."""
         read = {"problem": self.samples.fingerprint, "init": self._init_fingerprint()}
         return condition_key(self.settings, read, self.execution.device_type)
 
@@ -150,8 +160,9 @@ def resolve(config: Mapping[str, Any]) -> Resolved:
     width = family.natural_width if settings["network"]["width"] is None else settings["network"]["width"]
     output = network.output or family.natural_output
     resolved["network"] = {**resolved["network"], "width": width, "output": output}
-    rate = convert(resolved["descent"]["learning_rate"], float, "descent.learning_rate")
-    resolved["descent"] = {**resolved["descent"], "learning_rate": rate}
+    if "learning_rate" in resolved["descent"]:  # which a flow does without
+        rate = convert(resolved["descent"]["learning_rate"], float, "descent.learning_rate")
+        resolved["descent"] = {**resolved["descent"], "learning_rate": rate}
     remarks = (*samples.remarks, *_remarks(settings, resolved, samples))
     return Resolved(resolved, execution, family, common, network, samples, remarks)
 

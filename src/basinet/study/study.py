@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor
 
 from basinet.descents import DESCENTS
-from basinet.descents.budget import Budget
 from basinet.engines import check_engine, choose_engine
 from basinet.foundation.errors import require
 from basinet.foundation.machine import cores, numerics
@@ -21,8 +21,7 @@ from basinet.inits import INITS, Init
 from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
 from basinet.problems import split
-from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem
-from basinet.stages.descend import record_steps
+from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem, SelfPaced
 from basinet.stages.polish import Polishing
 from basinet.stages.tolerances import Tolerances
 from basinet.study import defaults
@@ -73,6 +72,10 @@ class Study:
         init: Init = filled(INITS, settings, "init")
         descent = _descent(settings["descent"], execution.seed)
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
+        if isinstance(descent, SelfPaced):
+            dense = polishing.dense_max or defaults.complete({})["polish"]["dense_max"]  # 0: no spectra are wanted
+            descent = descent.suited(trained.size, execution.precision, dense)
+        settings = {**settings, "descent": _as_taken(settings["descent"], descent)}
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
         remarks = resolved.remarks
         study = Study(settings, execution, problem, trained, objectives, init, descent, polishing, tolerances, remarks)
@@ -118,7 +121,7 @@ class Study:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the descent."""
-        return torch.float32 if self.execution.dtype == "float32" else torch.float64
+        return self.execution.precision
 
     @cached_property
     def exact_objective(self) -> Objective:
@@ -152,9 +155,9 @@ class Study:
         return self.execution.threads or cores()
 
     @cached_property
-    def record_steps(self) -> list[int]:
-        """The steps at which losses are recorded."""
-        return record_steps(self.descent.budget.steps, self.descent.budget.records)
+    def marks(self) -> Sequence[float]:
+        """Where losses are recorded: numbers of steps, or times."""
+        return self.descent.budget.marks
 
     @cached_property
     def columns(self) -> dict[str, Any]:
@@ -192,9 +195,16 @@ def _network(resolved: Resolved, problem: Problem) -> Network:
     return Network(widths, wanted.activation, resolved.settings["network"]["output"], wanted.bias)
 
 
+def _as_taken(settings: Mapping[str, Any], descent: Descent) -> dict[str, Any]:
+    """The settings of a descent, of the types that they have there."""
+    budget = descent.budget
+    return {key: getattr(budget, key, getattr(descent, key, value)) for key, value in settings.items()}
+
+
 def _descent(settings: Mapping[str, Any], seed: int) -> Descent:
     rest = unnamed(settings)
-    shared = [field.name for field in dataclasses.fields(Budget) if field.name != "seed"]
-    budget = fill(Budget, {key: rest.pop(key) for key in shared if key in rest}, "descent", seed=seed)
     method: type[Descent] = member(DESCENTS, "descent", settings["name"])
+    limits = typing.get_type_hints(method)["budget"]
+    shared = [field.name for field in dataclasses.fields(limits) if field.init and field.name != "seed"]
+    budget = fill(limits, {key: rest.pop(key) for key in shared if key in rest}, "descent", seed=seed)
     return fill(method, rest, "descent", budget=budget)
