@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from basinet.foundation.philox import philox
 
@@ -62,7 +61,14 @@ def normal(seed: int, restarts: range, size: int, purpose: Purpose = Purpose.STA
 
     Always scipy's `ndtri` in float64 on the CPU: other implementations differ in the last bits.
     """
-    result: Array = ndtri(uniform(seed, restarts, size, purpose))
+    return _as_normal(uniform(seed, restarts, size, purpose))
+
+
+def _as_normal(draws: Array) -> Array:
+    """Uniform draws as normal ones."""
+    from scipy.special import ndtri  # which takes the time of all of scipy: what has no normal draws does without
+
+    result: Array = ndtri(draws)
     return result
 
 
@@ -98,8 +104,7 @@ class Address:
 
     def normal(self, size: int, purpose: Purpose, step: Numbers | int = 0) -> Array:
         """Standard normal draws `[run, size]`, as those of `normal`."""
-        result: Array = ndtri(self.uniform(size, purpose, step))
-        return result
+        return _as_normal(self.uniform(size, purpose, step))
 
 
 class Ahead:

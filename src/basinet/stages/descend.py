@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.outcomes import Status
-from basinet.protocols import Descent, Engine, Objective, SelfPaced, State, Stepwise
+from basinet.protocols import RECORDED, Descent, Engine, Objective, SelfPaced, State, Stepwise
 
 _LONGEST_SEGMENT = 1000  # steps: arrived restarts are put aside, and progress is seen, at least this often
 _AT_OWN_PACE = 100  # steps of each restart, after which the same is done where each chooses its own
@@ -21,7 +21,8 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
     """Follow every start `theta [restart, parameter]` down, yielding the state of all restarts after each segment.
 
     Segments end at the marks, and in between often enough to put aside the restarts that have arrived; nothing depends
-    on where else they end. A state between two marks has the step of the first.
+    on where else they end. Where every restart chooses its own steps, none waits for the others, and each keeps its own
+    records.
     """
     if isinstance(descent, Stepwise):
         return _together(objective, descent, engine, theta)
@@ -31,15 +32,12 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 
 
 def _each(objective: Objective, descent: SelfPaced, engine: Engine, theta: Tensor) -> Iterator[State]:
-    """Every restart at its own pace, from mark to mark."""
-    state = engine.follow(objective, descent, start(descent, theta), 0, most=0)
+    """Every restart at its own pace; the step of a state is the mark that the last of them has got to."""
+    state = engine.follow(objective, descent, start(descent, theta), most=0)
     yield state
-    for mark in descent.budget.marks[1:]:
-        while len(behind := state.short_of(mark).nonzero().squeeze(1)):
-            part = engine.follow(objective, descent, state.rows(behind), mark, _AT_OWN_PACE)
-            state = state.scatter(behind, part)
-            yield state
-        state = replace(state, step=mark)
+    while len(running := (state.status == Status.RUNNING).nonzero().squeeze(1)):
+        part = engine.follow(objective, descent, state.rows(running), most=_AT_OWN_PACE)
+        state = replace(state.scatter(running, part), step=float(part.at.min()))
         yield state
 
 
@@ -67,6 +65,7 @@ def _segment_ends(records: Sequence[int]) -> Iterator[int]:
 def start(descent: Descent, theta: Tensor) -> State:
     """The state of descents that have not begun."""
     restarts = theta.shape[0]
+    shape = (restarts, len(descent.budget.marks), len(RECORDED))
     exact = torch.zeros(restarts, dtype=torch.float64, device=theta.device)
     return State(
         theta=theta,
@@ -78,6 +77,7 @@ def start(descent: Descent, theta: Tensor) -> State:
         gradient_norm=theta.new_zeros(restarts),
         time=exact if descent.budget.clock == "time" else None,
         gradients=exact + 1 if isinstance(descent, SelfPaced) else None,  # that of the start
+        records=exact.new_full(shape, torch.nan) if isinstance(descent, SelfPaced) else None,
     )
 
 
@@ -106,11 +106,10 @@ def _every_step(objective: Objective, descent: Descent, engine: Engine, state: S
     """The state of one restart at its start and after each of so many steps."""
     yield state
     if isinstance(descent, SelfPaced):
-        for mark in descent.budget.marks[1:]:
-            while bool(state.short_of(mark)[0]) and int(state.steps[0]) < steps:
-                before, state = state, engine.follow(objective, descent, state, mark, most=1)
-                if int(state.steps[0]) > int(before.steps[0]):  # or else it was refused
-                    yield state
+        while int(state.steps[0]) < steps:
+            before, state = state, engine.follow(objective, descent, state, most=1)
+            if int(state.steps[0]) > int(before.steps[0]):  # or else it was refused
+                yield state
     elif isinstance(descent, Stepwise):
         for step in range(steps):
             state = engine.segment(objective, descent, state, step + 1)

@@ -282,10 +282,9 @@ class _Rounds:
         """From one landing to the next; whoever chooses its own steps takes some, and comes to this one again."""
         means, descent = self.means, self.means.descent
         if isinstance(descent, SelfPaced):
-            end = descent.budget.marks[-1]
             most = _AT_OWN_PACE if landing > 0 else 0
-            state = means.engine.follow(means.objective, descent, self.descending.rows(index), end, most)
-            arrived, next_landing = ~state.short_of(end), 1
+            state = means.engine.follow(means.objective, descent, self.descending.rows(index), most)
+            arrived, next_landing = state.status != Status.RUNNING, 1
         elif isinstance(descent, Stepwise):
             state = self._segment(descent, index, landing)
             arrived = (state.status != Status.RUNNING) | (landing + 2 >= len(self.landings))

@@ -9,9 +9,10 @@ from typing import Any
 from basinet.foundation.errors import require, unknown
 from basinet.study.convert import fill
 from basinet.study.defaults import BUDGET, usual_columns
-from basinet.study.study import Study
+from basinet.study.resolve import Execution
+from basinet.tracking.address import check_work_folder
 from basinet.tracking.integrity import damage
-from basinet.tracking.store import TrackingStore, check_work_folder
+from basinet.tracking.store import TrackingStore
 
 _FIGURES = ("condition", "sweep", "none")
 _RERUN = ("failed", "none", "all")
@@ -67,20 +68,20 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
-def asked_for(study: Study) -> dict[str, str]:
-    """How much was asked for, beside what a condition is: how many restarts, and for how long their runs go on."""
-    asked = {key: str(getattr(study.execution, key)) for key in ("restarts", "restarts_max")}
-    return asked if study.budget is None else {**asked, BUDGET: repr(study.budget)}
+def asked_for(execution: Execution) -> dict[str, str]:
+    """How much is asked for, as tags: how many restarts, and for how long their runs go on."""
+    asked = {key: str(getattr(execution, key)) for key in ("restarts", "restarts_max")}
+    return asked if execution.budget is None else {**asked, BUDGET: repr(execution.budget)}
 
 
-def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
-    """Whether a run has all that a study asks for.
+def is_whole(store: TrackingStore, run: Any, asked: Execution) -> bool:
+    """Whether a run of a condition has as many restarts as are asked for, and has followed them for as long.
 
     Raises:
         ConfigError: if a later version of this package has made it.
     """
-    asked = asked_for(study)
-    if not study.is_auto:
-        del asked["restarts_max"]
-    same = all(run.data.tags.get(key) == value for key, value in asked.items())
+    tags = asked_for(asked)
+    if not asked.is_auto:
+        del tags["restarts_max"]
+    same = all(run.data.tags.get(key) == value for key, value in tags.items())
     return run.info.status == "FINISHED" and same and damage(store, run) is None
