@@ -54,6 +54,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/hessians.py
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py
+	$(BIN)/python benchmarks/escapes.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -40,16 +40,17 @@ class Catalogue:
         self._theta: list[Tensor] = []
         self._visit: list[tuple[int, int]] = []  # restart and round
 
-    def enter(self, theta: Tensor, restart: Tensor, rounds: Tensor) -> Tensor:
+    def enter(self, theta: Tensor, loss: Tensor, restart: Tensor, rounds: Tensor) -> Tensor:
         """The number of each visit's bottom, `[visit]` int64; -1 where there are too many of them.
 
         Args:
             theta: where descents ended, `[visit, parameter]`, all finite.
+            loss: f there, `[visit]`.
             restart: of the run, `[visit]`.
             rounds: of the run, `[visit]`.
         """
         theta = theta.double().cpu()
-        cells = self._cells_of(theta)
+        cells = self._cells_of(theta, loss.double().cpu())
         order = np.lexsort((rounds.numpy(), restart.numpy()))
         _, first, inverse = np.unique(cells[order], return_index=True, return_inverse=True)
         numbers = [
@@ -66,10 +67,9 @@ class Catalogue:
         visits = torch.tensor(self._visit, dtype=torch.int64).view(-1, 2)
         return Found(theta, visits[:, 0].clone(), visits[:, 1].clone())
 
-    def _cells_of(self, theta: Tensor) -> npt.NDArray[np.void]:
+    def _cells_of(self, theta: Tensor, loss: Tensor) -> npt.NDArray[np.void]:
         """A number of 72 bytes or so for each visit, the same for those that look alike."""
-        loss = self._objective.loss(theta).unsqueeze(1)
-        seen = torch.cat([loss, self._objective.signature(theta)], 1).numpy()
+        seen = torch.cat([loss.unsqueeze(1), self._objective.signature(theta)], 1).numpy()
         cells = np.ascontiguousarray(np.rint(np.arcsinh(seen) / _SAME).astype(np.int64))
         return cells.view(np.dtype((np.void, cells.itemsize * cells.shape[1]))).squeeze(1)
 

@@ -342,7 +342,7 @@ class _Rounds:
             return
         restart, number = here.restart[which], here.round[which]
         spent = here.spent + self.gradients[index] + _LOSS * self.losses[index]
-        bottom = self.catalogue.enter(theta[which], restart, number)
+        bottom = self.catalogue.enter(theta[which], visit.loss[which], restart, number)
         loss, accepted, best = (column[which].cpu() for column in visit)
         self.kept.append(Visits(restart, number, spent[which], loss, accepted, best, bottom))
 
