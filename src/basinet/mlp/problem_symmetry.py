@@ -1,0 +1,76 @@
+"""Symmetries of a problem, carried to the parameters of the network that learns it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from basinet.mlp.relabelling import Relabelling
+from basinet.permutations.matching import matches
+from basinet.permutations.signed import Group
+from basinet.permutations.words import Rows, described
+
+Kernels = Callable[[Tensor], npt.NDArray[np.float64]]
+"""Of `theta [parameter]`, `[kernel, row, row]`: numbers about pairs of rows that go with these wherever they are taken,
+and that no symmetry of the network changes."""
+
+
+@dataclass(frozen=True)
+class CarriedSymmetry:
+    """A group of signed permutations of inputs and outputs under which an objective stays as it is."""
+
+    group: Group
+    relabelling: Relabelling
+    kernels: Kernels
+    names: Sequence[Rows]
+
+    @property
+    def order(self) -> int:
+        """How many elements there are."""
+        return self.group.order
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them are known."""
+        return self.group.complete
+
+    @property
+    def words(self) -> list[str]:
+        """What they do."""
+        return described(self.group, self.names)
+
+    def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
+        """Those images of `theta` that may be `other`, up to the symmetries of the network; `[parameter]` each."""
+        for element in matches(self.group, self.kernels(theta), self.kernels(other)):
+            yield self.relabelling.moved(theta, element)
+
+
+def sensitivity_kernels(jacobian: Tensor, weights: Tensor) -> npt.NDArray[np.float64]:
+    """Of J = ∂a_L/∂x `[sample, output, feature]`, numbers about pairs of inputs and outputs, `[kernel, row, row]`.
+
+        Σ_t w_t  [ JᵀJ  Jᵀ ]
+                 [  J  JJᵀ ]
+
+    They go with inputs and outputs that change places, and with their signs, since J does; a permutation of the samples
+    changes nothing.
+
+    Args:
+        jacobian: J.
+        weights: w `[kernel, sample]`: numbers of each sample that stay as they are.
+    """
+    samples, outputs, features = jacobian.shape
+    scale = torch.linalg.vector_norm(jacobian) or 1.0  # so that both kinds of blocks are of one size
+    rows = features + outputs
+    kernels = jacobian.new_zeros(len(weights), rows, rows)
+    for kernel, weight in zip(kernels, weights, strict=True):
+        weighted = jacobian / scale * weight.reshape(samples, 1, 1)
+        kernel[:features, :features] = torch.einsum("toi,toj->ij", weighted, jacobian / scale)
+        kernel[features:, features:] = torch.einsum("toi,tpi->op", weighted, jacobian / scale)
+        kernel[features:, :features] = weighted.sum(0) / samples**0.5
+        kernel[:features, features:] = kernel[features:, :features].T
+    return kernels.numpy()
