@@ -64,6 +64,7 @@ def test_one_unit_for_the_average_of_several_teachers_is_a_minimum_with_the_publ
     # They are there already, up to what rounding of the gradient, some 1e-16, can do against the smallest curvature.
     assert (found.restarts["distance_polished"] * found.restarts["lambda_min"]).max() < 1e-15
     assert found.minima["kind"].tolist() == ["minimum"] * math.comb(teachers, m)
+    assert found.minima["orbit"].tolist() == [0] * math.comb(teachers, m)  # the teacher's units may be exchanged
     assert found.minima["lambda_min"].min() > 1e-4
 
 
@@ -135,11 +136,14 @@ def test_the_spurious_minimum_of_relu_units_is_found_and_has_the_published_loss(
     assert set(spurious["kind"]) == {"minimum"}
     assert spurious["loss"].tolist() == pytest.approx([LOWEST[teachers]] * teachers, abs=6e-10)
     assert spurious["minimum"].nunique() == teachers  # images under the teacher's permutations are bottoms of their own
+    assert set(spurious["orbit"]) == {1}  # … of one orbit, the teacher's being the first
     assert spurious["distance_polished"].max() < 1e-4
     if teachers == 6:
         assert spurious["lambda_min"].tolist() == pytest.approx([0.0047] * 6, abs=5e-5)
     teacher = found.restarts.iloc[-1]
     assert (teacher["kind"], abs(teacher["loss"]) < 1e-14, teacher["minimum"]) == ("minimum", True, 0)
+    assert teacher["orbit"] == 0
+    assert found.symmetry == f"inputs 1 to {teachers} permuted ({math.factorial(teachers):,} in all)"
 
 
 def many(teachers: int, restarts: int) -> Findings:
@@ -167,6 +171,7 @@ def test_relu_students_end_in_spurious_minima_as_often_as_published(teachers: in
     spurious, share = found.restarts["loss"] >= 1e-3, SHARES[teachers]
     assert abs(spurious.mean() - share) <= 3 * math.sqrt(share * (1 - share) / restarts)
     levels = np.unique(found.restarts["loss"][spurious].to_numpy().round(8))
+    assert found.restarts["orbit"][spurious].nunique() == len(levels)  # here, a loss is an orbit
     published = [*([LOWEST[teachers]] if teachers in LOWEST else []), *ALL.get(teachers, [])]
     near = [bool(np.abs(levels - level).min(initial=1) < 1e-8) for level in published]
     if teachers in (7, 9):  # what is seen often enough to be seen for certain

@@ -54,6 +54,38 @@ def test_the_clause_about_minima_counts_them_and_says_how_many_restarts_ended_in
     assert wording.minima_clause(row) == "no restart was certified as a minimum (diverged 100 %)"
 
 
+def test_orbits_are_told_where_they_are_fewer_than_minima() -> None:
+    (row,) = rows(a=[1.0] * 60 + [2.0] * 39 + [3.0])
+    fewer, as_many = row.copy(), row.copy()
+    fewer["orbits"], as_many["orbits"] = 2.0, 3.0
+    assert wording.minima_clause(fewer).startswith("3 distinct minima (2 modulo the problem's symmetries) cover 99 % [")
+    assert wording.minima_clause(as_many) == wording.minima_clause(row)
+    assert wording.spread_cells(fewer)["orbits"] == "2"
+    assert "orbits" not in wording.spread_cells(row)
+    minimum = pd.Series({"minimum": 0, "orbit": -1, "kind": "degenerate", "loss": 1.0, "count": 3, "restart": 0})
+    for name in ("share", "share_low", "share_high", "lambda_min", "lambda_max"):
+        minimum[name] = 0.5
+    assert wording.minimum_cells(minimum)["orbit"] == "-"
+    assert "orbit" not in wording.minimum_cells(minimum.drop("orbit"))
+
+
+def test_symmetries_of_a_problem_are_told_once_with_how_many_conditions_have_them() -> None:
+    class Found:
+        order, complete, words = 8, True, ["a exchanged", "b reflected"]
+
+    class CutShort:
+        order, complete, words = 1, False, list[str]()
+
+    told = wording.symmetry(Found())
+    assert told == "a exchanged; b reflected (8 in all)"
+    assert wording.symmetry(CutShort()).startswith(
+        "none found (1 in all, not searched for to the end: there may be more"
+    )
+    assert wording.symmetries([told, told]) == [f"Problem symmetries: {told}."]
+    assert wording.symmetries([told, "", told]) == [f"Problem symmetries of 2 of 3 conditions: {told}."]
+    assert wording.symmetries([""]) == wording.symmetries([]) == []
+
+
 def test_coverage_is_written_with_the_share_of_restarts_that_it_is_of() -> None:
     (all_of_them,) = rows(a=[1.0] * 60 + [2.0] * 39 + [3.0])
     (tenth,) = rows(a=[1.0] * 10 + [np.nan] * 90)

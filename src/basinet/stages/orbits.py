@@ -1,0 +1,74 @@
+"""Which minima are one modulo the symmetries of the problem, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from basinet.foundation.outcomes import Kind
+from basinet.protocols import Objective
+from basinet.stages.merge import Array, Indices, near
+from basinet.stages.tolerances import Tolerances
+
+
+@dataclass(frozen=True)
+class Representatives:
+    """One restart of each distinct bottom, in the order of the losses."""
+
+    kind: npt.NDArray[np.int8]  # [minimum], a `Kind`
+    loss: Array  # [minimum]
+    signature: Array  # [minimum, 2 · n], see `Objective.signature`
+    theta: Tensor  # [minimum, parameter]
+
+
+def orbits(minima: Representatives, objective: Objective, tolerances: Tolerances) -> Indices:
+    """The orbit of each bottom, `[minimum]`, in the order of the losses; -1 for those that are no minimum.
+
+    Two minima are of one orbit if something that may be done to the problem (`Objective.problem_symmetry`) makes one of
+    the other: an image of the first has the loss, the answers, and up to the symmetries of the network the parameters
+    of the second, to what copies of a minimum agree to. The same loss is not enough.
+
+    Images are looked for among those that numbers about pairs of inputs let pass (`permutations.matching`), 256 at
+    most: where that was not enough, one orbit may be counted as two. Degenerate bottoms and those at infinity are sets,
+    which no one point stands for.
+
+    Args:
+        minima: what `merge.distinct` has found.
+        objective: in float64.
+        tolerances: how near copies have to be.
+    """
+    orbit = np.full(len(minima.kind), -1, dtype=np.int64)
+    are_minima = np.flatnonzero(minima.kind == Kind.MINIMUM)
+    if objective.problem_symmetry.order == 1:
+        orbit[are_minima] = np.arange(len(are_minima))
+        return orbit
+    same_loss = near(minima.loss[are_minima, None], tolerances.same_function)
+    firsts: dict[int, list[int]] = {}  # of each level of the loss, the first minimum of every orbit
+    for minimum, level in zip(are_minima.tolist(), same_loss.tolist(), strict=True):
+        known = firsts.setdefault(level, [])
+        for first in known:
+            if _are_images(minima, first, minimum, objective, tolerances):
+                orbit[minimum] = orbit[first]
+                break
+        else:
+            orbit[minimum] = orbit.max() + 1
+            known.append(minimum)
+    return orbit
+
+
+def _are_images(minima: Representatives, one: int, other: int, objective: Objective, tolerances: Tolerances) -> bool:
+    """Whether a symmetry of the problem makes the second of two minima of the first."""
+    wanted, symmetry = minima.theta[other], objective.symmetry
+    answers = minima.signature[other]
+    reach = tolerances.same_parameters * (1 + float(torch.linalg.vector_norm(wanted)))
+    for image in objective.problem_symmetry.images(minima.theta[one], wanted):
+        apart = np.abs(objective.signature(image.unsqueeze(0)).squeeze(0).numpy() - answers)
+        if (apart <= tolerances.same_function * (1 + np.abs(answers))).all() and (
+            symmetry.by_function or symmetry.distance(image, wanted) <= reach
+        ):
+            return True
+    return False
