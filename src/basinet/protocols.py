@@ -105,6 +105,10 @@ class ProblemSymmetry(Protocol):
         """What they are made of, in words; empty if nothing may be done."""
         ...
 
+    def invariants(self, theta: Tensor) -> Tensor:
+        """Numbers `[restart, n]` that all images of parameters have in common, and copies by `Objective.symmetry`."""
+        ...
+
     def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
         """Those images of `theta [parameter]` that may be `other`, up to `Objective.symmetry`.
 

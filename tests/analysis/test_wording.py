@@ -83,6 +83,10 @@ def test_symmetries_of_a_problem_are_told_once_with_how_many_conditions_have_the
     )
     assert wording.symmetries([told, told]) == [f"Problem symmetries: {told}."]
     assert wording.symmetries([told, "", told]) == [f"Problem symmetries of 2 of 3 conditions: {told}."]
+    assert wording.symmetries(list("abcdefgg"))[5:] == [
+        "Problem symmetries of 1 of 8 conditions: f.",
+        "2 more conditions have others.",
+    ]
     assert wording.symmetries([""]) == wording.symmetries([]) == []
 
 

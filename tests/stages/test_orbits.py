@@ -93,14 +93,13 @@ def test_random_images_of_random_points_are_as_many_orbits_as_there_were_points(
 
 
 def test_what_no_image_is_stays_apart_though_it_has_the_same_loss() -> None:
-    """XOR whose inputs are exchanged in one of two hidden units only, beside a proper exchange in both."""
+    """Another point between a point and its image, called as high as these."""
     network = Network((2, 2, 1), "tanh", "logistic")
     corners = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]], dtype=torch.float64)
     objective = EmpiricalRisk(network, corners, torch.tensor([[0.0, 1.0, 1.0, 0.0]]).double(), l2_weights=1e-3)
     one = draw(2, 1, objective.size)
     both = changed(network, one, lambda layers: exchange_inputs(layers, 0, 1))
     assert found(objective, torch.cat([one, both])) == [0, 0]
-    # The function of another point, whatever its loss is said to be.
     other = draw(3, 1, objective.size)
     theta = torch.cat([one, other, both])
     loss = np.full(3, 0.5)

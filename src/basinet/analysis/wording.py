@@ -68,7 +68,12 @@ def symmetries(of_conditions: Sequence[str]) -> list[str]:
     counts = {told: list(of_conditions).count(told) for told in dict.fromkeys(of_conditions) if told}
     every = len(of_conditions)
     some = {told: "" if count == every else f" of {count:,} of {every:,} conditions" for told, count in counts.items()}
-    return [f"Problem symmetries{of}: {told}." for told, of in some.items()]
+    sentences = [f"Problem symmetries{of}: {told}." for told, of in some.items()]
+    left = sum(list(counts.values())[_SYMMETRIES:])
+    return [*sentences[:_SYMMETRIES], *([f"{left:,} more conditions have others."] if left else [])]
+
+
+_SYMMETRIES = 6  # of different problems that are told
 
 
 def losses_sentence(row: pd.Series) -> str:

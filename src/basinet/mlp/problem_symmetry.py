@@ -44,6 +44,13 @@ class CarriedSymmetry:
         """What they do."""
         return described(self.group, self.names)
 
+    def invariants(self, theta: Tensor) -> Tensor:
+        """Norms and sorted diagonals of the kernels, `[restart, n]`: no exchange and no sign changes them."""
+        kernels = np.stack([self.kernels(row) for row in theta])  # [restart, kernel, row, row]
+        diagonals = np.sort(np.diagonal(kernels, axis1=2, axis2=3), axis=2)
+        norms = np.linalg.norm(kernels, axis=(2, 3))
+        return torch.from_numpy(np.concatenate([norms, diagonals.reshape(len(theta), -1)], axis=1))
+
     def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
         """Those images of `theta` that may be `other`, up to the symmetries of the network; `[parameter]` each."""
         for element in matches(self.group, self.kernels(theta), self.kernels(other)):

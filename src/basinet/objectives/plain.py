@@ -43,6 +43,9 @@ class NoProblemSymmetry:
     complete = True
     words: ClassVar[list[str]] = []
 
+    def invariants(self, theta: Tensor) -> Tensor:
+        return theta
+
     def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
         return iter(())
 

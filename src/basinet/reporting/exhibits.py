@@ -158,7 +158,7 @@ _FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figur
 
 def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str]) -> None:
     links = {**links, "the table": "tables/spread.csv"}
-    told = [sweep_note(summary.spread, summary.by), *wording.symmetries(summary.symmetries), _links(parent, links)]
+    told = [sweep_note(summary.spread, summary.by), _links(parent, links), *wording.symmetries(summary.symmetries)]
     write_note(parent, "\n\n".join(told))
 
 

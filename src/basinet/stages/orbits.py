@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from basinet.foundation.outcomes import Kind
 from basinet.protocols import Objective
 from basinet.stages.merge import Array, Indices, near
 from basinet.stages.tolerances import Tolerances
+
+_SAME_INVARIANTS = 1e-3  # relative to 1 + |x|: coarse, it only spares looking at pairs that are clearly no images
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,35 @@ def orbits(minima: Representatives, objective: Objective, tolerances: Tolerances
     """
     orbit = np.full(len(minima.kind), -1, dtype=np.int64)
     are_minima = np.flatnonzero(minima.kind == Kind.MINIMUM)
-    if objective.problem_symmetry.order == 1:
-        orbit[are_minima] = np.arange(len(are_minima))
-        return orbit
-    same_loss = near(minima.loss[are_minima, None], tolerances.same_function)
-    firsts: dict[int, list[int]] = {}  # of each level of the loss, the first minimum of every orbit
-    for minimum, level in zip(are_minima.tolist(), same_loss.tolist(), strict=True):
-        known = firsts.setdefault(level, [])
-        for first in known:
-            if _are_images(minima, first, minimum, objective, tolerances):
-                orbit[minimum] = orbit[first]
-                break
-        else:
-            orbit[minimum] = orbit.max() + 1
-            known.append(minimum)
+    firsts = are_minima.copy()  # of each minimum, the first one of its orbit
+    if objective.problem_symmetry.order > 1:
+        for group in _alike(minima, are_minima, objective, tolerances):
+            firsts[group] = _firsts(minima, are_minima[group], objective, tolerances)
+    orbit[are_minima] = np.unique(firsts, return_inverse=True)[1].reshape(-1)
     return orbit
+
+
+def _alike(
+    minima: Representatives, rows: Indices, objective: Objective, tolerances: Tolerances
+) -> Iterator[npt.NDArray[np.intp]]:
+    """Positions among `rows` of minima with one loss, and with what else images have in common."""
+    same_loss = near(minima.loss[rows, None], tolerances.same_function)
+    for label in np.flatnonzero(np.bincount(same_loss) > 1):
+        of_loss = np.flatnonzero(same_loss == label)
+        theta = minima.theta[torch.from_numpy(rows[of_loss])]
+        alike = near(objective.problem_symmetry.invariants(theta).numpy(), _SAME_INVARIANTS)
+        for one in range(alike.max() + 1):
+            yield of_loss[alike == one]
+
+
+def _firsts(minima: Representatives, rows: Indices, objective: Objective, tolerances: Tolerances) -> list[int]:
+    """Of each of these minima the first one that it is an image of, if only of itself."""
+    found: list[int] = []
+    for row in rows.tolist():
+        earlier = dict.fromkeys(found)
+        images = (first for first in earlier if _are_images(minima, first, row, objective, tolerances))
+        found.append(next(images, row))
+    return found
 
 
 def _are_images(minima: Representatives, one: int, other: int, objective: Objective, tolerances: Tolerances) -> bool:
