@@ -70,14 +70,13 @@ def sensitivity_kernels(jacobian: Tensor, weights: Tensor) -> npt.NDArray[np.flo
         jacobian: J.
         weights: w `[kernel, sample]`: numbers of each sample that stay as they are.
     """
-    samples, outputs, features = jacobian.shape
-    scale = torch.linalg.vector_norm(jacobian) or 1.0  # so that both kinds of blocks are of one size
-    rows = features + outputs
-    kernels = jacobian.new_zeros(len(weights), rows, rows)
-    for kernel, weight in zip(kernels, weights, strict=True):
-        weighted = jacobian / scale * weight.reshape(samples, 1, 1)
-        kernel[:features, :features] = torch.einsum("toi,toj->ij", weighted, jacobian / scale)
-        kernel[features:, features:] = torch.einsum("toi,tpi->op", weighted, jacobian / scale)
+    slopes = jacobian.numpy() / (float(torch.linalg.vector_norm(jacobian)) or 1.0)  # so that all blocks are of one size
+    samples, outputs, features = slopes.shape
+    kernels = np.zeros((len(weights), features + outputs, features + outputs))
+    for kernel, weight in zip(kernels, weights.numpy(), strict=True):
+        weighted = slopes * weight.reshape(samples, 1, 1)
+        kernel[:features, :features] = slopes.reshape(-1, features).T @ weighted.reshape(-1, features)
+        kernel[features:, features:] = np.tensordot(slopes, weighted, axes=([0, 2], [0, 2]))
         kernel[features:, :features] = weighted.sum(0) / samples**0.5
         kernel[:features, features:] = kernel[features:, :features].T
-    return kernels.numpy()
+    return kernels

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.outcomes import Kind
+from basinet.foundation.threads import single_threaded_operations
 from basinet.protocols import Objective
 from basinet.stages.merge import Array, Indices, near
 from basinet.stages.tolerances import Tolerances
@@ -48,8 +49,9 @@ def orbits(minima: Representatives, objective: Objective, tolerances: Tolerances
     are_minima = np.flatnonzero(minima.kind == Kind.MINIMUM)
     firsts = are_minima.copy()  # of each minimum, the first one of its orbit
     if objective.problem_symmetry.order > 1:
-        for group in _alike(minima, are_minima, objective, tolerances):
-            firsts[group] = _firsts(minima, are_minima[group], objective, tolerances)
+        with single_threaded_operations():
+            for group in _alike(minima, are_minima, objective, tolerances):
+                firsts[group] = _firsts(minima, are_minima[group], objective, tolerances)
     orbit[are_minima] = np.unique(firsts, return_inverse=True)[1].reshape(-1)
     return orbit
 
