@@ -18,7 +18,8 @@ def input_jacobian(network: Network, theta: Tensor, inputs: Tensor) -> tuple[Ten
         theta: its parameters, `[parameter]`.
         inputs: `[feature, sample]`.
     """
-    a, jacobian = inputs, torch.eye(len(inputs), dtype=inputs.dtype).expand(inputs.shape[1], -1, -1)
+    one = torch.eye(len(inputs), dtype=inputs.dtype, device=inputs.device)
+    a, jacobian = inputs, one.expand(inputs.shape[1], -1, -1)
     for layer, activation in zip(network.layers(theta.unsqueeze(0)), network.activations, strict=True):
         weight = layer.weight.squeeze(0)
         z = weight @ a if layer.bias is None else weight @ a + layer.bias.squeeze(0).unsqueeze(1)
