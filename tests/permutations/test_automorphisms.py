@@ -103,8 +103,8 @@ def test_large_groups_are_counted_without_being_written_down() -> None:
     parity = automorphisms(Table.of([*corners, corners.prod(0)], kind=[0] * 9 + [1]))
     assert (parity.order, parity.complete) == (2**9 * math.factorial(9), True)
     assert len(parity.generators) < 30
-    axes = automorphisms(Table.of(np.eye(40), turns=False))
-    assert axes.order == math.factorial(40)
+    axes = automorphisms(Table.of(np.eye(20), turns=False))
+    assert axes.order == math.factorial(20)
 
 
 def test_pixels_have_no_symmetry_and_those_that_are_blank_are_left_out() -> None:

@@ -83,10 +83,10 @@ def test_random_images_of_random_points_are_as_many_orbits_as_there_were_points(
     """Images by hand, and copies of these by the symmetries of the network by hand."""
     objective, order, change = CASES[case]
     assert objective.problem_symmetry.order == order
-    label, random = np.arange(24) % 4, np.random.default_rng(0)
+    label, random = np.arange(12) % 4, np.random.default_rng(0)
     points = draw(1, 4, objective.size)
     images = changed(objective.network, points[label], lambda layers: change(layers, random))
-    assert (images - points[label]).abs().amax(1).gt(0.1).sum() > 12
+    assert (images - points[label]).abs().amax(1).gt(0.1).sum() > 6
     assert (objective.loss(images) - objective.loss(points)[label]).abs().max() < 1e-12
     found_orbits = found(objective, random_copies(objective.symmetry, images, seed=5))
     assert found_orbits == label.tolist()
