@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from basinet.foundation.errors import unknown
+from basinet.foundation.errors import require, unknown
 from basinet.tracking.record import ALONE, CONDITION, NUMBERS, PARENT, RUN_KIND, SWEEPS
 from basinet.tracking.store import TrackingStore, checked_uri
 
 _PAGE = 1000
+_SHORTENED = re.compile("[0-9a-f]{6,31}")  # the beginning of an id, long enough to mean one
 
 
 def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore, list[Any]]:
@@ -67,14 +69,25 @@ def finished_then_newest(run: Any) -> tuple[bool, int]:
 
 
 def find_run(store: TrackingStore, run_id: str) -> Any:
-    """A run, deleted or not; raises `ConfigError` if there is none."""
+    """A run by its id, deleted or not, or by the beginning of its id; raises `ConfigError` if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
         return store.client.get_run(run_id)
     except MlflowException as error:
-        names = [experiment.name for experiment in experiments(store).values()]
-        raise unknown("experiment or run", run_id, names) from error
+        all_of_them = experiments(store)
+        begins = _beginning_with(store, list(all_of_them), run_id)
+        require(len(begins) <= 1, f"{run_id}: {len(begins)} runs have ids that begin so; give more of its digits")
+        if begins:
+            return begins[0]
+        raise unknown("experiment or run", run_id, [experiment.name for experiment in all_of_them.values()]) from error
+
+
+def _beginning_with(store: TrackingStore, within: list[str], run_id: str) -> list[Any]:
+    """Runs whose ids begin like this, as pages and reports write them."""
+    if not _SHORTENED.fullmatch(run_id):
+        return []
+    return search(store, within, f"attributes.run_id LIKE '{run_id}%'")
 
 
 def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
