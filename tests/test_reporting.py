@@ -23,8 +23,9 @@ from basinet.foundation.errors import ConfigError
 from basinet.foundation.outcomes import KIND_NAMES
 from basinet.reporting import data, points, writing
 from basinet.study.study import Study
-from basinet.tracking.record import SYMMETRY, OpenRun, open_condition, open_sweep, write_condition, write_parquet
+from basinet.tracking.record import OpenRun, open_condition, open_sweep, write_condition, write_parquet
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import SYMMETRY
 
 STATUS = ["arrived", "budget", "diverged"]
 VOID = {"meta", "img", "br", "link", "input", "hr", "source"}
