@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -84,6 +84,39 @@ class Symmetry(Protocol):
         ...
 
 
+class ProblemSymmetry(Protocol):
+    """What may be done to a problem, such as exchanging two inputs, without changing an objective as a whole.
+
+    It is no symmetry of the network: it makes other answers, and another minimum, of the same loss.
+    """
+
+    @property
+    def order(self) -> int:
+        """How many different things may be done, nothing at all among them."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all."""
+        ...
+
+    @property
+    def words(self) -> list[str]:
+        """What they are made of, in words; empty if nothing may be done."""
+        ...
+
+    def invariants(self, theta: Tensor) -> Tensor:
+        """Numbers `[restart, n]` that all images of parameters have in common, and copies by `Objective.symmetry`."""
+        ...
+
+    def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
+        """Those images of `theta [parameter]` that may be `other`, up to `Objective.symmetry`.
+
+        Whether one of them is has to be seen: they are no more than the likely ones.
+        """
+        ...
+
+
 class Objective(Protocol):
     """A function to be minimised from many starts at once, with what certifying and merging ask about it.
 
@@ -123,6 +156,11 @@ class Objective(Protocol):
     @property
     def symmetry(self) -> Symmetry:
         """Which changes of the parameters leave f as it is."""
+        ...
+
+    @property
+    def problem_symmetry(self) -> ProblemSymmetry:
+        """Which changes of the problem leave f as it is, and what becomes of parameters in them."""
         ...
 
     @property

@@ -88,7 +88,8 @@ def _resolved(objective: Objective, polished: Polished, tolerances: Tolerances) 
     hides slopes along which f falls by orders of magnitude: over a way as long as θ no more than a small share of f.
     """
     fall = polished.gradient_norm * (1 + torch.linalg.vector_norm(polished.theta, dim=1))
-    return fall <= tolerances.remaining * (polished.loss - objective.lowest + objective.scale)
+    resolved: Tensor = fall <= tolerances.remaining * (polished.loss - objective.lowest + objective.scale)
+    return resolved
 
 
 def _kink_falls(f: Derivatives, theta: Tensor, near: Tensor) -> Tensor:
