@@ -209,7 +209,7 @@ class ObjectiveFamily(Protocol):
 
 
 Memory = tuple[Tensor, ...]
-"""What a descent carries from step to step (momentum, moments), each `[restart, parameter]`."""
+"""What a descent carries from step to step (momentum, moments): one row per restart, mostly `[restart, parameter]`."""
 
 
 class Limits(Protocol):
@@ -246,7 +246,7 @@ class Limits(Protocol):
 
 
 class Descent(Protocol):
-    """A method of descent: frozen settings. How it makes its steps says `Stepwise` or `SelfPaced`."""
+    """A method of descent: frozen settings. How it makes its steps says `Stepwise`, `SelfPaced` or `Searching`."""
 
     @property
     def budget(self) -> Limits:
@@ -305,6 +305,22 @@ class SelfPaced(Descent, Protocol):
         ...
 
 
+@runtime_checkable
+class Searching(Descent, Protocol):
+    """Every restart chooses its own steps, each after as many evaluations as its search takes.
+
+    Restarts that are evaluated together are at different places of their searches, so the loop is the descent's own.
+    """
+
+    def follow(self, f: Objective, state: State, until: float, most: int) -> State:
+        """A chunk of restarts as `Engine.follow` has it, at most as many as `Objective.chunk_size`."""
+        ...
+
+
+AtOwnPace = SelfPaced | Searching
+"""Descents whose restarts are not at the same step when they are evaluated."""
+
+
 @dataclass(frozen=True)
 class State:
     """What a descent carries between segments; every tensor but `step` has one row per restart."""
@@ -317,11 +333,15 @@ class State:
     loss: Tensor = field(repr=False)  # [restart], at theta
     gradient_norm: Tensor = field(repr=False)  # [restart], Euclidean, at theta
     time: Tensor | None = field(default=None, repr=False)  # [restart] float64, where that is the descent's clock
-    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent so far, if it is `SelfPaced`
+    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent, if `AtOwnPace`
 
     def rows(self, index: Tensor) -> State:
         """The state of some restarts only."""
         return self._with([tensor.index_select(0, index) for tensor in self.tensors()], self.step)
+
+    def copy(self) -> State:
+        """The same in memory of its own, contiguous."""
+        return self._with([tensor.clone(memory_format=torch.contiguous_format) for tensor in self.tensors()], self.step)
 
     def split(self, size: int) -> list[State]:
         """The state in pieces of at most `size` restarts."""
@@ -381,7 +401,7 @@ class Engine(Protocol):
         """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
         ...
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, until: float, most: int) -> State:
         """Take every restart of `state` towards a mark by at most so many steps of its own, refused ones included.
 
         With `most` = 0 only `loss` and `gradient_norm` are found, and starts that rest or diverge. Nothing depends on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,7 +12,18 @@ from torch.nn.functional import pad
 
 from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
-from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, SelfPaced, State, Stepwise
+from basinet.protocols import (
+    CHECK_EVERY,
+    AtOwnPace,
+    Chunk,
+    Descent,
+    Memory,
+    Objective,
+    Searching,
+    SelfPaced,
+    State,
+    Stepwise,
+)
 
 _AT_ONCE = 1 << 22  # numbers of each of the largest arrays of restarts that step at their own pace together: 32 MB
 
@@ -33,25 +45,18 @@ class TorchEngine:
         def run(part: State) -> State:
             return _segment_of_chunk(objective, descent, part, until)
 
-        keep_freed_memory()
-        parts = state.split(objective.chunk_size)
-        threads = min(self.threads if objective.parallel_chunks else 1, len(parts))
-        with single_threaded_operations():
-            if threads <= 1:
-                return State.join([run(part) for part in parts])
-            return State.join(in_threads(run, parts, threads))
+        return _in_parts(run, state, objective.chunk_size, self.threads if objective.parallel_chunks else 1)
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, until: float, most: int) -> State:
         def run(part: State) -> State:
+            if isinstance(descent, Searching):
+                return descent.follow(objective, part, until, most)
             return _followed(objective, descent, part, until, most)
 
-        keep_freed_memory()
+        if isinstance(descent, Searching):
+            return _in_parts(run, state, objective.chunk_size, self.threads if objective.parallel_chunks else 1)
         together = max(1, _AT_ONCE // objective.size**2)
-        parts = state.split(min(together, max(64, -(-len(state.status) // self.threads))))
-        with single_threaded_operations():
-            if min(self.threads, len(parts)) <= 1:
-                return State.join([run(part) for part in parts])
-            return State.join(in_threads(run, parts, self.threads))
+        return _in_parts(run, state, min(together, max(64, -(-len(state.status) // self.threads))), self.threads)
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)
@@ -61,6 +66,16 @@ class TorchEngine:
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
+
+
+def _in_parts(run: Callable[[State], State], state: State, size: int, threads: int) -> State:
+    """What becomes of a state, so many restarts and threads at a time."""
+    keep_freed_memory()
+    parts = state.split(size)
+    with single_threaded_operations():
+        if min(threads, len(parts)) <= 1:
+            return State.join([run(part) for part in parts])
+        return State.join(in_threads(run, parts, min(threads, len(parts))))
 
 
 def _followed(objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:

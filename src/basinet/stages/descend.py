@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.outcomes import Status
-from basinet.protocols import Descent, Engine, Objective, SelfPaced, State, Stepwise
+from basinet.protocols import AtOwnPace, Descent, Engine, Objective, State, Stepwise
 
 _LONGEST_SEGMENT = 1000  # steps: arrived restarts are put aside, and progress is seen, at least this often
 _AT_OWN_PACE = 100  # steps of each restart, after which the same is done where each chooses its own
@@ -25,20 +25,29 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
     """
     if isinstance(descent, Stepwise):
         return _together(objective, descent, engine, theta)
-    if isinstance(descent, SelfPaced):
+    if isinstance(descent, AtOwnPace):
         return _each(objective, descent, engine, theta)
-    raise TypeError(f"{type(descent).__name__} is neither Stepwise nor SelfPaced")
+    raise TypeError(f"{type(descent).__name__} is neither Stepwise nor SelfPaced nor Searching")
 
 
-def _each(objective: Objective, descent: SelfPaced, engine: Engine, theta: Tensor) -> Iterator[State]:
-    """Every restart at its own pace, from mark to mark."""
-    state = engine.follow(objective, descent, _start(descent, theta), 0, most=0)
+def _each(objective: Objective, descent: AtOwnPace, engine: Engine, theta: Tensor) -> Iterator[State]:
+    """Every restart at its own pace, from mark to mark.
+
+    What a descent remembers may be many times what it says, so it is kept of those restarts alone that go on, and they
+    are told apart from the others only when they have become half as many.
+    """
+    going = engine.follow(objective, descent, _start(descent, theta), 0, most=0)
+    rows = torch.arange(theta.shape[0], device=theta.device)
+    state = replace(going, memory=())
     yield state
     for mark in descent.budget.marks[1:]:
-        while len(behind := state.short_of(mark).nonzero().squeeze(1)):
-            part = engine.follow(objective, descent, state.rows(behind), mark, _AT_OWN_PACE)
-            state = state.scatter(behind, part)
+        while bool(going.short_of(mark).any()):
+            going = engine.follow(objective, descent, going, mark, _AT_OWN_PACE)
+            state = state.scatter(rows, replace(going, memory=()))
             yield state
+            running = (going.status == Status.RUNNING).nonzero().squeeze(1)
+            if 2 * len(running) <= len(rows):
+                going, rows = going.rows(running), rows.index_select(0, running)
         state = replace(state, step=mark)
         yield state
 
@@ -76,7 +85,7 @@ def _start(descent: Descent, theta: Tensor) -> State:
         loss=theta.new_zeros(restarts),
         gradient_norm=theta.new_zeros(restarts),
         time=exact if descent.budget.clock == "time" else None,
-        gradients=exact + 1 if isinstance(descent, SelfPaced) else None,  # that of the start
+        gradients=exact + 1 if isinstance(descent, AtOwnPace) else None,  # that of the start
     )
 
 
@@ -104,7 +113,7 @@ def retrace(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 def _every_step(objective: Objective, descent: Descent, engine: Engine, state: State, steps: int) -> Iterator[State]:
     """The state of one restart at its start and after each of so many steps."""
     yield state
-    if isinstance(descent, SelfPaced):
+    if isinstance(descent, AtOwnPace):
         for mark in descent.budget.marks[1:]:
             while bool(state.short_of(mark)[0]) and int(state.steps[0]) < steps:
                 before, state = state, engine.follow(objective, descent, state, mark, most=1)

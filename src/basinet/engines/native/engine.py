@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from basinet.engines.native.compiler import NativeError, find_compiler
+from basinet.engines.native.follower import FOLLOWERS
 from basinet.engines.native.library import (
     ACTIVATIONS,
     LOSSES,
@@ -18,12 +19,13 @@ from basinet.engines.native.library import (
     Shape,
     curvature_library,
     descent_library,
+    follower_library,
     has_hessian,
     pointer,
 )
 from basinet.engines.native.update import UPDATES, constants_of, rates_of
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import CHECK_EVERY, Descent, Objective, SelfPaced, State, Stepwise
+from basinet.protocols import CHECK_EVERY, AtOwnPace, Descent, Objective, State, Stepwise
 
 _LARGEST = 50_000  # parameters: beyond, a block of lanes is far larger than any cache
 _DEEPEST = 100  # layers: kernels are unrolled over them
@@ -47,7 +49,7 @@ class NativeEngine:
         hidden, output = objective.trained_network.activation, objective.trained_network.output
         obstacles = {
             f"runs on the CPU, not on {device}": device != "cpu",
-            f"has no kernel for {type(descent).__name__}": type(descent) not in UPDATES,
+            f"has no kernel for {type(descent).__name__}": type(descent) not in (*UPDATES, *FOLLOWERS),
             f"has no kernel for the activation {hidden}": hidden not in ACTIVATIONS,
             f"has no kernel for the output {output}": output not in ACTIVATIONS,
             f"has no kernel for the loss {objective.loss_name}": objective.loss_name not in LOSSES,
@@ -71,9 +73,10 @@ class NativeEngine:
         """
         risk = _risk(objective)
         with ThreadPoolExecutor(2) as pool:  # two compilers at a time
-            made = [pool.submit(curvature_library, Shape.of(risk, torch.float64))]
-            if isinstance(descent, Stepwise):
-                made.append(pool.submit(self._descent_library, risk, risk.inputs.dtype, descent))
+            made = [
+                pool.submit(self._descent_library, risk, risk.inputs.dtype, descent),
+                pool.submit(curvature_library, Shape.of(risk, torch.float64)),
+            ]
         for library in made:
             library.result()
 
@@ -103,8 +106,13 @@ class NativeEngine:
         library.run("descend", risk, restarts, self.threads, ctypes.byref(segment))
         return replace(result, memory=() if memory is None else memory.unbind())
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
-        raise TypeError(f"the native engine has no kernel for {type(descent).__name__}")
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, until: float, most: int) -> State:
+        risk = _risk(objective)
+        result = state.copy()
+        task = FOLLOWERS[type(descent)].task(descent, result, int(until), most)
+        library = self._descent_library(risk, state.theta.dtype, descent)
+        library.run("follow", risk, state.theta.shape[0], self.threads, ctypes.byref(task))
+        return result
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         risk, theta = _risk(objective), theta.contiguous()
@@ -130,7 +138,9 @@ class NativeEngine:
         library = curvature_library(Shape.of(risk, theta.dtype))
         library.run(name, risk, theta.shape[0], self.threads, *(pointer(tensor) for tensor in (theta, *more)))
 
-    def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Stepwise) -> Library:
+    def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Descent) -> Library:
+        if type(descent) in FOLLOWERS:
+            return follower_library(Shape.of(risk, dtype), FOLLOWERS[type(descent)].source)
         rates = rates_of(descent, 0, 1).shape[1]
         return descent_library(Shape.of(risk, dtype), UPDATES[type(descent)].header, rates)
 

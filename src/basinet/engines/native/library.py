@@ -199,6 +199,12 @@ def descent_library(shape: Shape, update: Path, rates: int) -> Library:
 
 
 @cache
+def follower_library(shape: Shape, source: str) -> Library:
+    """A descent whose restarts go at their own pace."""
+    return Library(source, shape)
+
+
+@cache
 def curvature_library(shape: Shape) -> Library:
     """Loss, gradient and second derivatives (curvature.cpp); whole Hessians only of networks that `has_hessian`."""
     return Library("curvature.cpp", shape, **({"HESSIAN": 1} if has_hessian(shape) else {}))
