@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-
-from basinet.foundation.outcomes import Status
 
 if TYPE_CHECKING:
     from basinet.descents.budget import Budget
@@ -184,6 +182,32 @@ class Objective(Protocol):
         ...
 
 
+class Function(Protocol):
+    """What a descent that chooses its own steps may ask: an `Objective`, or one that an engine differentiates."""
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        ...
+
+    @property
+    def rounding(self) -> float:
+        """By how much rounding may change f where it is near 0."""
+        ...
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart]` and ∂f/∂θ `[restart, parameter]`."""
+        ...
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """Hessian-vector products, `[restart, parameter]`."""
+        ...
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """The exact Hessian, `[restart, parameter, parameter]`, which the caller may overwrite."""
+        ...
+
+
 class ObjectiveFamily(Protocol):
     """A member of `objective=`: frozen settings that make an objective of a problem and a network."""
 
@@ -241,7 +265,7 @@ class Limits(Protocol):
         ...
 
     def share(self, mark: float) -> float:
-        """Which part of the way is behind a restart that has got to a mark, from 0 to 1."""
+        """Which part of the way is behind a restart that has got to a mark, or beyond, from 0 to 1."""
         ...
 
 
@@ -289,19 +313,31 @@ class SelfPaced(Descent, Protocol):
     on which others are there. Whatever it has to remember from step to step is in `State.memory`.
     """
 
-    def advance(self, f: Objective, state: State, gradient: Tensor, until: float) -> tuple[State, Tensor]:
+    def advance(self, f: Function, state: State, gradient: Tensor, until: Tensor) -> tuple[State, Tensor]:
         """One step of every restart of `state`, and ∇f where it leads; it may be refused, so that all stays but memory.
 
         Args:
             f: what is minimised.
             state: restarts that are running; `loss` and `gradient_norm` are those at `theta`.
             gradient: ∇f there, `[restart, parameter]`.
-            until: the mark that no restart steps over.
+            until: `[restart]`, the mark that each does not step over.
         """
         ...
 
     def rests(self, gradient_norm: Tensor) -> Tensor:
         """Whether a start is where a restart ends, `[restart]` bool."""
+        ...
+
+    def numbers(self, size: int) -> int:
+        """How many a step holds of a restart with so many parameters, in its largest arrays."""
+        ...
+
+    def suited(self, size: int, dtype: torch.dtype, dense_max: int) -> SelfPaced:
+        """The same, with what its settings leave open chosen for so many parameters.
+
+        Raises:
+            ConfigError: if it cannot be done with so many, or in this precision.
+        """
         ...
 
 
@@ -312,13 +348,13 @@ class Searching(Descent, Protocol):
     Restarts that are evaluated together are at different places of their searches, so the loop is the descent's own.
     """
 
-    def follow(self, f: Objective, state: State, until: float, most: int) -> State:
+    def follow(self, f: Objective, state: State, most: int) -> State:
         """A chunk of restarts as `Engine.follow` has it, at most as many as `Objective.chunk_size`."""
         ...
 
 
 AtOwnPace = SelfPaced | Searching
-"""Descents whose restarts are not at the same step when they are evaluated."""
+"""Descents in which every restart chooses its own steps, so that none waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +369,8 @@ class State:
     loss: Tensor = field(repr=False)  # [restart], at theta
     gradient_norm: Tensor = field(repr=False)  # [restart], Euclidean, at theta
     time: Tensor | None = field(default=None, repr=False)  # [restart] float64, where that is the descent's clock
-    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent, if `AtOwnPace`
+    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent, if it is `AtOwnPace`
+    records: Tensor | None = field(default=None, repr=False)  # [restart, record, 3], likewise: see `RECORDED`
 
     def rows(self, index: Tensor) -> State:
         """The state of some restarts only."""
@@ -355,19 +392,20 @@ class State:
 
     def tensors(self) -> list[Tensor]:
         """All tensors of the state, in a fixed order."""
-        own = [tensor for tensor in (self.time, self.gradients) if tensor is not None]
+        own = [tensor for tensor in (self.time, self.gradients, self.records) if tensor is not None]
         return [self.theta, self.status, self.steps, self.loss, self.gradient_norm, *own, *self.memory]
 
     def _with(self, tensors: list[Tensor], step: float) -> State:
         theta, status, steps, loss, gradient_norm, *more = tensors
         time = None if self.time is None else more.pop(0)
         gradients = None if self.gradients is None else more.pop(0)
-        return State(theta, tuple(more), step, status, steps, loss, gradient_norm, time, gradients)
+        records = None if self.records is None else more.pop(0)
+        return State(theta, tuple(more), step, status, steps, loss, gradient_norm, time, gradients, records)
 
-    def short_of(self, mark: float) -> Tensor:
-        """Which restarts are running, and have not got to a mark yet, `[restart]` bool."""
-        at = self.steps if self.time is None else self.time
-        return (self.status == Status.RUNNING) & (at < mark)
+    @property
+    def at(self) -> Tensor:
+        """How far each restart has got: its steps, or its time; `[restart]`."""
+        return self.steps if self.time is None else self.time
 
     @staticmethod
     def join(parts: list[State]) -> State:
@@ -376,12 +414,60 @@ class State:
         return parts[0]._with([torch.cat(column) for column in columns], parts[0].step)
 
 
+RECORDED = ("loss", "gradient_norm", "steps")
+"""What a descent in which every restart chooses its own steps notes of each of them at each mark; NaN before that."""
+
 CHECK_EVERY = 10
 """The stopping test is made at steps divisible by this, and at the end of every segment."""
 
 
+class NewtonStep(NamedTuple):
+    """A step of Newton's method within a trust region, one row per restart."""
+
+    step: Tensor  # [restart, parameter]
+    foretold: Tensor  # [restart], by how much the quadratic model falls along it
+    curvature: Tensor  # [restart], Frobenius norm of the Hessian where it begins
+
+
+@dataclass(frozen=True)
+class Marching:
+    """The numbers by which implicit steps along the gradient flow go (`basinet.stages.march`, which explains them)."""
+
+    steps: int
+    corrections: int
+    shrinks: float
+    caution: int
+    slowly: float
+    exact: float
+    contracts: float
+    noise: float
+    longest: float
+    refusals: int
+    long_ago: float
+    rise: float
+    stationary: float
+    settled: float
+    flat: float
+    faded: float
+    growth: float
+    fall: float
+    growths: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Marched:
+    """Where the flow has got to, one row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    loss: Tensor  # [restart], f there
+    gradient: Tensor  # [restart, parameter], ∇f there
+    rests: Tensor  # [restart] bool: the gradient is at rounding level, and the way of the last decades is none
+    faded: Tensor  # [restart] bool: it still moves, but nothing is left of the slope
+    grows: Tensor  # [restart], by which share ‖θ‖ has grown in the last two decades of time; 0 of one that rests
+
+
 class Engine(Protocol):
-    """How a segment is executed, and derivatives of many restarts at once."""
+    """How a segment is executed, and derivatives of many restarts at once, with what is made of them."""
 
     @property
     def name(self) -> str:
@@ -401,11 +487,11 @@ class Engine(Protocol):
         """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
         ...
 
-    def follow(self, objective: Objective, descent: AtOwnPace, state: State, until: float, most: int) -> State:
-        """Take every restart of `state` towards a mark by at most so many steps of its own, refused ones included.
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, most: int) -> State:
+        """Take every restart of `state` that is running at most so many steps of its own, refused ones included.
 
-        With `most` = 0 only `loss` and `gradient_norm` are found, and starts that rest or diverge. Nothing depends on
-        how a descent is divided into calls.
+        Each makes a record where it gets to a mark, and ends at the last. With `most` = 0 only starts are looked at,
+        and those that rest or diverge end there. Nothing depends on how a descent is divided into calls.
         """
         ...
 
@@ -419,4 +505,23 @@ class Engine(Protocol):
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
+        ...
+
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        """Those of the Hessian, ascending, `[restart, parameter]`."""
+        ...
+
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Eigenvalues `[restart, parameter]`, ascending, and eigenvectors `[restart, parameter, eigenvalue]`."""
+        ...
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        """From `theta`, where ∇f is `gradient [restart, parameter]`, no longer than `region [restart]`."""
+        ...
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> Marched | None:
+        """The long-time limit of the gradient flow, as `basinet.stages.march` makes it of the above.
+
+        None where the engine can do no better than that.
+        """
         ...

@@ -18,7 +18,7 @@ from basinet.foundation.outcomes import Status
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.objectives.plain import Plain
-from basinet.protocols import Objective, State
+from basinet.protocols import Objective
 from basinet.stages.descend import descend, retrace
 from basinet.stages.solution import Solution, fold
 
@@ -228,14 +228,27 @@ def test_a_loss_without_a_lower_bound_ends_with_the_budget() -> None:
     assert torch.isfinite(found.loss).all()
 
 
-def test_a_restart_that_is_not_running_is_left_alone() -> None:
-    risk, descent = tanh_risk(), lbfgs(50)
-    theta = normal(3, 6, risk.size)
-    status = torch.tensor([0, 1, 3, 0, 4, 0], dtype=torch.int8)
-    zeros = torch.zeros(6, dtype=torch.float64)
-    state = State(theta, descent.init(theta), 0, status, zeros.long(), zeros, zeros, gradients=zeros)
+def test_a_restart_that_is_not_running_is_left_alone_and_marks_are_noted_on_the_way() -> None:
+    risk, descent = tanh_risk(), lbfgs(50, 0.0, records=50)
+    state = next(iter(descend(risk, descent, TorchEngine(), normal(3, 6, risk.size))))
+    state.status[:] = torch.tensor([0, 1, 3, 0, 4, 0])
     copies = [tensor.clone() for tensor in state.tensors()]
-    after = TorchEngine().follow(risk, descent, state, 5, 100)
-    assert all(torch.equal(tensor, copy) for tensor, copy in zip(state.tensors(), copies, strict=True))
+    after = TorchEngine().follow(risk, descent, state, 5)
+    for tensor, copy in zip(state.tensors(), copies, strict=True):
+        torch.testing.assert_close(tensor, copy, rtol=0, atol=0, equal_nan=True)
     assert after.steps.tolist() == [5, 0, 0, 5, 0, 5]
-    assert torch.equal(after.theta[[1, 2, 4]], theta[[1, 2, 4]])
+    assert torch.equal(after.theta[[1, 2, 4]], state.theta[[1, 2, 4]])
+    assert after.records is not None
+    seen = after.records[0, :, 2]
+    assert seen[seen.isfinite()].tolist() == [mark for mark in descent.budget.marks if mark <= 5]
+    assert after.records[0, :, 0].nan_to_num().gather(0, torch.tensor([0])).item() == float(state.loss[0])
+    assert after.records[1, 1:].isnan().all()
+
+
+def test_a_budget_of_no_steps_leaves_the_starts() -> None:
+    risk = tanh_risk()
+    theta = normal(3, 4, risk.size)
+    found = solved(risk, lbfgs(0), theta)
+    assert torch.equal(found.theta, theta)
+    assert found.status.tolist() == [Status.BUDGET] * 4
+    assert found.steps.tolist() == [0] * 4

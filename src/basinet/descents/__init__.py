@@ -5,6 +5,7 @@ from __future__ import annotations
 from basinet.descents.adam import Adam
 from basinet.descents.budget import Budget, StepLimits
 from basinet.descents.gradient_descent import GradientDescent
+from basinet.descents.gradient_flow import GradientFlow
 from basinet.descents.lbfgs import Lbfgs
 from basinet.descents.momentum import Momentum
 from basinet.descents.nesterov import Nesterov
@@ -15,8 +16,20 @@ DESCENTS = {
     "momentum": Momentum,
     "nesterov": Nesterov,
     "adam": Adam,
+    "gradient_flow": GradientFlow,
     "lbfgs": Lbfgs,
     "sgd": Sgd,
 }
 
-__all__ = ["DESCENTS", "Adam", "Budget", "GradientDescent", "Lbfgs", "Momentum", "Nesterov", "Sgd", "StepLimits"]
+__all__ = [
+    "DESCENTS",
+    "Adam",
+    "Budget",
+    "GradientDescent",
+    "GradientFlow",
+    "Lbfgs",
+    "Momentum",
+    "Nesterov",
+    "Sgd",
+    "StepLimits",
+]

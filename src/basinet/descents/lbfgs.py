@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -46,27 +46,34 @@ class Lbfgs:
         restarts, size = theta.shape
         return torch.zeros_like(theta), theta.new_zeros(restarts, 2 * self.memory, size)
 
-    def follow(self, f: Objective, state: State, until: float, most: int) -> State:
-        """A chunk of restarts towards step `until`, by at most so many steps each.
+    def follow(self, f: Objective, state: State, most: int) -> State:
+        """A chunk of restarts towards their last mark, by at most so many steps each, every mark noted on the way.
 
         All are evaluated at a time, each at the trial of its own search; those that are done are left out whenever that
         halves the work.
         """
+        state = state.copy()
         rows = torch.arange(state.theta.shape[0], device=state.theta.device)
-        end = (state.steps + most).clamp(max=int(until))
+        marks = torch.tensor(self.budget.marks, device=state.theta.device)
         chunk = f.chunk(len(rows))
+        new = (state.status == Status.RUNNING) & (state.steps == 0)
+        end = (state.steps + most).clamp(max=self.budget.steps)
         walk = _entered(chunk, state, end, self.budget.tolerance)
+        walk.note(state, rows, marks, new)
         while True:
             going = walk.going()
             count = int(going.sum())
             if 2 * count <= len(rows):
-                state = state.scatter(rows, walk.state(chunk, len(rows), state.step))
+                state = state.scatter(rows, walk.state(chunk, state.rows(rows)))
                 if count == 0:
-                    return state
+                    over = (state.status == Status.RUNNING) & (state.steps >= self.budget.steps)
+                    return replace(state, status=torch.where(over, int(Status.BUDGET), state.status))
                 left, smaller = going.nonzero().squeeze(1), f.chunk(count)
                 walk, rows, chunk = walk.rows(left, chunk, smaller), rows.index_select(0, left), smaller
                 going = walk.going()
+            before = walk.steps
             walk = walk.on(chunk, going, self.budget.tolerance, f.rounding)
+            walk.note(state, rows, marks, (walk.steps > before).narrow(0, 0, len(rows)))
 
 
 class _Walk(NamedTuple):
@@ -140,13 +147,31 @@ class _Walk(NamedTuple):
         walk: _Walk = _map(_packing(smaller, part.theta), part)
         return walk
 
-    def state(self, chunk: Chunk, restarts: int, step: float) -> State:
-        """Where the restarts are."""
+    def note(self, state: State, rows: Tensor, marks: Tensor, where: Tensor) -> None:
+        """Write into the records of a state's `rows` that some of the restarts are at a mark."""
+        if state.records is None:
+            raise TypeError("restarts that choose their own steps keep their own records")
+        place = torch.searchsorted(marks, self.steps).clamp(max=len(marks) - 1)
+        there = (where & (marks.index_select(0, place) == self.steps).narrow(0, 0, len(rows))).nonzero().squeeze(1)
+        entry = torch.stack([self.search.start.loss, self.gradient_norm, self.steps], 1).to(state.records)
+        at = (rows.index_select(0, there), place.index_select(0, there))
+        state.records.index_put_(at, entry.index_select(0, there))
+
+    def state(self, chunk: Chunk, before: State) -> State:
+        """Where the restarts are, who were in another state before."""
         pairs = torch.stack([chunk.unpack(tensor) for tensor in (*self.pairs.steps, *self.pairs.changes)], 1)
-        memory = (chunk.unpack(self.gradient), pairs)
         columns = (self.status, self.steps, self.search.start.loss, self.gradient_norm, self.gradients)
-        status, steps, loss, norm, gradients = (column.narrow(0, 0, restarts) for column in columns)
-        return State(chunk.unpack(self.theta), memory, step, status, steps, loss, norm, gradients=gradients)
+        status, steps, loss, norm, gradients = (column.narrow(0, 0, len(before.status)) for column in columns)
+        return replace(
+            before,
+            theta=chunk.unpack(self.theta),
+            memory=(chunk.unpack(self.gradient), pairs),
+            status=status,
+            steps=steps,
+            loss=loss,
+            gradient_norm=norm,
+            gradients=gradients,
+        )
 
 
 def _entered(chunk: Chunk, state: State, end: Tensor, tolerance: float) -> _Walk:

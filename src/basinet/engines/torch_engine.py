@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from basinet.engines.own_pace import followed, pieces
 from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
+from basinet.linalg.eigen import eigenvalues, eigenvectors
+from basinet.linalg.trust_region import newton_step
 from basinet.protocols import (
     CHECK_EVERY,
     AtOwnPace,
     Chunk,
     Descent,
+    Marching,
     Memory,
+    NewtonStep,
     Objective,
     Searching,
-    SelfPaced,
     State,
     Stepwise,
 )
-
-_AT_ONCE = 1 << 22  # numbers of each of the largest arrays of restarts that step at their own pace together: 32 MB
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,20 @@ class TorchEngine:
         def run(part: State) -> State:
             return _segment_of_chunk(objective, descent, part, until)
 
-        return _in_parts(run, state, objective.chunk_size, self.threads if objective.parallel_chunks else 1)
+        return _joined(run, state.split(objective.chunk_size), self._threads_of_chunks(objective))
 
-    def follow(self, objective: Objective, descent: AtOwnPace, state: State, until: float, most: int) -> State:
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, most: int) -> State:
         def run(part: State) -> State:
             if isinstance(descent, Searching):
-                return descent.follow(objective, part, until, most)
-            return _followed(objective, descent, part, until, most)
+                return descent.follow(objective, part, most)
+            return followed(objective, descent, part, most)
 
         if isinstance(descent, Searching):
-            return _in_parts(run, state, objective.chunk_size, self.threads if objective.parallel_chunks else 1)
-        together = max(1, _AT_ONCE // objective.size**2)
-        return _in_parts(run, state, min(together, max(64, -(-len(state.status) // self.threads))), self.threads)
+            return _joined(run, state.split(objective.chunk_size), self._threads_of_chunks(objective))
+        return _joined(run, pieces(descent, state, objective.size, self.threads), self.threads)
+
+    def _threads_of_chunks(self, objective: Objective) -> int:
+        return self.threads if objective.parallel_chunks else 1
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)
@@ -67,42 +71,25 @@ class TorchEngine:
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
 
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        return eigenvalues(objective.hessian(theta), self.threads)
 
-def _in_parts(run: Callable[[State], State], state: State, size: int, threads: int) -> State:
-    """What becomes of a state, so many restarts and threads at a time."""
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return eigenvectors(objective.hessian(theta), self.threads)
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        return newton_step(objective.hessian(theta), gradient, region, self.threads)
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> None:
+        return None
+
+
+def _joined(run: Callable[[State], State], parts: list[State], threads: int) -> State:
+    """What becomes of parts of a state, so many at a time."""
     keep_freed_memory()
-    parts = state.split(size)
+    threads = min(threads, len(parts))
     with single_threaded_operations():
-        if min(threads, len(parts)) <= 1:
-            return State.join([run(part) for part in parts])
-        return State.join(in_threads(run, parts, min(threads, len(parts))))
-
-
-def _followed(objective: Objective, descent: SelfPaced, state: State, until: float, most: int) -> State:
-    """Some restarts at their own pace: those that have not got to `until` make a step, until none is left."""
-    state, gradient = _entered(objective, descent, state)
-    for _ in range(most):
-        index = state.short_of(until).nonzero().squeeze(1)
-        if len(index) == 0:
-            break
-        part, slope = descent.advance(objective, state.rows(index), gradient.index_select(0, index), until)
-        state, gradient = state.scatter(index, part), gradient.index_copy(0, index, slope)
-    return state
-
-
-def _entered(objective: Objective, descent: SelfPaced, state: State) -> tuple[State, Tensor]:
-    """The state and ∇f there; of starts also their loss, and whether they rest there or diverge."""
-    loss, gradient = objective.loss_and_gradient(state.theta)
-    norm: Tensor = torch.linalg.vector_norm(gradient, dim=1)
-    new = (state.steps == 0) & (state.status == Status.RUNNING)
-    lost = (torch.isfinite(norm) & torch.isfinite(loss)).logical_not()
-    status = torch.where(new & descent.rests(norm), int(Status.ARRIVED), state.status)
-    return replace(
-        state,
-        status=torch.where(new & lost, int(Status.DIVERGED), status),
-        loss=torch.where(new, loss, state.loss),
-        gradient_norm=torch.where(new, norm, state.gradient_norm),
-    ), gradient
+        return State.join([run(part) for part in parts] if threads <= 1 else in_threads(run, parts, threads))
 
 
 def _segment_of_chunk(objective: Objective, descent: Stepwise, state: State, until: int) -> State:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.outcomes import Status
-from basinet.protocols import AtOwnPace, Descent, Engine, Objective, State, Stepwise
+from basinet.protocols import RECORDED, AtOwnPace, Descent, Engine, Objective, State, Stepwise
 
 _LONGEST_SEGMENT = 1000  # steps: arrived restarts are put aside, and progress is seen, at least this often
 _AT_OWN_PACE = 100  # steps of each restart, after which the same is done where each chooses its own
@@ -21,7 +21,8 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
     """Follow every start `theta [restart, parameter]` down, yielding the state of all restarts after each segment.
 
     Segments end at the marks, and in between often enough to put aside the restarts that have arrived; nothing depends
-    on where else they end. A state between two marks has the step of the first.
+    on where else they end. Where every restart chooses its own steps, none waits for the others, and each keeps its own
+    records.
     """
     if isinstance(descent, Stepwise):
         return _together(objective, descent, engine, theta)
@@ -31,24 +32,12 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 
 
 def _each(objective: Objective, descent: AtOwnPace, engine: Engine, theta: Tensor) -> Iterator[State]:
-    """Every restart at its own pace, from mark to mark.
-
-    What a descent remembers may be many times what it says, so it is kept of those restarts alone that go on, and they
-    are told apart from the others only when they have become half as many.
-    """
-    going = engine.follow(objective, descent, _start(descent, theta), 0, most=0)
-    rows = torch.arange(theta.shape[0], device=theta.device)
-    state = replace(going, memory=())
+    """Every restart at its own pace; the step of a state is the mark that the last of them has got to."""
+    state = engine.follow(objective, descent, _start(descent, theta), most=0)
     yield state
-    for mark in descent.budget.marks[1:]:
-        while bool(going.short_of(mark).any()):
-            going = engine.follow(objective, descent, going, mark, _AT_OWN_PACE)
-            state = state.scatter(rows, replace(going, memory=()))
-            yield state
-            running = (going.status == Status.RUNNING).nonzero().squeeze(1)
-            if 2 * len(running) <= len(rows):
-                going, rows = going.rows(running), rows.index_select(0, running)
-        state = replace(state, step=mark)
+    while len(running := (state.status == Status.RUNNING).nonzero().squeeze(1)):
+        part = engine.follow(objective, descent, state.rows(running), most=_AT_OWN_PACE)
+        state = replace(state.scatter(running, part), step=float(part.at.min()))
         yield state
 
 
@@ -75,6 +64,7 @@ def _segment_ends(records: Sequence[int]) -> Iterator[int]:
 
 def _start(descent: Descent, theta: Tensor) -> State:
     restarts = theta.shape[0]
+    shape = (restarts, len(descent.budget.marks), len(RECORDED))
     exact = torch.zeros(restarts, dtype=torch.float64, device=theta.device)
     return State(
         theta=theta,
@@ -86,6 +76,7 @@ def _start(descent: Descent, theta: Tensor) -> State:
         gradient_norm=theta.new_zeros(restarts),
         time=exact if descent.budget.clock == "time" else None,
         gradients=exact + 1 if isinstance(descent, AtOwnPace) else None,  # that of the start
+        records=exact.new_full(shape, torch.nan) if isinstance(descent, AtOwnPace) else None,
     )
 
 
@@ -114,11 +105,10 @@ def _every_step(objective: Objective, descent: Descent, engine: Engine, state: S
     """The state of one restart at its start and after each of so many steps."""
     yield state
     if isinstance(descent, AtOwnPace):
-        for mark in descent.budget.marks[1:]:
-            while bool(state.short_of(mark)[0]) and int(state.steps[0]) < steps:
-                before, state = state, engine.follow(objective, descent, state, mark, most=1)
-                if int(state.steps[0]) > int(before.steps[0]):  # or else it was refused
-                    yield state
+        while int(state.steps[0]) < steps:
+            before, state = state, engine.follow(objective, descent, state, most=1)
+            if int(state.steps[0]) > int(before.steps[0]):  # or else it was refused
+                yield state
     elif isinstance(descent, Stepwise):
         for step in range(steps):
             state = engine.segment(objective, descent, state, step + 1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,30 +52,36 @@ class Solution:
 
 
 def fold(states: Iterable[State], descent: Descent, samples: int) -> Solution:
-    """The solution at the end of a descent's states, with a trajectory of those at its marks.
-
-    Of several states of one mark the first is where all restarts have got to it; the others are on the way to the next.
-    """
-    left = deque(descent.budget.marks)
-    marks, losses, norms, steps = [], [], [], []
+    """The solution at the end of a descent's states, with a trajectory of what they are at its marks."""
+    marks = frozenset(descent.budget.marks)
+    steps, losses, norms = [], [], []
     first = last = None
     for last in states:
         first = last if first is None else first
-        if left and last.step == left[0]:
-            marks.append(left.popleft())
+        if last.records is None and last.step in marks:
             lost = last.status == Status.DIVERGED
+            steps.append(last.step)
             losses.append(_single(last.loss, lost))
             norms.append(_single(last.gradient_norm, lost))
-            steps.append(last.steps.to("cpu", torch.int32))
     if first is None or last is None:
         raise ValueError("a descent has at least one state")
     status = torch.where(last.status == Status.RUNNING, int(Status.BUDGET), last.status)
-    own = None if last.time is None else torch.stack(steps)
-    at = torch.tensor(marks, device="cpu", dtype=torch.int64 if last.time is None else torch.float64)
-    trajectory = Trajectory(at, torch.stack(losses), torch.stack(norms), own)
-    spent = _spent(last, descent, samples)
+    if last.records is None:
+        trajectory = Trajectory(torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms))
+    else:
+        trajectory = _recorded(last, last.records, descent.budget.marks)
     ended = (last.theta, first.loss, last.loss, last.gradient_norm, last.steps, status)
-    return Solution(*ended, trajectory, spent, last.time)
+    return Solution(*ended, trajectory, _spent(last, descent, samples), last.time)
+
+
+def _recorded(last: State, records: Tensor, marks: Sequence[float]) -> Trajectory:
+    """The trajectory that restarts have noted by themselves, each carrying its end on."""
+    end = torch.stack([last.loss, last.gradient_norm, last.steps], 1).to(records)
+    rows = torch.where(records.isnan(), end.unsqueeze(1), records).transpose(0, 1)  # [record, restart, 3]
+    lost = (last.status == Status.DIVERGED) & (rows[:, :, 2] >= last.steps)
+    own = None if last.time is None else rows[:, :, 2].to("cpu", torch.int32)
+    at = torch.tensor(marks, device="cpu", dtype=torch.int64 if last.time is None else torch.float64)
+    return Trajectory(at, _single(rows[:, :, 0], lost), _single(rows[:, :, 1], lost), own)
 
 
 def _spent(last: State, descent: Descent, samples: int) -> Tensor:

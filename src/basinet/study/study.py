@@ -25,14 +25,14 @@ from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS, Arrays, ProblemFamily, Samples, split
 from basinet.problems.arrays import NAME as ARRAYS
-from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem
+from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem, SelfPaced
 from basinet.stages.polish import Polishing
 from basinet.stages.tolerances import Tolerances
 from basinet.study import defaults
 from basinet.study.convert import fill
 from basinet.study.defaults import unnamed
 
-_NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_NUMERICS = 4  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
 _DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
@@ -59,6 +59,11 @@ class Execution:
         require(self.threads is None or self.threads <= _MOST_THREADS, many)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the descent."""
+        return torch.float32 if self.dtype == "float32" else torch.float64
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,11 @@ class Study:
         trained = objectives.trained(problem, network)
         init: Init = _filled(INITS, resolved, "init")
         descent = _descent(resolved["descent"], execution.seed)
-        resolved["descent"] = _as_taken(resolved["descent"], descent)
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
+        if isinstance(descent, SelfPaced):
+            dense = polishing.dense_max or defaults.complete({})["polish"]["dense_max"]  # 0: no spectra are wanted
+            descent = descent.suited(trained.size, execution.precision, dense)
+        resolved["descent"] = _as_taken(resolved["descent"], descent)
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
         remarks = (*samples.remarks, *_remarks(settings, resolved, problem))
         study = Study(resolved, execution, problem, trained, objectives, init, descent, polishing, tolerances, remarks)
@@ -187,7 +195,7 @@ class Study:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the descent."""
-        return torch.float32 if self.execution.dtype == "float32" else torch.float64
+        return self.execution.precision
 
     @cached_property
     def exact_objective(self) -> Objective:

@@ -119,32 +119,28 @@ def test_a_retraced_descent_is_the_descent_to_the_bit(
 def test_a_descent_at_its_own_pace_changes_neither_its_arguments_nor_restarts_that_are_not_running(
     risk_of: Risks, normal: Draws
 ) -> None:
-    risk, descent, engine = risk_of("tanh", torch.float64), lbfgs(50), NativeEngine()
-    first = next(iter(descend(risk, descent, engine, normal(3, 10, risk.size))))
-    state = engine.follow(
-        risk,
-        descent,
-        first.__class__(
-            first.theta,
-            descent.init(first.theta),
-            0,
-            first.status.clone(),
-            first.steps,
-            first.loss,
-            first.gradient_norm,
-            gradients=first.gradients,
-        ),
-        3,
-        100,
-    )
+    risk, descent, engine = risk_of("tanh", torch.float64), lbfgs(7), NativeEngine()
+    start = next(iter(descend(risk, descent, engine, normal(3, 10, risk.size))))
+    state = engine.follow(risk, descent, start, 3)
     state.status[4] = int(Status.STALLED)
-    copies = [tensor.clone() for tensor in state.tensors()]
-    after = engine.follow(risk, descent, state, 9, 4)
-    assert all(torch.equal(tensor, copy) for tensor, copy in zip(state.tensors(), copies, strict=True))
-    assert after.steps.tolist() == [7] * 4 + [3] + [7] * 5
+    copies = [bits(tensor).clone() for tensor in state.tensors()]
+    after = engine.follow(risk, descent, state, 2)
+    assert all(torch.equal(bits(tensor), copy) for tensor, copy in zip(state.tensors(), copies, strict=True))
+    assert after.steps.tolist() == [5] * 4 + [3] + [5] * 5
     assert torch.equal(after.theta[4], state.theta[4])
-    again = engine.follow(risk, descent, after, 7, 100)
-    assert all(torch.equal(one, other) for one, other in zip(after.tensors(), again.tensors(), strict=True))
+    last = engine.follow(risk, descent, after, 100)
+    assert last.steps.tolist() == [7] * 4 + [3] + [7] * 5
+    assert last.status.tolist() == [Status.BUDGET] * 4 + [Status.STALLED] + [Status.BUDGET] * 5
+
+
+def test_both_engines_note_the_same_marks(risk_of: Risks, normal: Draws) -> None:
+    risk, descent = risk_of("tanh", torch.float64), lbfgs(12, 1e-2, records=5)
+    theta = starts(normal, risk, 20)
+    one, other = (solved(engine, risk, descent, theta).trajectory for engine in (TorchEngine(), NativeEngine(2)))
+    assert one.step.tolist() == other.step.tolist() == descent.budget.marks
+    torch.testing.assert_close(one.loss, other.loss, rtol=1e-4, atol=1e-6, equal_nan=True)
+    assert one.loss[:, 3].isnan().all()
+    assert (one.loss[1:, 0] < one.loss[:-1, 0]).all()
 
 
 def test_a_descent_of_no_restarts_is_none(risk_of: Risks, normal: Draws) -> None:

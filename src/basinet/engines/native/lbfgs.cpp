@@ -19,7 +19,9 @@ struct Way {  // what Python hands over
   std::int64_t* steps;         // [restart]
   double* gradients;           // [restart] spent
   Real *loss, *gradient_norm;  // [restart]
-  std::int64_t until, most;    // the number of steps to get to, and how many to make at most
+  double* records;             // [restart, mark, 3]: loss, norm of the gradient, steps
+  const std::int64_t* marks;   // the steps to note, from 0 to the last
+  std::int64_t mark_count, most;  // and how many to make at most
   double tolerance;
   std::int64_t memory;
 };
@@ -153,7 +155,8 @@ void enter(const Way& way, std::int64_t r, int j, Work& w) {
   gather(way.gradient + r * PARAMETERS, j, w.gradient);
   w.pairs.read(way.pairs + r * 2 * way.memory * PARAMETERS, j);
   w.restart[j] = r, w.steps[j] = way.steps[r];
-  w.end[j] = way.until - way.steps[r] < way.most ? way.until : way.steps[r] + way.most;
+  const std::int64_t last = way.marks[way.mark_count - 1];
+  w.end[j] = last - way.steps[r] < way.most ? last : way.steps[r] + way.most;
   w.loss[j] = way.loss[r], w.norm[j] = way.gradient_norm[r];
   w.is_new[j] = way.steps[r] == 0;
   ++w.busy;
@@ -176,7 +179,7 @@ void fill(const Way& way, Supply& supply, Work& w) {
     if (w.restart[j] >= 0) continue;
     std::int64_t r;
     do r = supply.take();
-    while (r >= 0 && way.steps[r] > 0 && (way.steps[r] >= way.until || way.most <= 0));
+    while (r >= 0 && way.steps[r] > 0 && way.most <= 0);
     if (r < 0) continue;
     enter(way, r, j, w);
     entered[j] = -1, any = true;
@@ -196,11 +199,20 @@ std::int8_t status_at(const Way& way, Real loss, Real norm) {
   return norm <= static_cast<Real>(way.tolerance) ? ARRIVED : RUNNING;
 }
 
+void note(const Way& way, std::int64_t r, std::int64_t steps, Real loss, Real norm) {
+  const std::int64_t *end = way.marks + way.mark_count, *mark = std::lower_bound(way.marks, end, steps);
+  if (mark == end || *mark != steps) return;
+  double* record = way.records + (r * way.mark_count + (mark - way.marks)) * 3;
+  record[0] = loss, record[1] = norm, record[2] = static_cast<double>(steps);
+  if (mark + 1 == end && way.status[r] == RUNNING) way.status[r] = BUDGET;
+}
+
 // What becomes of a lane whose trial has been evaluated: whether it is a step, or whether its search begins again.
 Verdict judge(const Way& way, int j, Real loss, Real slope, Real norm, Work& w) {
   const std::int64_t r = w.restart[j];
   if (w.is_new[j]) {
     way.status[r] = status_at(way, loss, norm);
+    note(way, r, 0, loss, norm);
     return TAKEN;
   }
   way.gradients[r] += 1;
@@ -209,6 +221,7 @@ Verdict judge(const Way& way, int j, Real loss, Real slope, Real norm, Work& w) 
   if (verdict == TAKEN) {
     ++w.steps[j];
     way.status[r] = status_at(way, loss, norm);
+    note(way, r, w.steps[j], loss, norm);
   } else if (verdict == FAILED && w.pairs.rho[0][j] == 0) {
     way.status[r] = STALLED;
     return GOING_ON;
@@ -259,7 +272,7 @@ void follow(const Function& f, const Way& way, Work& w, Passes& p) {
 
 extern "C" {
 
-// Take all restarts that are running towards step `until`, by at most `most` steps each.
+// Take all restarts that are running towards the last mark, by at most `most` steps each.
 void follow(const Function* f, const Way* way) {
   Work work(static_cast<int>(way->memory));
   Aligned<Passes> passes(1);

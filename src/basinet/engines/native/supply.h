@@ -4,7 +4,7 @@
 
 namespace {
 
-enum Status : std::int8_t { RUNNING = 0, ARRIVED = 1, DIVERGED = 3, STALLED = 4 };
+enum Status : std::int8_t { RUNNING = 0, ARRIVED = 1, BUDGET = 2, DIVERGED = 3, STALLED = 4 };
 
 struct Supply {  // a thread takes a block at a time
   const Function& f;
