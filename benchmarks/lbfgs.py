@@ -52,7 +52,8 @@ def in_numpy(study: Study) -> Call:
     risk: Any = study.objective
     x, y, penalty = study.problem.inputs.numpy(), study.problem.targets.numpy(), risk.l2_weights
     shapes, n = list(itertools.pairwise(study.network.widths)), x.shape[1]
-    hidden, output = study.network.activation, study.network.output
+    hidden = study.network.activation
+    output = "identity" if risk.loss_name == "cross_entropy" else study.network.output  # the softmax is in the loss
 
     def activate(name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if name == "identity":

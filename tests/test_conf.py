@@ -30,6 +30,7 @@ COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
 # Files of a family that are not members.
 HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain", "line_search", "curvature_pairs"}
 HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
+HELPERS |= {"rosenbrock", "chebyshev", "horizon", "trial"}  # of the gradient flow
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ FORMULAS: dict[str, Scalar] = {
     "sgd": _plain,
 }
 
-OWN_PACE = {"lbfgs"}
+OWN_PACE = {"lbfgs", "gradient_flow"}
 """Descents whose steps are not a formula of ∇f at one point: they have files of their own here."""
 
 SCHEDULES: dict[str, Callable[[int], float]] = {

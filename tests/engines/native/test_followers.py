@@ -149,11 +149,11 @@ def test_a_descent_of_no_restarts_is_none(risk_of: Risks, normal: Draws) -> None
         assert len(solved(engine, risk, lbfgs(5), normal(3, 0, risk.size)).steps) == 0
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-4)])
 def test_it_arrives_where_f_is_nothing_but_rounding(
     risk_of: Risks, normal: Draws, dtype: str, tolerance: float
 ) -> None:
-    """f - f* is some ‖∇f‖² there: 1e-24 in double precision, 1e-10 in single, of values of 1/2."""
+    """f - f* is some ‖∇f‖² there: 1e-24 in double precision, 1e-8 in single, of values of 1/2."""
     risk = risk_of("tanh", DTYPES[dtype])
     theta = normal(3, 100, risk.size).to(risk.inputs.dtype)
     found = solved(NativeEngine(2), risk, lbfgs(3000, tolerance, memory=10), theta)
