@@ -28,9 +28,9 @@ COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("objective", "population"): {"problem": "gaussian_teacher", "network": {"activation": "erf"}}
 }
 # Files of a family that are not members.
-HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain"}
-HELPERS |= {"chebyshev", "rosenbrock", "trial", "horizon"}
+HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain", "line_search", "curvature_pairs"}
 HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
+HELPERS |= {"rosenbrock", "chebyshev", "horizon", "trial"}  # of the gradient flow
 
 
 @pytest.fixture

@@ -271,7 +271,7 @@ class ObjectiveFamily(Protocol):
 
 
 Memory = tuple[Tensor, ...]
-"""What a descent carries from step to step (momentum, moments), each `[restart, parameter]`."""
+"""What a descent carries from step to step (momentum, moments): one row per restart, mostly `[restart, parameter]`."""
 
 
 class Limits(Protocol):
@@ -308,7 +308,7 @@ class Limits(Protocol):
 
 
 class Descent(Protocol):
-    """A method of descent: frozen settings. How it makes its steps says `Stepwise` or `SelfPaced`."""
+    """A method of descent: frozen settings. How it makes its steps says `Stepwise`, `SelfPaced` or `Searching`."""
 
     @property
     def budget(self) -> Limits:
@@ -379,6 +379,22 @@ class SelfPaced(Descent, Protocol):
         ...
 
 
+@runtime_checkable
+class Searching(Descent, Protocol):
+    """Every restart chooses its own steps, each after as many evaluations as its search takes.
+
+    Restarts that are evaluated together are at different places of their searches, so the loop is the descent's own.
+    """
+
+    def follow(self, f: Objective, state: State, most: int) -> State:
+        """A chunk of restarts as `Engine.follow` has it, at most as many as `Objective.chunk_size`."""
+        ...
+
+
+AtOwnPace = SelfPaced | Searching
+"""Descents in which every restart chooses its own steps, so that none waits for the others."""
+
+
 @dataclass(frozen=True)
 class State:
     """What a descent carries between segments; every tensor but `step` has one row per restart."""
@@ -391,12 +407,16 @@ class State:
     loss: Tensor = field(repr=False)  # [restart], at theta
     gradient_norm: Tensor = field(repr=False)  # [restart], Euclidean, at theta
     time: Tensor | None = field(default=None, repr=False)  # [restart] float64, where that is the descent's clock
-    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent so far, if it is `SelfPaced`
+    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent, if it is `AtOwnPace`
     records: Tensor | None = field(default=None, repr=False)  # [restart, record, 3], likewise: see `RECORDED`
 
     def rows(self, index: Tensor) -> State:
         """The state of some restarts only."""
         return self._with([tensor.index_select(0, index) for tensor in self.tensors()], self.step)
+
+    def copy(self) -> State:
+        """The same in memory of its own, contiguous."""
+        return self._with([tensor.clone(memory_format=torch.contiguous_format) for tensor in self.tensors()], self.step)
 
     def split(self, size: int) -> list[State]:
         """The state in pieces of at most `size` restarts."""
@@ -505,7 +525,7 @@ class Engine(Protocol):
         """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
         ...
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, most: int) -> State:
         """Take every restart of `state` that is running at most so many steps of its own, refused ones included.
 
         Each makes a record where it gets to a mark, and ends at the last. With `most` = 0 only starts are looked at,
