@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from basinet.analysis import bottoms
-from basinet.analysis.spread import ACCURACIES, BECAUSE, Summary, spread
+from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import FolderStore
@@ -165,6 +165,8 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
+    if "share_elsewhere" in summary:  # of a descent that was repeated more exactly
+        metrics["share/elsewhere"] = float(summary["share_elsewhere"])
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
         metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
@@ -238,7 +240,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        needed += [name for name in (*ACCURACIES, BECAUSE) if name in results.columns("restarts")]
+        needed += [name for name in (*ACCURACIES, BECAUSE, ELSEWHERE) if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
