@@ -94,7 +94,7 @@ SCHEDULES: dict[str, Callable[[int], float]] = {
 
 
 def test_every_descent_is_tested_here() -> None:
-    assert set(FORMULAS) == set(descents()) == set(DESCENTS)
+    assert set(FORMULAS) == set(descents()) == {name for name, kind in DESCENTS.items() if hasattr(kind, "step")}
 
 
 @pytest.mark.parametrize("schedule", list(SCHEDULES))
