@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from scipy.integrate import quad
+from scipy.integrate import quad, solve_ivp
 from torch import Tensor
 
 import basinet
@@ -375,3 +375,42 @@ def test_xor_falls_where_small_steps_of_gradient_descent_fall_and_large_ones_do_
         final = basinet.run(Study.from_config({**config, "descent": descent})).parameters["final"]
         elsewhere.append(int((np.linalg.norm(final - ends, axis=1) > 1e-3).sum()))
     assert elsewhere == [0, 0, 7]
+
+
+RELU = {"problem": "sine", "network": {"width": 2, "activation": "relu"}, "objective": PENALTIES}
+TANH = {"problem": "sine", "network": {"depth": 3, "width": 2, "activation": "tanh"}, "objective": PENALTIES}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config", [{"problem": "xor", "objective": PENALTIES}, TANH, RELU], ids=["xor", "tanh", "relu"]
+)
+def test_starts_end_where_radau_says(config: dict[str, Any]) -> None:
+    """scipy's Radau at two tolerances, per restart, until t = 1,000: where its own two ends agree, so does ours.
+
+    Restarts that slide along a kink (status budget before the end of time) have no solution that either could follow.
+    """
+    restarts = 70
+    study = flow({**config, "polish": "none"}, restarts, time=1e3, tolerance=0)
+    solution, f = solved(study), study.exact_objective
+    assert solution.time is not None
+
+    def end(start: npt.NDArray[np.float64], rtol: float) -> npt.NDArray[np.float64]:
+        def slope(_: float, w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            gradient: npt.NDArray[np.float64] = -study.engine.loss_and_gradient(f, torch.tensor(w[None]))[1][0].numpy()
+            return gradient
+
+        def bend(_: float, w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            hessian: npt.NDArray[np.float64] = -study.engine.hessian(f, torch.tensor(w[None]))[0].numpy()
+            return hessian
+
+        return np.asarray(solve_ivp(slope, (0, 1e3), start, "Radau", jac=bend, rtol=rtol, atol=rtol / 100).y[:, -1])
+
+    compared = 0
+    for r in np.flatnonzero(solution.time.numpy() == 1e3):
+        start = study.starts(range(r, r + 1))[0].numpy()
+        coarse, fine = end(start, 1e-5), end(start, 1e-6)
+        if np.linalg.norm(coarse - fine) < 1e-2 * (1 + np.linalg.norm(fine)):
+            compared += 1
+            assert np.linalg.norm(solution.theta[r].numpy() - fine) < 3e-2 * (1 + np.linalg.norm(fine))
+    assert compared > restarts / 5
