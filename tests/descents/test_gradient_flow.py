@@ -385,8 +385,8 @@ TANH = {"problem": "sine", "network": {"depth": 3, "width": 2, "activation": "ta
 @pytest.mark.parametrize(
     "config", [{"problem": "xor", "objective": PENALTIES}, TANH, RELU], ids=["xor", "tanh", "relu"]
 )
-def test_starts_end_where_radau_says(config: dict[str, Any]) -> None:
-    """scipy's Radau at two tolerances, per restart, until t = 1,000: where its own two ends agree, so does ours.
+def test_starts_end_where_lsoda_says(config: dict[str, Any]) -> None:
+    """scipy's LSODA at two tolerances, per restart, until t = 1,000: where its own two ends agree, so does ours.
 
     Restarts that slide along a kink (status budget before the end of time) have no solution that either could follow.
     """
@@ -404,13 +404,13 @@ def test_starts_end_where_radau_says(config: dict[str, Any]) -> None:
             hessian: npt.NDArray[np.float64] = -study.engine.hessian(f, torch.tensor(w[None]))[0].numpy()
             return hessian
 
-        return np.asarray(solve_ivp(slope, (0, 1e3), start, "Radau", jac=bend, rtol=rtol, atol=rtol / 100).y[:, -1])
+        return np.asarray(solve_ivp(slope, (0, 1e3), start, "LSODA", jac=bend, rtol=rtol, atol=rtol / 100).y[:, -1])
 
     compared = 0
     for r in np.flatnonzero(solution.time.numpy() == 1e3):
         start = study.starts(range(r, r + 1))[0].numpy()
-        coarse, fine = end(start, 1e-5), end(start, 1e-6)
-        if np.linalg.norm(coarse - fine) < 1e-2 * (1 + np.linalg.norm(fine)):
+        coarse, fine = end(start, 1e-6), end(start, 1e-7)
+        if np.linalg.norm(coarse - fine) < 1e-3 * (1 + np.linalg.norm(fine)):
             compared += 1
-            assert np.linalg.norm(solution.theta[r].numpy() - fine) < 3e-2 * (1 + np.linalg.norm(fine))
+            assert np.linalg.norm(solution.theta[r].numpy() - fine) < 1e-2 * (1 + np.linalg.norm(fine))
     assert compared > restarts / 5
