@@ -383,15 +383,18 @@ TANH = {"problem": "sine", "network": {"depth": 3, "width": 2, "activation": "ta
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "config", [{"problem": "xor", "objective": PENALTIES}, TANH, RELU], ids=["xor", "tanh", "relu"]
+    ("config", "horizon"),
+    [({"problem": "xor", "objective": PENALTIES}, 1e3), (TANH, 100.0), (RELU, 8.0)],
+    ids=["xor", "tanh", "relu"],
 )
-def test_starts_end_where_lsoda_says(config: dict[str, Any]) -> None:
-    """scipy's LSODA at two tolerances, per restart, until t = 1,000: where its own two ends agree, so does ours.
+def test_starts_get_to_where_lsoda_says(config: dict[str, Any], horizon: float) -> None:
+    """scipy's LSODA at two tolerances, per restart: where its own two ends agree, so does ours.
 
-    Restarts that slide along a kink (status budget before the end of time) have no solution that either could follow.
+    Restarts that slide along a kink (status budget before the end of time) have no solution that either could follow:
+    LSODA, too, stays where they are stuck. Most of those with ReLU units are by t = 20.
     """
     restarts = 70
-    study = flow({**config, "polish": "none"}, restarts, time=1e3, tolerance=0)
+    study = flow({**config, "polish": "none"}, restarts, time=horizon, tolerance=0)
     solution, f = solved(study), study.exact_objective
     assert solution.time is not None
 
@@ -404,13 +407,13 @@ def test_starts_end_where_lsoda_says(config: dict[str, Any]) -> None:
             hessian: npt.NDArray[np.float64] = -study.engine.hessian(f, torch.tensor(w[None]))[0].numpy()
             return hessian
 
-        return np.asarray(solve_ivp(slope, (0, 1e3), start, "LSODA", jac=bend, rtol=rtol, atol=rtol / 100).y[:, -1])
+        return np.asarray(solve_ivp(slope, (0, horizon), start, "LSODA", jac=bend, rtol=rtol, atol=rtol / 100).y[:, -1])
 
     compared = 0
-    for r in np.flatnonzero(solution.time.numpy() == 1e3):
+    for r in np.flatnonzero(solution.time.numpy() == horizon):
         start = study.starts(range(r, r + 1))[0].numpy()
         coarse, fine = end(start, 1e-6), end(start, 1e-7)
         if np.linalg.norm(coarse - fine) < 1e-3 * (1 + np.linalg.norm(fine)):
             compared += 1
             assert np.linalg.norm(solution.theta[r].numpy() - fine) < 1e-2 * (1 + np.linalg.norm(fine))
-    assert compared > restarts / 5
+    assert compared > restarts / 2
