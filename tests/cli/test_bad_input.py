@@ -180,7 +180,7 @@ COMMANDS = [
     ("descent=gradient_flow descent.time=0", "descent.time=0", "must be positive"),
     ("descent=gradient_flow descent.rtol=1", "descent.rtol=1", "must be positive and below 1"),
     ("descent=gradient_flow descent.atol=0", "descent.atol=0", "must be positive"),
-    ("descent=gradient_flow descent.method=euler", "unknown descent.method 'euler'", "rosenbrock, chebyshev"),
+    ("descent=gradient_flow descent.method=euler", "unknown descent.method 'euler'", "chebyshev, rosenbrock"),
     ("descent=gradient_flow dtype=float32", "dtype=float32", "use dtype=float64"),
     ("descent=gradient_flow descent.learning_rate=1", "unknown setting 'descent.learning_rate'", "descent.rtol"),
     (
