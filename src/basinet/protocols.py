@@ -395,6 +395,16 @@ AtOwnPace = SelfPaced | Searching
 """Descents in which every restart chooses its own steps, so that none waits for the others."""
 
 
+@runtime_checkable
+class Repeatable(Protocol):
+    """A descent that may be asked to show that its accuracy decides nothing."""
+
+    @property
+    def repetition(self) -> Descent | None:
+        """The same descent, more exact; None where that is not wanted."""
+        ...
+
+
 @dataclass(frozen=True)
 class State:
     """What a descent carries between segments; every tensor but `step` has one row per restart."""

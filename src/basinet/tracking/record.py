@@ -153,9 +153,13 @@ def _git_commit() -> str | None:
 
 
 def quantile_history(quantiles: pd.DataFrame) -> pd.DataFrame:
-    """The quantiles of the loss per record as a metric history: `loss/min`, `loss/q05`, … over `step`."""
+    """The quantiles of the loss per record as a metric history: `loss/min`, `loss/q05`, … over `step`.
+
+    Of a flow, whose restarts make steps of their own, over the number of the record: MLflow's axis has whole numbers.
+    """
     names = {f"loss_{key}": f"loss/{key}" for key in QUANTILES}
-    return quantiles[["step", *names]].rename(columns=names)
+    steps = quantiles["record"] if "time" in quantiles else quantiles["step"]
+    return quantiles[list(names)].rename(columns=names).assign(step=steps)
 
 
 def write_parquet(table: pd.DataFrame | pa.Table, path: Path) -> None:
