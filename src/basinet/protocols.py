@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -171,6 +171,13 @@ class Objective(Protocol):
 
     def accuracy(self, theta: Tensor) -> Tensor | None:
         """The share of the samples that are in the right class, `[restart]`; None where there are no classes."""
+        ...
+
+    def statement(self) -> dict[str, Any] | None:
+        """What f is, in names and in the numbers that it is made of, exactly, for proofs (`basinet.proofs.statement`).
+
+        None if nothing can be proved of it.
+        """
         ...
 
     def loss_original(self, theta: Tensor) -> Tensor | None:

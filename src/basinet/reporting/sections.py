@@ -217,10 +217,17 @@ def _each(material: Material, drawn_max: int) -> Section:
         inside: list[Element] = [Text(wording.losses_sentence(row)), Text(f"{_upper(wording.minima_clause(row))}.")]
         minima = material.of_run(material.minima, run_id)
         if len(minima):
-            inside.append(_minima(minima))
+            inside += [*_proofs(minima), _minima(minima)]
         inside += of_condition(material, run_id, name) if drawn else []
         blocks.append(Part(name, [*inside, Text(f"run {run_id}", "note")]))
     return Section("conditions", "Each condition", blocks)
+
+
+def _proofs(minima: pd.DataFrame) -> list[Element]:
+    """What is proved of a condition's minima, if anything was to be."""
+    if "proved" not in minima:
+        return []
+    return [Text(f"{wording.proved_sentence(int(minima['proved'].sum()), int((minima['kind'] == 'minimum').sum()))}.")]
 
 
 def _minima(minima: pd.DataFrame) -> Table:
