@@ -24,8 +24,8 @@ _FLAT = {
 }
 """Why bottoms of a kind are no isolated critical points."""
 
-_SECONDS = 2.5e-7  # that an operation on balls takes; measured, with what Python adds
-_EVALUATIONS = 5  # of the Hessian for a point: two or three of Newton's, one at the centre and one over the box
+_SECONDS = 4e-7  # that an operation on balls takes; measured, with what Python adds
+_EVALUATIONS = 8  # of the Hessian for a point: some of Newton's, one at the centre and one or more over boxes
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def seconds(statement: Statement, points: Sequence[Point]) -> float:
     of = read(statement)
     size, widths = of.shape.size, of.shape.widths
     if isinstance(of, Population):
-        evaluation = widths[1] * (widths[1] + len(of.teacher)) * widths[0] ** 2 * 20.0
+        evaluation = widths[1] * (widths[1] + len(of.teacher)) * widths[0] ** 2 * 100.0
     else:
         connections = sum(o * i for i, o in itertools.pairwise(widths))
-        evaluation = len(of.inputs) * (3.0 * connections * size + size**2)
-    return sum(point.kind not in _FLAT for point in points) * _SECONDS * (_EVALUATIONS * evaluation + 3.0 * size**3)
+        evaluation = len(of.inputs) * (3.0 * connections * size + 2.0 * size**2)
+    return sum(point.kind not in _FLAT for point in points) * _SECONDS * (_EVALUATIONS * evaluation + 2.0 * size**3)

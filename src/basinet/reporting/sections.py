@@ -77,12 +77,26 @@ def _headline(material: Material) -> Section:
     blocks.append(
         Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], _HEADLINES)
     )
+    blocks += _proved(material)
     remarks = [(wording.condition_label(row, by), remark) for row in rows if (remark := wording.remark(row))]
     blocks += [Text("To be kept in mind:"), Items(remarks, _HEADLINES)] if remarks else []
     advised = advice(material.spread, by, [condition.columns for condition in origin.finished])
     blocks += [Text(f"What to do about restarts that ended in no minimum ({PAGE}):")] if advised else []
     blocks += [Items([("", line) for line in advised], len(advised))] if advised else []
     return Section("headline", "What came out", blocks)
+
+
+def _proved(material: Material) -> list[Element]:
+    """What is proved of the minima of conditions, where anything is."""
+    if "proved" not in material.minima:
+        return []
+    told = []
+    for (_, row), run_id in zip(material.spread.iterrows(), material.runs(), strict=True):
+        minima = material.of_run(material.minima, run_id)
+        if minima["proved"].any():
+            counts = int(minima["proved"].sum()), int((minima["kind"] == "minimum").sum())
+            told.append((wording.condition_label(row, material.by), f"{wording.proved_sentence(*counts)}."))
+    return [Text("Proved by interval arithmetic:"), Items(told, _HEADLINES)] if told else []
 
 
 def _comparing(material: Material) -> list[str]:
@@ -217,17 +231,10 @@ def _each(material: Material, drawn_max: int) -> Section:
         inside: list[Element] = [Text(wording.losses_sentence(row)), Text(f"{_upper(wording.minima_clause(row))}.")]
         minima = material.of_run(material.minima, run_id)
         if len(minima):
-            inside += [*_proofs(minima), _minima(minima)]
+            inside.append(_minima(minima))
         inside += of_condition(material, run_id, name) if drawn else []
         blocks.append(Part(name, [*inside, Text(f"run {run_id}", "note")]))
     return Section("conditions", "Each condition", blocks)
-
-
-def _proofs(minima: pd.DataFrame) -> list[Element]:
-    """What is proved of a condition's minima, if anything was to be."""
-    if "proved" not in minima:
-        return []
-    return [Text(f"{wording.proved_sentence(int(minima['proved'].sum()), int((minima['kind'] == 'minimum').sum()))}.")]
 
 
 def _minima(minima: pd.DataFrame) -> Table:

@@ -62,8 +62,9 @@ def prove(
         minutes: that it may take, as far as that can be told beforehand.
 
     Returns:
-        `run_id id kind proved index radius precision reason`, one row per bottom (and saddle): the index of the critical
-        point, the radius of the box in which there is no other one, the bits that it took; or why nothing is proved.
+        `run_id id kind proved index radius precision reason`, one row per bottom (and saddle): the index of the
+        critical point, the radius of the box in which there is no other, the bits that it took; or why nothing is
+        proved.
 
     Raises:
         ConfigError: if there is no such experiment or run, nothing can be proved of it, it would take too long, or
@@ -101,8 +102,8 @@ def prove_conditions(
 ) -> Iterator[ProvedCondition]:
     """The conditions of an experiment, sweep or run, one after the other, each when its proofs are written.
 
-    Arguments and errors as for `prove`; `say` is called with what is being done. All that can be wrong with what is asked
-    for is said before anything is proved.
+    Arguments and errors as for `prove`; `say` is called with what is being done. All that can be wrong with what is
+    asked for is said before anything is proved.
     """
     require_flint()
     require(minutes > 0, f"--minutes {minutes:g}: must be more than 0")
