@@ -118,7 +118,9 @@ def prove_conditions(
 def _task(results: Results, run: Any, saddles: bool) -> _Task:
     run_id = run.info.run_id
     study = results.study(run_id)
-    told = f"run {run_id}: its data are not those that it was made with, so that nothing can be proved of its minima"
+    told = (
+        f"run {run_id}: its files, or this version of basinet, make another condition of its settings now; train again"
+    )
     require(study.key == run.data.tags[CONDITION], told)
     statement = study.exact_objective.statement()
     if statement is None:
