@@ -61,7 +61,7 @@ def test_every_minimum_is_proved_and_shown_wherever_minima_are(trained: Path, sh
     assert minima["proved"].all()
     assert minima["radius"].between(1e-12, 1e-6).all()
     sentence = f"{count} of {count} minima proved; at least {count} distinct minima modulo symmetry exist"
-    assert (trained / "said.txt").read_text().splitlines()[0].startswith(sentence)
+    assert f": {sentence} (" in (trained / "said.txt").read_text().splitlines()[0]
     results = basinet.open("basinet")
     assert f"Proved: {sentence}." in results.found[0].data.tags["mlflow.note.content"]
     assert basinet.load_runs("basinet")["minima/proved"].tolist() == [count]

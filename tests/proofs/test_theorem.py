@@ -103,6 +103,24 @@ def test_levels_without_an_isolated_point_are_refused_with_the_reason() -> None:
     assert "there is no point" in one(XOR, MINIMA[0], "at_infinity").reason
 
 
+def test_an_exact_answer_of_xor_without_a_penalty_is_not_proved_and_it_is_said_why() -> None:
+    """Targets .1 and .9, two logistic units: 9 parameters, 4 equations, hence 5 flat directions."""
+    statement = {**XOR, "widths": [2, 2, 1], "l2_weights": 0.0, "l2_biases": 0.0}
+    statement["targets"] = [[0.1], [0.9], [0.9], [0.1]]
+
+    def errors(theta: Any) -> Any:
+        W, b, v, c = theta[:4].reshape(2, 2), theta[4:6], theta[6:8], theta[8]
+        hidden = 1 / (1 + np.exp(-(W @ np.array(statement["inputs"]).T + b[:, None])))
+        return 1 / (1 + np.exp(-(v @ hidden + c))) - np.array(statement["targets"])[:, 0]
+
+    start = np.array([6.0, 6.0, 6.0, 6.0, -3.0, -9.0, 6.0, -6.0, -3.0])
+    end = scipy.optimize.least_squares(errors, start, xtol=1e-15, ftol=1e-15, gtol=1e-15).x
+    assert abs(errors(end)).max() < 1e-12
+    verdict = one(statement, end.tolist())
+    assert not verdict.proved
+    assert "singular" in verdict.reason or "cannot be told from 0" in verdict.reason or "so near" in verdict.reason
+
+
 def test_a_bottom_that_is_flat_is_not_proved_whatever_it_is_called() -> None:
     """y = w_2 w_1 x without a penalty: a hyperbola of minima, taken for one with two softplus units that are equal."""
     statement = risk([1, 2, 1], "softplus", bias=False, inputs=[[0.0]], targets=[[2 * float(np.log(2.0))]])

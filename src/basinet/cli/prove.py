@@ -53,15 +53,18 @@ def _prove(arguments: argparse.Namespace) -> None:
 
 
 def _show(condition: ProvedCondition) -> None:
-    print(f"{condition.sentence} ({condition.seconds:.2g} s)")
+    from basinet.analysis.wording import duration
+
+    print(f"{condition.name}: {condition.sentence} ({duration(condition.seconds)})")
     refused = [verdict for verdict in condition.verdicts if not verdict.proved]
     reasons = Counter((verdict.point.kind, verdict.reason) for verdict in refused)
-    if condition.kinks:
-        reasons[("kink", "the loss has no derivative there (restarts)")] = condition.kinks
     for (kind, reason), count in reasons.items():
         ids = [str(verdict.point.id) for verdict in refused if (verdict.point.kind, verdict.reason) == (kind, reason)]
         which = f" ({', '.join(ids[:8])}{', …' if len(ids) > 8 else ''})" if ids else ""
         print(f"refused   {count:,} {kind.replace('_', ' ')}{which}: {reason}")
+    if condition.kinks:
+        restarts = f"{condition.kinks:,} restart{'s' * (condition.kinks != 1)}"
+        print(f"refused   {restarts} at kinks: the loss has no derivative there")
     where = f"run {condition.run_id}" if condition.path is None else str(condition.path)
     print(f"proofs    {where}")
 

@@ -33,6 +33,7 @@ class ProvedCondition:
     """What was proved of the bottoms of one condition."""
 
     run_id: str
+    name: str
     verdicts: list[Verdict]  # of its bottoms in the order of their table, then of its saddles if these were asked for
     kinks: int  # restarts that ended at a kink, where there is nothing to prove
     sentence: str
@@ -171,7 +172,8 @@ def _proved(results: Results, task: _Task, say: Callable[[str], None]) -> Proved
     written.log(tags={PROVED: sentence}, metrics={"minima/proved": count})
     say_in_note(written, f"Proved: {sentence}.", "Proved: ")
     path = None if written.folder is None else written.folder / PROOFS
-    return ProvedCondition(run_id, found, task.kinks, sentence, path, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return ProvedCondition(run_id, task.run.info.run_name, found, task.kinks, sentence, path, seconds)
 
 
 def _sentence(found: list[Verdict]) -> str:
