@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("flint")
 
 import basinet
+from basinet.tracking.record import write_parquet
+from known_critical_points import MINIMA, SADDLES
 
 SMALL = (
     "network.width=1 network.activation=logistic objective.l2_weights=1e-3 objective.l2_biases=1e-3 init.std=8 "
@@ -83,6 +86,19 @@ def test_proving_again_changes_nothing_and_the_frame_says_what_the_file_says(tra
     assert (frame["index"] == 0).all()
     note = basinet.open("basinet").found[0].data.tags["mlflow.note.content"]
     assert note.count("Proved: ") == 1
+
+
+@pytest.mark.slow
+def test_saddles_are_proved_where_there_are_some(trained: Path, shell: Shell) -> None:
+    """The table of saddles is written by hand; two of them are what they are said to be, and one is a minimum."""
+    points = [*SADDLES[:2], MINIMA[0]]
+    table = pd.DataFrame({"saddle": range(3), "index": 1, "parameters": points})
+    write_parquet(table, proofs_in(trained).parent / "tables" / "saddles.parquet")
+    answer = shell("basinet-prove basinet --saddles")
+    assert answer.code == 0
+    assert "; 2 of 3 saddles proved" in answer.out
+    assert "refused   1 saddle (2): it is a minimum, and no saddle: that is proved" in answer.out
+    assert "and 2 saddles hold" in shell(f"basinet-prove --check {proofs_in(trained)}").out
 
 
 @pytest.mark.slow

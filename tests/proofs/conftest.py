@@ -13,14 +13,21 @@ from known_critical_points import MINIMA, SADDLES, XOR
 
 
 @pytest.fixture(scope="session")
-def xor_text() -> str:
-    """`proofs.json` of the 17 critical points of XOR 2-1-1."""
-    from basinet.proofs.document import document
+def xor_verdicts() -> list[Any]:
+    """What is proved of the 9 minima and 8 saddles of XOR 2-1-1."""
     from basinet.proofs.theorem import Point, verdicts
 
     points = [Point(number, "minimum", theta) for number, theta in enumerate(MINIMA)]
     points += [Point(number, "saddle", theta) for number, theta in enumerate(SADDLES)]
-    return document(XOR, verdicts(XOR, points), {})
+    return verdicts(XOR, points)
+
+
+@pytest.fixture(scope="session")
+def xor_text(xor_verdicts: list[Any]) -> str:
+    """`proofs.json` of them."""
+    from basinet.proofs.document import document
+
+    return document(XOR, xor_verdicts, {})
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ SLOW = pytest.mark.slow
     ["logistic", *(pytest.param(name, marks=SLOW) for name in ("gelu", "tanh", "softplus", "erf", "identity"))],
 )
 @pytest.mark.parametrize(("loss", "widths"), [("squared", [1, 2, 1]), ("cross_entropy", [1, 1, 2])])
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(data=st.data())
 def test_the_risk_over_a_box_holds_the_risk_at_each_of_its_points(
     activation: str, loss: str, widths: list[int], data: st.DataObject
@@ -189,7 +189,7 @@ def test_so_it_is_with_relu_units_that_keep_their_sign(shares: list[float], bias
         assert_holds(statement, [weight, bias, 0.75, 0.1], 2.0**-6, shares, entry)
 
 
-@pytest.mark.parametrize("activation", ["relu", "erf"])
+@pytest.mark.parametrize("activation", ["relu", pytest.param("erf", marks=SLOW)])
 @pytest.mark.parametrize("trained", [True, pytest.param(False, marks=SLOW)])
 @settings(max_examples=2)
 @given(data=st.data())
@@ -208,7 +208,7 @@ def test_so_it_is_with_the_population_loss(activation: str, trained: bool, data:
     assert_holds(statement, centre, 2.0**-10, shares, data.draw(st.integers(0, size - 1)))
 
 
-@pytest.mark.parametrize("shares", [[0.1, 0.9, -0.7, 0.3], [-1.0, 1.0, 1.0, -1.0]])
+@pytest.mark.parametrize("shares", [[0.1, 0.9, -0.7, 0.3]])
 @pytest.mark.parametrize("sign", [1.0, pytest.param(-1.0, marks=SLOW)])
 def test_so_it_is_where_relu_units_are_nearly_parallel(shares: list[float], sign: float) -> None:
     """The box holds the teacher itself, or its opposite."""

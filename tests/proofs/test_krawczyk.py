@@ -96,6 +96,7 @@ def test_a_flat_direction_is_not_proved_unless_it_is_held() -> None:
     assert prove(flat, [1.0, 0.5], held=[1]).held == (1,)
 
 
+@settings(max_examples=50)
 @given(
     a=st.floats(0.01, 3),
     b=st.floats(0.01, 3),
