@@ -53,7 +53,7 @@ def _prove(arguments: argparse.Namespace) -> None:
 
 
 def _show(condition: ProvedCondition) -> None:
-    from basinet.analysis.wording import duration
+    from basinet.analysis.amounts import duration
 
     print(f"{condition.name}: {condition.sentence} ({duration(condition.seconds)})")
     refused = [verdict for verdict in condition.verdicts if not verdict.proved]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 import shutil
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -31,7 +33,7 @@ WRITING = "writing-"
 
 _FORMAT_KEY = b"basinet_block"
 _MAKER_KEY = b"basinet_made_by"
-_FORMAT = 3
+_FORMAT = 4
 """Of the files of blocks; raised when `Block` changes: what is of another one is computed again."""
 
 
@@ -184,7 +186,7 @@ _PARTS: Mapping[type, Mapping[str, type]] = {
     Solution: {"trajectory": Trajectory},
 }
 _STEP = "solution.trajectory.step"  # one number per record, not per restart: it stands in the metadata
-_BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm"))
+_BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm", "steps"))
 
 
 def _table(block: Block, made_by: str | None) -> pa.Table:
@@ -211,9 +213,9 @@ def _column(tensor: Tensor) -> pa.Array:
 
 
 def _block(table: pa.Table, restarts: range) -> Block:
-    steps = torch.tensor([int(step) for step in table.schema.metadata[_STEP.encode()].decode().split(",")])
+    steps = torch.from_numpy(np.array(json.loads(f"[{table.schema.metadata[_STEP.encode()].decode()}]")))
     tensors = {name: _tensor(table.column(name)) for name in table.column_names}
-    by_record = {name: tensors[name].t().contiguous() for name in _BY_RECORD}
+    by_record = {name: tensors[name].t().contiguous() for name in _BY_RECORD if name in tensors}
     return _part(Block, {**tensors, **by_record, _STEP: steps}, "", restarts=restarts)  # type: ignore[no-any-return]
 
 

@@ -16,10 +16,10 @@ from basinet.reporting.data import Material
 from basinet.reporting.document import Report, Section
 from basinet.reporting.html import render
 from basinet.reporting.points import points
+from basinet.tracking.address import default_uri
 from basinet.tracking.minima_runs import MinimumRun, write_minima
 from basinet.tracking.origin import Origin
 from basinet.tracking.record import OpenRun, write_note
-from basinet.tracking.store import default_uri
 
 _PAGE = "figures/restarts.html"
 _MINIMA_SHOWN = 20

@@ -11,8 +11,8 @@ import yaml
 
 from basinet.tracking import find
 from basinet.tracking.integrity import reading
-from basinet.tracking.record import COLUMNS, PARENT, RUN_KIND
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import COLUMNS, PARENT, RUN_KIND
 
 _PROVENANCE = {
     "basinet.version": "basinet",

@@ -19,9 +19,9 @@ from basinet.tracking import proofs
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
 from basinet.tracking.integrity import open_table, reading
-from basinet.tracking.record import COLUMNS, CONDITION
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
+from basinet.tracking.tags import COLUMNS, CONDITION
 
 if TYPE_CHECKING:
     from basinet.study.study import Study

@@ -9,9 +9,10 @@ from typing import Any
 from basinet.foundation.errors import require, unknown
 from basinet.study.convert import fill
 from basinet.study.defaults import usual_columns
-from basinet.study.study import Study
+from basinet.study.resolve import Execution
+from basinet.tracking.address import check_work_folder
 from basinet.tracking.integrity import damage
-from basinet.tracking.store import TrackingStore, check_work_folder
+from basinet.tracking.store import TrackingStore
 
 _FIGURES = ("condition", "sweep", "none")
 _RERUN = ("failed", "none", "all")
@@ -67,14 +68,14 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
-def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
-    """Whether a run has all that a study asks for.
+def is_whole(store: TrackingStore, run: Any, asked: Execution) -> bool:
+    """Whether a run of a condition has as many restarts as are asked for.
 
     Raises:
         ConfigError: if a later version of this package has made it.
     """
-    asked = {"restarts": str(study.execution.restarts)}
-    if study.is_auto:
-        asked["restarts_max"] = str(study.execution.restarts_max)
-    same = all(run.data.tags.get(key) == value for key, value in asked.items())
+    tags = {"restarts": str(asked.restarts)}
+    if asked.is_auto:
+        tags["restarts_max"] = str(asked.restarts_max)
+    same = all(run.data.tags.get(key) == value for key, value in tags.items())
     return run.info.status == "FINISHED" and same and damage(store, run) is None

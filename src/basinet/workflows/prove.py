@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 from basinet.analysis import wording
+from basinet.analysis.amounts import duration
 from basinet.foundation.errors import ConfigError, require
 from basinet.proofs import require_flint
 from basinet.tracking.proofs import PROOFS, PROVED
-from basinet.tracking.record import CONDITION, OpenRun, say_in_note
+from basinet.tracking.record import OpenRun, say_in_note
 from basinet.tracking.results import Results
+from basinet.tracking.tags import CONDITION
 
 if TYPE_CHECKING:
     from basinet.proofs.statement import Statement
@@ -152,7 +154,7 @@ def _check_time(tasks: list[_Task], minutes: float) -> None:
         return
     largest = max(len(task.points[0].theta) for task in tasks if task.points)
     raise ConfigError(
-        f"proofs about {largest:,} parameters would take about {wording.duration(needed)}, and --minutes={minutes:g}: "
+        f"proofs about {largest:,} parameters would take about {duration(needed)}, and --minutes={minutes:g}: "
         "allow more, or name a run with a smaller network"
     )
 

@@ -25,10 +25,10 @@ from basinet.reporting import exhibits
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
+from basinet.tracking.address import checked_uri
 from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
-    BEST_LOSS,
     OpenRun,
     open_condition,
     open_sweep,
@@ -37,7 +37,8 @@ from basinet.tracking.record import (
     write_parquet,
 )
 from basinet.tracking.results import Results
-from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
+from basinet.tracking.store import StoreAway, TrackingStore
+from basinet.tracking.tags import BEST_LOSS
 from basinet.tracking.view import save_views
 from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
 
@@ -97,7 +98,7 @@ def run_condition(
             earlier = find.find_condition(store, place.experiment_id, study.key)
             if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
                 return Ended(None, before=True)
-            if earlier is not None and is_whole(store, earlier, study):
+            if earlier is not None and is_whole(store, earlier, study.execution):
                 return Ended(_taken_over(store, earlier, name, sweep), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, sweep)
         summary = _computed(study, tracking, place, written, name, blocks, progress)
