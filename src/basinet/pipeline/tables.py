@@ -20,6 +20,7 @@ from basinet.pipeline.blocks import Block
 from basinet.protocols import Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
+from basinet.stages.orbits import Representatives, orbits
 from basinet.stages.reasons import reasons
 from basinet.stages.tolerances import Tolerances
 from basinet.study.study import Study
@@ -50,6 +51,25 @@ def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Symmetry, 
     loss = _column(blocks, lambda block: block.polished.loss)
     signature = _column(blocks, lambda block: block.signature)
     return distinct(Bottoms(kind, loss, signature, theta), symmetry, tolerances)
+
+
+def orbits_of(blocks: list[Block], found: Minima, study: Study) -> npt.NDArray[np.int64]:
+    """The orbit of each distinct bottom under the symmetries of the problem, `[minimum]`."""
+    restarts = found.representative
+    one_each = Representatives(
+        kind=found.kind,
+        loss=_column(blocks, lambda block: block.polished.loss)[restarts],
+        signature=_column(blocks, lambda block: block.signature)[restarts],
+        theta=torch.cat([block.polished.theta for block in blocks])[torch.from_numpy(restarts)],
+    )
+    return orbits(one_each, study.exact_objective, study.tolerances)
+
+
+def with_orbits(table: pd.DataFrame, orbit: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """A table with the column `minimum` and, behind it, the orbit of that: -1 for none."""
+    of_none = np.append(orbit, -1)  # where the minimum is -1
+    table.insert(list(table.columns).index("minimum") + 1, "orbit", of_none[table["minimum"].to_numpy()])
+    return table
 
 
 def restarts_table(

@@ -177,6 +177,7 @@ _SPREAD_NUMBERS = {
     "median [95 %]": "loss_median",
     "worst": "loss_max",
     "minima": "minima",
+    "orbits": "orbits",
     "coverage": "coverage",
     "at the best": "share_best",
     "needed": "restarts_needed",
@@ -208,7 +209,8 @@ def _bottoms(material: Material, pictures: list[Picture]) -> Section:
         "λ max": "lambda_max",
     }
     rows = _frame_table(caption, shown, keys, wording.bottom_cells, numbers)
-    return Section("bottoms", "The bottoms", [rows, *pictures])
+    symmetries = wording.symmetries([condition.symmetry for condition in material.origin.finished])
+    return Section("bottoms", "The bottoms", [*map(Text, symmetries), rows, *pictures])
 
 
 def _differences(material: Material) -> Section:

@@ -21,7 +21,7 @@ from basinet.tracking.frames import check_columns, identity, joined, select, set
 from basinet.tracking.integrity import open_table, reading
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
-from basinet.tracking.tags import COLUMNS, CONDITION
+from basinet.tracking.tags import COLUMNS, CONDITION, SYMMETRY
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
@@ -68,6 +68,14 @@ class Results:
     def minima(self) -> pd.DataFrame:
         """As `basinet.load_minima`."""
         return self._whole("minima")
+
+    @property
+    def symmetries(self) -> list[str]:
+        """Of every condition that has finished, what may be done to its problem without changing what is minimised.
+
+        In words, empty where nothing may, or where it was not asked yet.
+        """
+        return [run.data.tags.get(SYMMETRY, "") for run in self.finished]
 
     @property
     def evidence(self) -> pd.DataFrame:

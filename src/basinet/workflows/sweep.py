@@ -38,7 +38,7 @@ from basinet.tracking.record import (
 )
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore
-from basinet.tracking.tags import BEST_LOSS
+from basinet.tracking.tags import BEST_LOSS, SYMMETRY
 from basinet.tracking.view import save_views
 from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
 
@@ -62,6 +62,7 @@ _METRICS = {
     "loss_median": "final/median_loss",
     "loss_iqr": "spread/iqr",
     "minima": "minima/found",
+    "orbits": "minima/orbits",
     "minima_low": "minima/at_least",
     "coverage": "minima/coverage",
     "restarts_needed": "minima/restarts_needed",
@@ -111,12 +112,15 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
         join_sweep(store, run, sweep)
     found = Results(run.info.run_id, store, [run])
     table = spread(found.restarts.assign(condition=name), ["condition"])
-    return _summary(OpenRun(store, run), table, found.minima.assign(condition=name), ["condition"])
+    minima, symmetries = found.minima.assign(condition=name), found.symmetries
+    return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries)
 
 
-def _summary(run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str]) -> Summary:
+def _summary(
+    run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str], symmetries: Sequence[str]
+) -> Summary:
     figures = None if run.folder is None else run.folder / "figures"
-    return Summary(table, bottoms.levels(minima, by), by, run.id, figures)
+    return Summary(table, bottoms.levels(minima, by), by, run.id, figures, tuple(symmetries))
 
 
 def _computed(
@@ -167,16 +171,18 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     summary = table.iloc[0]
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
+    asked = {key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")}
     written.log(
         metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
-        tags={key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")},
+        tags={**asked, SYMMETRY: findings.symmetry},
         history=quantile_history(findings.quantiles),
     )
     exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
-    return _summary(written, table, findings.minima.assign(condition=name), ["condition"])
+    minima = findings.minima.assign(condition=name)
+    return _summary(written, table, minima, ["condition"], [findings.symmetry])
 
 
 def begin(
@@ -239,7 +245,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        needed += [name for name in (*ACCURACIES, BECAUSE) if name in results.columns("restarts")]
+        needed += [name for name in (*ACCURACIES, BECAUSE, "orbit") if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
@@ -250,7 +256,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _summary(parent, table, minima, by)
+    summary = _summary(parent, table, minima, by, results.symmetries)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
