@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("flint")
 
 import basinet
+from basinet.foundation.errors import ConfigError
 from basinet.tracking.record import write_parquet
 from known_critical_points import MINIMA, SADDLES
 
@@ -182,6 +183,22 @@ def test_what_is_asked_wrongly_and_files_that_are_none_are_one_line(
     assert answer.err.startswith("basinet-prove: ")
     assert said in answer.err
     assert answer.err.count("\n") == 1
+
+
+def test_of_data_that_have_changed_since_nothing_is_proved() -> None:
+    from basinet.workflows.prove import _check_losses
+
+    settings: dict[str, Any] = {
+        "problem": {"name": "xor", "high": 1.0},
+        "network": {"width": 1, "activation": "logistic"},
+    }
+    penalty = {"l2_weights": 1e-3, "l2_biases": 1e-3}
+    minima = pd.DataFrame({"loss": [0.125], "parameters": [[0.0] * 5]})  # where all answers are ½
+    _check_losses(basinet.Study.from_config({**settings, "objective": penalty}).exact_objective, minima, "1")
+    settings["problem"]["high"] = 0.9
+    changed = basinet.Study.from_config({**settings, "objective": penalty}).exact_objective
+    with pytest.raises(ConfigError, match="run 1: its minima have other losses than when they were found"):
+        _check_losses(changed, minima, "1")
 
 
 @pytest.mark.parametrize("line", ["basinet-prove basinet", "basinet-prove --check proofs.json"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from basinet.analysis import wording
 from basinet.analysis.amounts import duration
@@ -23,10 +24,12 @@ from basinet.tracking.tags import CONDITION
 if TYPE_CHECKING:
     from basinet.proofs.statement import Statement
     from basinet.proofs.theorem import Point, Verdict
+    from basinet.protocols import Objective
 
 MINUTES = 60.0
 """That all proofs together may take, as far as that can be told beforehand."""
 
+_SAME_LOSS = 1e-9  # another engine or version rounds differently
 _SADDLES = "tables/saddles.parquet"
 
 
@@ -120,16 +123,13 @@ def prove_conditions(
 
 def _task(results: Results, run: Any, saddles: bool) -> _Task:
     run_id = run.info.run_id
-    study = results.study(run_id)
-    told = (
-        f"run {run_id}: its files, or this version of basinet, make another condition of its settings now; train again"
-    )
-    require(study.key == run.data.tags[CONDITION], told)
-    statement = study.exact_objective.statement()
+    objective = results.study(run_id).exact_objective
+    statement = objective.statement()
     if statement is None:
         raise ConfigError(f"run {run_id}: its objective does not say what it is in exact numbers, which a proof needs")
     own = Results(run_id, results.store, [run])
-    minima = own.load_table("minima", ["minimum", "kind", "parameters"])
+    minima = own.load_table("minima", ["minimum", "kind", "loss", "parameters"])
+    _check_losses(objective, minima, run_id)
     points = _points(minima, "minimum")
     if saddles:
         where = results.store.artifact(run, _SADDLES)
@@ -137,6 +137,15 @@ def _task(results: Results, run: Any, saddles: bool) -> _Task:
         points += _points(own.load_table("saddles", ["saddle", "parameters"]).assign(kind="saddle"), "saddle")
     kinks = int((own.load_table("restarts", ["kind"])["kind"] == "kink").sum())
     return _Task(run, statement, points, kinks)
+
+
+def _check_losses(objective: Objective, minima: pd.DataFrame, run_id: str) -> None:
+    """Raise `ConfigError` if the stored minima have other losses now: of other data nothing is to be proved."""
+    if minima.empty:
+        return
+    loss = objective.loss(torch.from_numpy(np.stack(minima["parameters"].to_list()))).numpy()
+    same = np.allclose(loss, minima["loss"], rtol=_SAME_LOSS, atol=_SAME_LOSS * objective.scale)
+    require(same, f"run {run_id}: its minima have other losses than when they were found; have its data been changed?")
 
 
 def _points(table: pd.DataFrame, number: str) -> list[Point]:
