@@ -296,3 +296,15 @@ def test_bottoms_of_a_run_without_a_sweep_keep_their_ids(write: Write) -> None:
     write(NORMAL, [1.0, 9.0, 2.0], minimum=[0, -1, 1])
     frame = basinet.load_restarts("made")
     assert frame["sweep_minimum"].tolist() == frame["minimum"].tolist() == [0, -1, 1]
+
+
+def test_conditions_from_before_there_were_orbits_are_read_beside_newer_ones(write: Write) -> None:
+    write(NORMAL, [1.0, 9.0], minimum=[0, -1])
+    newer = write(XAVIER, [2.0, 3.0], minimum=[0, 1])
+    assert newer.folder is not None
+    for table, orbits in (("restarts", [0, 0]), ("minima", [0, 0])):
+        path = newer.folder / "tables" / f"{table}.parquet"
+        write_parquet(pd.read_parquet(path).assign(orbit=orbits), path)
+    assert basinet.load_restarts("made")["orbit"].isna().tolist() == [True, True, False, False]
+    assert basinet.load_minima("made", columns=["orbit", "loss"])["orbit"].tolist()[1:] == [0, 0]
+    assert basinet.open("made").symmetries == ["", ""]

@@ -29,8 +29,9 @@ def levels(minima: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: what tells conditions apart.
 
     Returns:
-        `by`, then `kind loss share bottoms`, the lowest first; `share` is of all restarts of the condition, `loss` the
-        same number in every condition, `bottoms` how many have it.
+        `by`, then `kind loss share bottoms orbits`, the lowest first; `share` is of all restarts of the condition,
+        `loss` the same number in every condition, `bottoms` how many have it, `orbits` how many minima these are modulo
+        the symmetries of the problem: 0 of other kinds, NaN where that was not kept.
 
     >>> found = pd.DataFrame({"init": "a", "kind": "minimum", "loss": [0.1, 0.1, 0.2], "share": [0.5, 0.25, 0.125]})
     >>> levels(found, ["init"])[["loss", "share", "bottoms"]].to_numpy().tolist()
@@ -43,9 +44,14 @@ def levels(minima: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     kind = minima["kind"].astype(str).to_numpy()
     frame = minima[[*by, "share"]].assign(kind=kind, loss=level)
     frame["loss"] = frame.groupby("kind")["loss"].transform(_rounded)
-    groups = frame.groupby([*by, "loss", "kind"], observed=True, dropna=False, sort=True)["share"]
-    table = groups.agg(share="sum", bottoms="size").reset_index()
-    return table[[*by, "kind", "loss", "share", "bottoms"]]
+    orbit = minima["orbit"] if "orbit" in minima else pd.Series(np.nan, minima.index)  # older tables have none
+    frame = frame.assign(orbit=orbit.where(orbit >= 0), known=orbit.notna())
+    groups = frame.groupby([*by, "loss", "kind"], observed=True, dropna=False, sort=True)
+    table = groups.agg(
+        share=("share", "sum"), bottoms=("share", "size"), orbits=("orbit", "nunique"), known=("known", "all")
+    ).reset_index()
+    table["orbits"] = table["orbits"].astype(np.float64).where(table["known"])
+    return table[[*by, "kind", "loss", "share", "bottoms", "orbits"]]
 
 
 def _rounded(losses: pd.Series) -> npt.NDArray[np.float64]:

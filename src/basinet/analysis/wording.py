@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -31,12 +31,50 @@ def spread_cells(row: pd.Series) -> dict[str, str]:
         },
         "ended at": ", ".join(f"{name} {percent(share)}" for name, share in shares.items() if share > 0),
         "minima": _number(row["minima"], "d"),
+        **({"orbits": _number(row["orbits"], "d")} if "orbits" in row.index else {}),
         "coverage": "-"
         if np.isnan(row["coverage"])
         else f"{percent(row['coverage'])} of {percent(row['share_minimum'])}",
         "at the best": percent(row["share_best"]),
         "needed": _number(row["restarts_needed"], ".0f"),
     }
+
+
+class Symmetry(Protocol):
+    """What a problem's symmetries say of themselves (`basinet.protocols.ProblemSymmetry`)."""
+
+    @property
+    def order(self) -> int: ...
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def words(self) -> list[str]: ...
+
+
+def symmetry(found: Symmetry) -> str:
+    """What may be done to a problem without changing what is minimised; nothing if nothing may."""
+    if found.order == 1 and found.complete:
+        return ""
+    told = "; ".join(found.words) or "none found"
+    cut = "" if found.complete else ", not searched for to the end: there may be more, and fewer orbits"
+    return f"{told} ({found.order:,} in all{cut})"
+
+
+def symmetries(of_conditions: Sequence[str]) -> list[str]:
+    """The symmetries of the problems of some conditions, a sentence each: what `symmetry` says of every condition.
+
+    >>> symmetries(["inputs 1 and 2 exchanged (2 in all)", ""])
+    ['Problem symmetries of 1 of 2 conditions: inputs 1 and 2 exchanged (2 in all).']
+    """
+    counts = {told: list(of_conditions).count(told) for told in dict.fromkeys(of_conditions) if told}
+    every = len(of_conditions)
+    some = {told: "" if count == every else f" of {count:,} of {every:,} conditions" for told, count in counts.items()}
+    sentences = [f"Problem symmetries{of}: {told}." for told, of in some.items()]
+    left = sum(list(counts.values())[_SYMMETRIES:])
+    return [*sentences[:_SYMMETRIES], *([f"{left:,} more conditions have others."] if left else [])]
+
+
+_SYMMETRIES = 6  # of different problems that are told
 
 
 def losses_sentence(row: pd.Series) -> str:
@@ -55,12 +93,29 @@ def minima_clause(row: pd.Series) -> str:
     found = int(row["minima"])
     if found == 0:
         return f"no restart was certified as a minimum ({spread_cells(row)['ended at']})"
-    minima = "1 distinct minimum covers" if found == 1 else f"{found:,} distinct minima cover"
+    orbits = row.get("orbits", found)
+    fewer = f" ({int(orbits):,} modulo the problem's symmetries)" if orbits < found else ""
+    minima = "1 distinct minimum covers" if found == 1 else f"{found:,} distinct minima{fewer} cover"
     elsewhere = 1 - row["share_minimum"]
     starts = "starts" if elsewhere <= 0 else f"starts that end in a minimum ({percent(row['share_minimum'])} of all)"
     clause = f"{minima} {with_interval(row, 'coverage')} of the {starts}; "
     clause += f"the best is reached by {with_interval(row, 'share_best')} of the restarts"
     return clause if elsewhere <= 0 else f"{clause}; {percent(elsewhere)} of them ended in none"
+
+
+def proved_sentence(proved: int, minima: int) -> str:
+    """How many of the minima that were found are proved, which is how many there are at least.
+
+    >>> proved_sentence(17, 17)
+    '17 of 17 minima proved; at least 17 distinct minima modulo symmetry exist'
+    >>> proved_sentence(0, 1)
+    '0 of 1 minimum proved'
+    """
+    told = f"{proved:,} of {minima:,} minim{'um' if minima == 1 else 'a'} proved"
+    if proved == 0:
+        return told
+    there = "1 minimum exists" if proved == 1 else f"{proved:,} distinct minima modulo symmetry exist"
+    return f"{told}; at least {there}"
 
 
 def with_interval(row: pd.Series, column: str) -> str:
@@ -155,12 +210,12 @@ def best_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
     own = [name for name in by if name not in key]
     most, least = table.iloc[-1], table.iloc[0]
     of = " of its network" if apart and not key else ""
-    at = f"at {condition_label(key, apart)}, " if len(compared) > 1 else ""
+    at = f"at {condition_label(key, apart)} " if len(compared) > 1 else ""
     told = f"{with_interval(most, 'share_best_known')} of the restarts"
     if most["share_best_known"] == least["share_best_known"]:
         return f"The lowest minimum{of} is reached equally often from everywhere: by {told}."
     return (
-        f"The lowest minimum{of} is reached, {at}by {told} with {condition_label(most, own)}, "
+        f"The lowest minimum{of} is reached {at}by {told} with {condition_label(most, own)}, "
         f"and by {with_interval(least, 'share_best_known')} with {condition_label(least, own)}."
     )
 
@@ -286,6 +341,7 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
     """A row of a condition's table of minima by the headings a person reads."""
     return {
         "minimum": str(row["minimum"]),
+        **({"orbit": _orbit(row["orbit"])} if "orbit" in row.index else {}),
         "kind": str(row["kind"]).replace("_", " "),
         "loss": bottom_loss(row, 6),
         "restarts": f"{row['count']:,}",
@@ -293,11 +349,17 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
         "λ min": f"{row['lambda_min']:.3g}",
         "λ max": f"{row['lambda_max']:.3g}",
         "one of its restarts": str(row["restart"]),
+        **({"proved within": f"{row['radius']:.2g}" if row["proved"] else "-"} if "proved" in row.index else {}),
     }
+
+
+def _orbit(number: float) -> str:
+    return f"{number:.0f}" if number >= 0 else "-"  # NaN where that was not kept
 
 
 _EXPLAINED = {
     "minima": "distinct ones found",
+    "orbits": "… modulo the symmetries of the problem",
     "coverage": "of the starts that end in a minimum, the share that leads to those found (Good-Turing), of the "
     "restarts that ended in one (98 % of 60 %: nothing is said of the other 40 %)",
     "at the best": "share of the restarts in the lowest minimum",
@@ -317,7 +379,7 @@ def legend(headings: Sequence[str]) -> str:
     return f"{'; '.join(told)}." if told else ""
 
 
-LEGEND = legend(["minima", "coverage", "at the best", "needed"])
+LEGEND = legend(["minima", "orbits", "coverage", "at the best", "needed"])
 
 
 def bottom_cells(row: pd.Series) -> dict[str, str]:

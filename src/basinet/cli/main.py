@@ -200,9 +200,14 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
     if event is None:
         return None
     figures = None if event["figures"] is None else Path(event["figures"])
-    levels = pd.DataFrame(event["bottoms"], columns=["kind", "loss", "share", "bottoms"])
-    levels = levels.astype({"loss": float, "share": float, "bottoms": int})  # there may be none
-    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures)
+    levels = pd.DataFrame(event["bottoms"], columns=_LEVELS)
+    levels = levels.astype({"loss": float, "share": float, "bottoms": int, "orbits": float})  # there may be none
+    symmetries = tuple(event["symmetries"])
+    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures, symmetries)
+
+
+_LEVELS = ["kind", "loss", "share", "bottoms", "orbits"]
+"""Of a condition that is alone: what the launching process shows of its bottoms."""
 
 
 def _launch(job: Callable[[DictConfig], None]) -> int:
@@ -261,9 +266,15 @@ def _write_end(journal: Journal, ended: Ended, *, alone: bool) -> None:
     row = {key: math.nan if value is None else value for key, value in row.items()}
     summary = ended.summary
     figures = None if summary.figures is None else str(summary.figures)
-    levels = summary.bottoms[["kind", "loss", "share", "bottoms"]] if alone else summary.bottoms.iloc[:0]
+    levels = summary.bottoms[_LEVELS] if alone else summary.bottoms.iloc[:0]
     journal.write(
-        "end", row=row, figures=figures, before=ended.before, run=summary.run, bottoms=levels.to_numpy().tolist()
+        "end",
+        row=row,
+        figures=figures,
+        before=ended.before,
+        run=summary.run,
+        bottoms=levels.to_numpy().tolist(),
+        symmetries=summary.symmetries,
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from basinet.foundation.random_streams import Purpose, normal
-from basinet.protocols import Chunk, Symmetry
+from basinet.protocols import Chunk, ProblemSymmetry, Symmetry
 
 _CHUNK = 1024  # restarts that are evaluated at once
 _PROJECTIONS = 4
@@ -33,6 +34,20 @@ class NoSymmetry:
 
     def explained_zeros(self, theta: Tensor) -> Tensor:
         return torch.zeros(theta.shape[0], dtype=torch.int64)
+
+
+class NoProblemSymmetry:
+    """Nothing may be done to the problem."""
+
+    order = 1
+    complete = True
+    words: ClassVar[list[str]] = []
+
+    def invariants(self, theta: Tensor) -> Tensor:
+        return theta
+
+    def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
+        return iter(())
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,10 @@ class Plain(ABC):
     def symmetry(self) -> Symmetry:
         return NoSymmetry()
 
+    @property
+    def problem_symmetry(self) -> ProblemSymmetry:
+        return NoProblemSymmetry()
+
     @abstractmethod
     def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """f `[restart]` and ∂f/∂θ `[restart, parameter]` at `theta [restart, parameter]`."""
@@ -102,6 +121,9 @@ class Plain(ABC):
         return theta.new_full((theta.shape[0],), torch.inf)
 
     def accuracy(self, theta: Tensor) -> Tensor | None:
+        return None
+
+    def statement(self) -> dict[str, Any] | None:
         return None
 
     def loss_original(self, theta: Tensor) -> Tensor | None:

@@ -83,6 +83,7 @@ class Block:
     life: Life | None = None  # of runs, where there are any
     visits: Visits | None = None  # [visit]
     bottoms: Visited | None = None  # [bottom]
+    elsewhere: Tensor | None = None  # [restart] bool: a more exact descent ends at another point
 
     def within(self, restarts: int) -> Block:
         """Without the restarts from number `restarts` on."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from basinet.analysis import unseen
+from basinet.analysis import unseen, wording
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
@@ -34,6 +34,7 @@ class Findings:
     quantiles: pd.DataFrame  # one row per record, of all restarts
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
     visits: pd.DataFrame | None  # one row per visit of a run to a bottom; None where there are no runs
+    symmetry: str  # what may be done to the problem without changing the objective, in words; empty if nothing may
     seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables
 
     @property
@@ -61,20 +62,24 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
     """What needs all restarts: the distinct bottoms, and the tables."""
     watch = watch or Stopwatch()
     with watch.stage("merge"):
-        rows, restarts = tables.examined(blocks), sum(len(block.restarts) for block in blocks)
+        rows, count = tables.examined(blocks), sum(len(block.restarts) for block in blocks)
         every = tables.evidence_arrays(rows)
         kind, found = _judged(study, rows, every)
-        evidence = {name: values[:restarts] for name, values in every.items()}
+        evidence = {name: values[:count] for name, values in every.items()}
+        orbit = tables.orbits_of(rows, found, study)
         zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
     with watch.stage("tables"):
+        restarts = tables.restarts_table(blocks, study, kind[:count], evidence, zero_modes, found)
+        minima = tables.minima_table(rows, count, every, found, study.exact_objective.scale)
         return Findings(
             study=study,
-            restarts=tables.restarts_table(blocks, study, kind[:restarts], evidence, zero_modes, found),
-            minima=tables.minima_table(rows, restarts, every, found, study.exact_objective.scale),
+            restarts=tables.with_orbits(restarts, orbit),
+            minima=tables.with_orbits(minima, orbit),
             evidence_arrays=evidence,
             curves=tables.curves_table(blocks, curves_max),
             quantiles=tables.quantiles_table(blocks),
             parameters=tables.parameters(blocks),
             visits=visits_table(blocks, found),
+            symmetry=wording.symmetry(study.exact_objective.problem_symmetry),
             seconds=watch.seconds,
         )

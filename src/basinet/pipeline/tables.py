@@ -20,6 +20,7 @@ from basinet.pipeline.blocks import Block, Life, Visited
 from basinet.protocols import Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
+from basinet.stages.orbits import Representatives, orbits
 from basinet.stages.reasons import reasons
 from basinet.stages.tolerances import Tolerances
 from basinet.study.study import Study
@@ -65,6 +66,25 @@ def merged(
     return distinct(Bottoms(kind, loss, signature, theta), symmetry, tolerances)
 
 
+def orbits_of(rows: Sequence[Examined], found: Minima, study: Study) -> npt.NDArray[np.int64]:
+    """The orbit of each distinct bottom under the symmetries of the problem, `[minimum]`."""
+    first = found.representative
+    one_each = Representatives(
+        kind=found.kind,
+        loss=column(rows, lambda part: part.polished.loss)[first],
+        signature=column(rows, lambda part: part.signature)[first],
+        theta=torch.cat([part.polished.theta for part in rows])[torch.from_numpy(first)],
+    )
+    return orbits(one_each, study.exact_objective, study.tolerances)
+
+
+def with_orbits(table: pd.DataFrame, orbit: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """A table with the column `minimum` and, behind it, the orbit of that: -1 for none."""
+    of_none = np.append(orbit, -1)  # where the minimum is -1
+    table.insert(list(table.columns).index("minimum") + 1, "orbit", of_none[table["minimum"].to_numpy()])
+    return table
+
+
 def restarts_table(
     blocks: list[Block],
     study: Study,
@@ -107,7 +127,8 @@ def restarts_table(
     }
     columns |= _lives(blocks)
     columns["loss_holdout"] = np.nan
-    for name in ("loss_holdout", "loss_original", "loss_holdout_original", "accuracy", "accuracy_holdout"):
+    optional = ("loss_holdout", "loss_original", "loss_holdout_original", "accuracy", "accuracy_holdout", "elsewhere")
+    for name in optional:
         if getattr(blocks[0], name) is not None:
             columns[name] = column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
     return pd.DataFrame(columns)

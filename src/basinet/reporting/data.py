@@ -75,7 +75,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
     by = _told_apart_by(origin)
     results = Results(name, store, runs)
     known = results.columns("restarts")
-    wanted = [*_RESTARTS, *(column for column in ("start", BECAUSE, *_HELD_OUT) if column in known), *by]
+    wanted = [*_RESTARTS, *(column for column in ("start", "orbit", BECAUSE, *_HELD_OUT) if column in known), *by]
     restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
     return Material(
         origin=origin,

@@ -44,7 +44,8 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
                 (folder / _PAGE).write_text(page, encoding="utf-8")
     links = {"every restart, to be pointed at": _PAGE} if drawn else {}
     links |= {"the table of minima": "minima.csv"} if len(findings.minima) else {}
-    write_note(written, f"{condition_note(spread.iloc[0], findings.minima)}\n\n{_links(written, links)}")
+    note = condition_note(spread.iloc[0], findings.minima, findings.symmetry)
+    write_note(written, f"{note}\n\n{_links(written, links)}")
 
 
 def _figures(findings: Findings, title: str) -> dict[str, Any]:
@@ -103,10 +104,11 @@ def _minima(findings: Findings, most: int) -> Iterator[MinimumRun]:
     Its last point, one step later, is the bottom itself: where Newton's steps led.
     """
     minima = findings.minima[(findings.minima["kind"] == "minimum").to_numpy()].head(most)
-    curves = findings.curves.set_index("restart")[["step", "loss"]]
+    by = "record" if "time" in findings.curves else "step"  # restarts of a flow make steps of their own
+    curves = findings.curves.assign(step=findings.curves[by]).set_index("restart")[["step", "loss"]]
     kept = findings.restarts[findings.restarts["restart"].isin(curves.index).to_numpy()]
     first = kept.drop_duplicates("minimum").set_index("minimum")["restart"]
-    last = findings.quantiles["step"].max()
+    last = findings.quantiles[by].max()
     for row in minima.to_dict("records"):
         restart = row["restart"] if row["restart"] in curves.index else first.get(row["minimum"], -1)
         bottom = pd.DataFrame({"step": [last + 1], "loss": [row["loss"]]})
@@ -157,14 +159,15 @@ _FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figur
 
 def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str]) -> None:
     links = {**links, "the table": "tables/spread.csv"}
-    write_note(parent, f"{sweep_note(summary.spread, summary.by)}\n\n{_links(parent, links)}")
+    told = [sweep_note(summary.spread, summary.by), _links(parent, links), *wording.symmetries(summary.symmetries)]
+    write_note(parent, "\n\n".join(told))
 
 
-def condition_note(row: pd.Series, minima: pd.DataFrame) -> str:
+def condition_note(row: pd.Series, minima: pd.DataFrame, symmetry: str = "") -> str:
     """What came out of a condition, in Markdown: of a long note MLflow shows the beginning only, so that tells most."""
     told = wording.minima_clause(row)
     lines = [f"{told[0].upper()}{told[1:]}.", wording.losses_sentence(row)]
-    lines += [f"They ended at: {wording.spread_cells(row)['ended at']}."]
+    lines += [f"They ended at: {wording.spread_cells(row)['ended at']}.", *wording.symmetries([symmetry])]
     if len(minima):
         rows = [wording.minimum_cells(minimum) for _, minimum in minima.head(_MINIMA_SHOWN).iterrows()]
         lines.append(_table(rows, len(minima)))

@@ -6,12 +6,17 @@ GLOSSARY = {
     "loss f": "Mean over the samples of ½‖error‖² (or the cross-entropy), penalties included, at the polished point.",
     "minimum": "A bottom whose exact Hessian has shown that every direction goes up, except those along which a "
     "symmetry of the network leaves the loss as it is.",
+    "proved within": "Interval arithmetic has proved that a box of this radius holds exactly one critical point, a "
+    "minimum that is no copy of another one in the table.",
     "degenerate": "A bottom with flat directions that no symmetry explains: second order does not decide.",
     "at infinity": "The loss still falls while the parameters grow without bound; “→” is what it falls to.",
     "saddle": "A point without slope, from which the loss falls in some direction.",
     "kink": "A ReLU unit is at its boundary, where the loss has no derivative.",
     "unfinished": "None of these could be shown, mostly because the budget of steps was too small.",
     "diverged": "The loss was not finite any more.",
+    "orbit": "Minima that are one modulo the symmetries of the problem, too: where exchanging two inputs, say, leaves "
+    "the samples with their targets as they are, it makes of a minimum another one of the same loss. Minima of one "
+    "loss that no symmetry relates are two orbits.",
     "coverage": "Of the starts that end in a minimum, the share that leads to the minima found so far (Good and "
     "Turing's estimate, Esty's interval); the rest leads to minima nobody has seen. It says nothing of starts that "
     "end elsewhere, diverge or are unfinished: so it is written with the share of restarts that ended in a minimum, "

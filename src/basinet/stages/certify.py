@@ -87,8 +87,9 @@ def _resolved(objective: Objective, polished: Polished, tolerances: Tolerances) 
     What rounding θ changes the gradient by counts as no gradient. Where a descent has thrown weights to 1e20, that
     hides slopes along which f falls by orders of magnitude: over a way as long as θ no more than a small share of f.
     """
-    fall: Tensor = polished.gradient_norm * (1 + torch.linalg.vector_norm(polished.theta, dim=1))
-    return fall <= tolerances.remaining * (polished.loss - objective.lowest + objective.scale)
+    fall = polished.gradient_norm * (1 + torch.linalg.vector_norm(polished.theta, dim=1))
+    resolved: Tensor = fall <= tolerances.remaining * (polished.loss - objective.lowest + objective.scale)
+    return resolved
 
 
 def _kink_falls(f: Derivatives, theta: Tensor, near: Tensor) -> Tensor:

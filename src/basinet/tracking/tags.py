@@ -7,5 +7,6 @@ SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to
 NUMBERS = "basinet.numbers"  # … and its number in each of them, counted from 0 as they were asked for
 ALONE = "-"  # stands for a launch of the condition by itself, and for a number that is not known
 BEST_LOSS = "final/best_loss"  # the metric of a condition
+SYMMETRY = "basinet.problem_symmetry"  # of a condition: in words; empty where there is none
 PARENT = "mlflow.parentRunId"
 CURRENT = "basinet.current"  # "no": a later run of the same condition has finished

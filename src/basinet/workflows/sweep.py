@@ -14,7 +14,7 @@ import pandas as pd
 
 from basinet.analysis import bottoms
 from basinet.analysis.running_time import running_time, speedups
-from basinet.analysis.spread import ACCURACIES, BECAUSE, Summary, spread
+from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import FolderStore
@@ -39,7 +39,7 @@ from basinet.tracking.record import (
 )
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore
-from basinet.tracking.tags import BEST_LOSS
+from basinet.tracking.tags import BEST_LOSS, SYMMETRY
 from basinet.tracking.view import save_views
 from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
@@ -63,6 +63,7 @@ _METRICS = {
     "loss_median": "final/median_loss",
     "loss_iqr": "spread/iqr",
     "minima": "minima/found",
+    "orbits": "minima/orbits",
     "minima_low": "minima/at_least",
     "coverage": "minima/coverage",
     "restarts_needed": "minima/restarts_needed",
@@ -112,12 +113,15 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
         join_sweep(store, run, sweep)
     found = Results(run.info.run_id, store, [run])
     table = spread(found.restarts.assign(condition=name), ["condition"])
-    return _summary(OpenRun(store, run), table, found.minima.assign(condition=name), ["condition"])
+    minima, symmetries = found.minima.assign(condition=name), found.symmetries
+    return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries)
 
 
-def _summary(run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str]) -> Summary:
+def _summary(
+    run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str], symmetries: Sequence[str]
+) -> Summary:
     figures = None if run.folder is None else run.folder / "figures"
-    return Summary(table, bottoms.levels(minima, by), by, run.id, figures)
+    return Summary(table, bottoms.levels(minima, by), by, run.id, figures, tuple(symmetries))
 
 
 def _computed(
@@ -167,17 +171,20 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
+    if "share_elsewhere" in summary:  # of a descent that was repeated more exactly
+        metrics["share/elsewhere"] = float(summary["share_elsewhere"])
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
         metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
-        tags=asked_for(findings.study.execution),
+        tags={**asked_for(findings.study.execution), SYMMETRY: findings.symmetry},
         history=quantile_history(findings.quantiles),
     )
     exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
-    return _summary(written, table, findings.minima.assign(condition=name), ["condition"])
+    minima = findings.minima.assign(condition=name)
+    return _summary(written, table, minima, ["condition"], [findings.symmetry])
 
 
 def begin(
@@ -240,7 +247,8 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        needed += [name for name in (*ACCURACIES, BECAUSE) if name in results.columns("restarts")]
+        optional = (*ACCURACIES, BECAUSE, ELSEWHERE, "orbit")
+        needed += [name for name in optional if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
@@ -251,7 +259,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _with_runs(_summary(parent, table, minima, by), results)
+    summary = _with_runs(_summary(parent, table, minima, by, results.symmetries), results)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary

@@ -22,7 +22,7 @@ from basinet.protocols import Marching
 
 _STOP = 1 << 48  # no block has such a number, nor is it out of range when it is counted in restarts
 _DEEPEST_HESSIAN = 12  # layers
-_LARGEST_ALGEBRA = 64  # parameters
+_LARGEST_ALGEBRA = 128  # parameters: a block of their Hessians is 1 MB, what an L2 cache holds
 
 ACTIVATIONS = ("logistic", "tanh", "relu", "softplus", "gelu", "identity")
 """Those that backprop.h has a struct for, of the same name in C++'s spelling."""
@@ -224,6 +224,12 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
 def descent_library(shape: Shape, update: Path, rates: int) -> Library:
     """The steps of a descent (descend.cpp), with a header for its update that takes so many rates."""
     return Library("descend.cpp", shape, UPDATE=update, RATES_GIVEN=rates)
+
+
+@cache
+def follower_library(shape: Shape, source: str) -> Library:
+    """A descent whose restarts go at their own pace."""
+    return Library(source, shape)
 
 
 @cache
