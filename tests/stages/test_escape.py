@@ -183,3 +183,25 @@ def test_landings_are_where_the_stopping_test_is_and_end_at_the_budget() -> None
     assert landings(0, 50) == [0]
     assert landings(95, 7) == [0, 10, 20, 40, 80, 95]
     assert isinstance(study().descent, Stepwise)
+
+
+@pytest.mark.parametrize("descent", ["lbfgs", "adam", "gradient_flow"])
+def test_rounds_descend_as_restarts_do_at_whatever_pace(descent: str) -> None:
+    own = {"name": "basin_hopping", "budget": {"gradient_flow": 15_000}.get(descent, 300)}
+    made = Study.from_config(
+        {
+            "objective": {"l2_weights": 1e-2, "l2_biases": 1e-2},
+            "engine": "torch",
+            "polish": "none",
+            "descent": {"name": descent, **({"steps": 60} if descent == "adam" else {})},
+            "escape": own,
+        }
+    )
+    together, alone = solve(made, range(4)), solve(made, range(2, 3))
+    assert together.life is not None
+    assert together.visits is not None
+    assert alone.visits is not None
+    assert bool((together.life.rounds > 1).all())
+    mine = together.visits.restart == 2
+    for name in ("round", "gradients", "loss", "accepted"):
+        assert torch.equal(getattr(alone.visits, name), getattr(together.visits, name)[mine])

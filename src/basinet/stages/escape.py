@@ -13,7 +13,7 @@ from basinet.escapes.seam import Allowance, Draws, Escape, Landscape, Phase, Run
 from basinet.foundation.outcomes import Status
 from basinet.foundation.random_streams import Address, Ahead, Numbers
 from basinet.foundation.rows import put, rows, stacked
-from basinet.protocols import Descent, Engine, Objective, SelfPaced, Stepwise
+from basinet.protocols import AtOwnPace, Descent, Engine, Objective, Stepwise
 from basinet.protocols import State as Descending
 from basinet.stages.catalogue import Catalogue, Found
 from basinet.stages.descend import start
@@ -281,7 +281,7 @@ class _Rounds:
     def _descend(self, index: Tensor, landing: int) -> None:
         """From one landing to the next; whoever chooses its own steps takes some, and comes to this one again."""
         means, descent = self.means, self.means.descent
-        if isinstance(descent, SelfPaced):
+        if isinstance(descent, AtOwnPace):
             most = _AT_OWN_PACE if landing > 0 else 0
             state = means.engine.follow(means.objective, descent, self.descending.rows(index), most)
             arrived, next_landing = state.status != Status.RUNNING, 1
@@ -290,7 +290,7 @@ class _Rounds:
             arrived = (state.status != Status.RUNNING) | (landing + 2 >= len(self.landings))
             next_landing = landing + 1
         else:
-            raise TypeError(f"{type(descent).__name__} is neither Stepwise nor SelfPaced")
+            raise TypeError(f"{type(descent).__name__} is neither Stepwise nor at its own pace")
         self.descending = self.descending.scatter(index, state)
         self.stage[index] = _DESCEND + next_landing
         if bool(arrived.any()):
