@@ -185,7 +185,7 @@ def test_landings_are_where_the_stopping_test_is_and_end_at_the_budget() -> None
     assert isinstance(study().descent, Stepwise)
 
 
-@pytest.mark.parametrize("descent", ["lbfgs", "adam", "gradient_flow"])
+@pytest.mark.parametrize("descent", ["lbfgs", "adam", pytest.param("gradient_flow", marks=pytest.mark.slow)])
 def test_rounds_descend_as_restarts_do_at_whatever_pace(descent: str) -> None:
     own = {"name": "basin_hopping", "budget": {"gradient_flow": 15_000}.get(descent, 300)}
     made = Study.from_config(
