@@ -19,7 +19,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,postgresql,submitit]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,postgresql,proofs,submitit]'
 	touch $@
 
 sweep: $(STAMP)
@@ -53,6 +53,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/minima.py
 	$(BIN)/python benchmarks/lbfgs.py
 	$(BIN)/python benchmarks/hessians.py
+	$(BIN)/python benchmarks/algebra.py
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/flows.py

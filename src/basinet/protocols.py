@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -210,6 +210,13 @@ class Objective(Protocol):
 
     def accuracy(self, theta: Tensor) -> Tensor | None:
         """The share of the samples that are in the right class, `[restart]`; None where there are no classes."""
+        ...
+
+    def statement(self) -> dict[str, Any] | None:
+        """What f is, in names and in the numbers that it is made of, exactly, for proofs (`basinet.proofs.statement`).
+
+        None if nothing can be proved of it.
+        """
         ...
 
     def loss_original(self, theta: Tensor) -> Tensor | None:

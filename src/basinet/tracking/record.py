@@ -190,3 +190,10 @@ def write_condition(
 def write_note(run: OpenRun, markdown: str) -> None:
     """The text that the MLflow UI shows on the run's page, cut to the length of a tag."""
     run.log(tags={_NOTE: markdown})
+
+
+def say_in_note(run: OpenRun, paragraph: str, beginning: str) -> None:
+    """Put a paragraph behind the first one of a run's note, in place of an earlier one that has the same beginning."""
+    note = run.run.data.tags.get(_NOTE, "")
+    first, *others = [part for part in note.split("\n\n") if not part.startswith(beginning)]
+    write_note(run, "\n\n".join(part for part in (first, paragraph, *others) if part))
