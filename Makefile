@@ -56,6 +56,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/algebra.py
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py
+	$(BIN)/python benchmarks/escapes.py
 	$(BIN)/python benchmarks/flows.py
 
 clean:

@@ -13,6 +13,7 @@ import yaml
 
 import basinet
 from basinet.descents import DESCENTS
+from basinet.escapes import ESCAPES
 from basinet.foundation.errors import ConfigError
 from basinet.inits import INITS
 from basinet.objectives import OBJECTIVES
@@ -28,7 +29,8 @@ COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("objective", "population"): {"problem": "gaussian_teacher", "network": {"activation": "erf"}}
 }
 # Files of a family that are not members.
-HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain", "line_search", "curvature_pairs"}
+HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain", "line_search", "curvature_pairs", "classics"}
+HELPERS |= {"seam", "fresh", "metropolis"}
 HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
 HELPERS |= {"rosenbrock", "chebyshev", "horizon", "trial"}  # of the gradient flow
 
@@ -55,6 +57,7 @@ def test_the_groups_are_the_folders_of_conf() -> None:
         ("init", "inits", INITS),
         ("descent", "descents", DESCENTS),
         ("objective", "objectives", OBJECTIVES),
+        ("escape", "escapes", ESCAPES),
     ],
 )
 def test_every_member_of_a_family_has_a_file_and_a_yaml_of_its_name_and_the_other_way_round(

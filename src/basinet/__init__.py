@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from basinet.analysis.running_time import running_time
     from basinet.mlp.textbook import forward_backward
     from basinet.pipeline.gather import Findings
     from basinet.pipeline.run import run
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         load_quantiles,
         load_restarts,
         load_runs,
+        load_visits,
     )
     from basinet.tracking.load import open_results as open
     from basinet.tracking.results import Results
@@ -44,6 +46,8 @@ _WHERE = {
     "load_curves": "basinet.tracking.load",
     "load_quantiles": "basinet.tracking.load",
     "load_parameters": "basinet.tracking.load",
+    "load_visits": "basinet.tracking.load",
+    "running_time": "basinet.analysis.running_time",
     "forward_backward": "basinet.mlp.textbook",
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
@@ -65,11 +69,13 @@ __all__ = [
     "load_quantiles",
     "load_restarts",
     "load_runs",
+    "load_visits",
     "open",
     "prove",
     "replay",
     "report",
     "run",
+    "running_time",
 ]
 
 

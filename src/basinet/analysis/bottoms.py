@@ -37,6 +37,7 @@ def levels(minima: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     >>> levels(found, ["init"])[["loss", "share", "bottoms"]].to_numpy().tolist()
     [[0.1, 0.75, 2.0], [0.2, 0.125, 1.0]]
     """
+    minima = minima[(minima["share"] > 0).to_numpy()]  # the others only runs have visited: no restart ended there
     loss = minima["loss"].to_numpy(np.float64)
     level = minima["level"].to_numpy(np.float64) if "level" in minima else loss  # older tables have none
     level = np.where(np.isnan(level), loss, level)

@@ -184,7 +184,8 @@ def rank_abundance(minima: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame
         by: what tells conditions apart; may be empty.
     """
     columns = ["minimum", "kind", "loss", "count", "share", "share_low", "share_high"]
-    ordered = minima.sort_values("count", ascending=False, kind="stable")
+    reached = minima[(minima["count"] > 0).to_numpy()]  # not those that only runs have visited
+    ordered = reached.sort_values("count", ascending=False, kind="stable")
     parts = [group.assign(rank=np.arange(1, len(group) + 1)) for _, group in _conditions(ordered, by)]
     table = pd.concat(parts, ignore_index=True) if parts else minima.assign(rank=0)
     return table[[*by, "rank", *columns]]
@@ -246,7 +247,8 @@ def unseen(minima: pd.DataFrame) -> pd.DataFrame:
 
 def minima_counts(minima: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Restarts per bottom of the kind `minimum`."""
-    return minima.loc[(minima["kind"] == "minimum").to_numpy(), "count"].to_numpy(np.int64)
+    count = minima.loc[(minima["kind"] == "minimum").to_numpy(), "count"].to_numpy(np.int64)
+    return count[count > 0]
 
 
 def heat(spread: pd.DataFrame, rows: Sequence[str], columns: str, value: str) -> pd.DataFrame:

@@ -44,6 +44,8 @@ class Summary:
     run: str  # the id of its run: that of the sweep, or of the only condition
     figures: Path | None  # the folder of the figures, if there is one on this machine
     symmetries: tuple[str, ...] = ()  # of the problem, of every condition, in words (`basinet.analysis.wording`)
+    running: pd.DataFrame | None = None  # one row per condition with runs (`basinet.running_time`)
+    speedups: pd.DataFrame | None = None  # one row per method that is compared (`basinet.analysis.running_time`)
 
 
 def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

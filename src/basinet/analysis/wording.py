@@ -397,6 +397,44 @@ def bottom_cells(row: pd.Series) -> dict[str, str]:
     }
 
 
+def running_cells(row: pd.Series) -> dict[str, str]:
+    """A row of the table of running times by the headings a person reads."""
+    low, high = (_gradients(row[f"ert_{end}"]) for end in ("low", "high"))
+    reached = np.isfinite(row["ert"])
+    return {
+        "runs": f"{int(row['runs']):,}",
+        "target": _loss(row["target"]),
+        "reached by": percent(row["success_share"]),
+        "gradients needed [95 %]": f"{_gradients(row['ert'])} [{low}, {high}]" if reached else f"> {low}",
+    }
+
+
+def speedup_sentence(row: pd.Series, by: Sequence[str], method: str = "escape", base: str = "restarts") -> str:
+    """How a method compares with training again from another start, as far as the data carry that."""
+    where = condition_label(row, by)
+    at = f" at {where}" if where else ""
+    name, goal = str(row[method]).replace("_", " "), f"the best known minimum (f = {_loss(row['target'])}){at}"
+    ratio, low, high = row["ratio"], row["ratio_low"], row["ratio_high"]
+    if np.isnan(ratio):
+        return f"neither {name} nor {base} reached {goal}"
+    if ratio == 0 or np.isinf(ratio):
+        one, other = (name, base) if ratio == 0 else (base, name)
+        return f"no run of {one} reached {goal}, and some of {other} did"
+    if low <= 1 <= high:
+        return f"{name} and {base} cannot be told apart: {_times(ratio, low, high)} times as fast, to {goal}"
+    if ratio > 1:
+        return f"{name} needs {_times(ratio, low, high)} times fewer gradients than {base} for {goal}"
+    return f"{name} needs {_times(1 / ratio, 1 / high, 1 / low)} times more gradients than {base} for {goal}"
+
+
+def _times(ratio: float, low: float, high: float) -> str:
+    return f"{ratio:.2g} [{low:.2g}, {high:.2g}]".replace("inf", "∞")
+
+
+def _gradients(value: float) -> str:
+    return "∞" if np.isinf(value) else f"{value:,.0f}" if value < 1e6 else f"{value:.3g}"
+
+
 def held_out_cells(row: pd.Series) -> dict[str, str]:
     """What was measured beside the loss, by the headings a person reads."""
     name = {

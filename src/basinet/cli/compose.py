@@ -20,7 +20,7 @@ from basinet.cli.hydra_internals import Override, OverridesParser
 from basinet.cli.hydra_settings import check_folders, check_help, check_hydra, one_line
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
-from basinet.study.defaults import GROUPS, LAUNCH, conf_directory
+from basinet.study.defaults import BUDGET, GROUPS, LAUNCH, conf_directory
 
 _CHOOSABLE = (*GROUPS, "experiment")
 _CONDITIONS_PER_WORKER = 4  # starting a process takes as long as a few small conditions (measured)
@@ -219,6 +219,8 @@ def _override(parser: OverridesParser, line: str) -> Override:
         )
     if override.is_sweep_override() and group in ("restarts", *LAUNCH, "hydra", "hydra/launcher", "hydra/sweeper"):
         raise ConfigError(f"{line}: {group} cannot be swept; it is the same for all conditions of a sweep")
+    if override.is_sweep_override() and override.key_or_group == BUDGET:
+        raise ConfigError(f"{line}: runs pass every smaller budget, so give the largest; see basinet.running_time")
     _check_count([override])
     _check_choices(override)
     return override

@@ -183,7 +183,8 @@ def _ahead_of(study: Study, planned: Plan, seen: Glance) -> Ahead:
         return Ahead(study, "failed before, left", 0, is_done=True)
     if run is not None and is_whole(store, run, study.execution):
         return Ahead(study, "finished", study.restarts, is_done=True)
-    there = min(FolderStore(store.work_folder / "blocks" / study.key).finished(), study.restarts)
+    blocks = FolderStore(store.work_folder / "blocks" / study.key, budget=study.budget)
+    there = min(blocks.finished(), study.restarts)
     state = "failed before" if failed else "partly done" if there else "new"
     return Ahead(study, f"{state}, {there:,} restarts there" if there else state, there, is_done=False)
 

@@ -21,8 +21,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from basinet.escapes.seam import Runs
 from basinet.foundation.errors import ConfigError
+from basinet.foundation.rows import rows
 from basinet.stages.certify import Evidence
+from basinet.stages.escape import Standing, Visits
 from basinet.stages.polish import Polished
 from basinet.stages.solution import Solution, Trajectory
 
@@ -31,10 +34,35 @@ _log = logging.getLogger(__name__)
 WRITING = "writing-"
 """How the names of files begin that are not complete yet."""
 
+_BESIDE = ("visits", "bottoms")
+"""What stands in files beside a block's own, one row per visit and per bottom."""
+
 _FORMAT_KEY = b"basinet_block"
 _MAKER_KEY = b"basinet_made_by"
+_BUDGET_KEY = b"basinet_budget"
 _FORMAT = 4
 """Of the files of blocks; raised when `Block` changes: what is of another one is computed again."""
+
+
+@dataclass(frozen=True)
+class Visited:
+    """What is known of bottoms that runs have visited beside those of their restarts, one row each."""
+
+    restart: Tensor  # [bottom] int64: the first run that was there
+    round: Tensor  # [bottom] int64: … and when
+    polished: Polished
+    evidence: Evidence
+    signature: Tensor  # [bottom, 2 · n]
+    loss_original: Tensor | None = None  # [bottom], as those of a block
+
+
+@dataclass(frozen=True)
+class Life:
+    """What became of runs after the descents of their restarts, one row each."""
+
+    standing: Standing  # from where they go on with a larger budget
+    rounds: Tensor  # [restart] int64, begun so far, the restart's own descent among them
+    spent: Tensor  # [restart] float64, gradients, all in all
 
 
 @dataclass(frozen=True)
@@ -52,6 +80,9 @@ class Block:
     accuracy_holdout: Tensor | None  # [restart]
     loss_original: Tensor | None = None  # [restart], without penalties, in the units that targets were given in
     loss_holdout_original: Tensor | None = None  # [restart]
+    life: Life | None = None  # of runs, where there are any
+    visits: Visits | None = None  # [visit]
+    bottoms: Visited | None = None  # [bottom]
     elsewhere: Tensor | None = None  # [restart] bool: a more exact descent ends at another point
 
     def within(self, restarts: int) -> Block:
@@ -59,11 +90,27 @@ class Block:
         count = min(len(self.restarts), restarts - self.restarts.start)
         if count == len(self.restarts):
             return self
-        tensors = dict(_tensors(self, ""))
+        tensors = dict(_tensors(dataclasses.replace(self, visits=None, bottoms=None), ""))
         steps = tensors.pop(_STEP)
         kept = {name: tensor.narrow(int(name in _BY_RECORD), 0, count) for name, tensor in tensors.items()}
-        cut: Block = _part(Block, {**kept, _STEP: steps}, "", restarts=self.restarts[:count])
-        return cut
+        known = {"restarts": self.restarts[:count], "visits": None, "bottoms": None}
+        cut: Block = _part(Block, {**kept, _STEP: steps}, "", **known)
+        return dataclasses.replace(cut, **self._visited(restarts))
+
+    def _visited(self, restarts: int) -> dict[str, Any]:
+        """Visits and bottoms of the runs below number `restarts`.
+
+        A bottom is that of the first run that was there, so that no visit which is kept loses its own.
+        """
+        if self.visits is None or self.bottoms is None:
+            return {}
+        there = self.bottoms.restart < restarts
+        number = torch.cat([torch.where(there, there.cumsum(0) - 1, -1), torch.tensor([-1])])  # … and of none: -1
+        visits = rows(self.visits, (self.visits.restart < restarts).nonzero().squeeze(1))
+        return {
+            "visits": dataclasses.replace(visits, bottom=number[visits.bottom]),
+            "bottoms": rows(self.bottoms, there.nonzero().squeeze(1)),
+        }
 
 
 class Store(Protocol):
@@ -79,6 +126,10 @@ class Store(Protocol):
 
     def blocks(self) -> list[Block]:
         """The blocks of these restarts, in their order."""
+        ...
+
+    def begun(self, first: int) -> Block | None:
+        """A block from restart number `first` on whose runs have had a smaller budget than they have now."""
         ...
 
 
@@ -97,6 +148,9 @@ class MemoryStore:
     def blocks(self) -> list[Block]:
         return list(self.kept)
 
+    def begun(self, first: int) -> Block | None:
+        return None
+
 
 @dataclass(frozen=True)
 class FolderStore:
@@ -105,10 +159,14 @@ class FolderStore:
     A file appears when it is complete (it is written aside and renamed), so that a process that dies at any moment
     costs the block it was at and nothing else. A file that cannot be read counts as missing and is made again; so does
     one of another maker: the restarts of a condition are never of two engines, or of two machines' last bits.
+
+    What runs have visited is as many rows as they have made rounds, and stands in two files beside; they are written
+    first, and bear the budget in their names, so that those of an earlier one are not taken for them.
     """
 
     folder: Path
     made_by: str | None = None  # as `Study.made_by`: stands in every file; None: whoever made a file, it is read
+    budget: float | None = None  # of runs, stands in every file; None: there are none, or it does not matter
 
     @property
     def lock(self) -> FileLock:
@@ -117,13 +175,27 @@ class FolderStore:
 
     def add(self, block: Block) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        table = _table(block, self.made_by)
+        path = self.folder / f"{block.restarts.start:012d}-{block.restarts.stop:012d}.parquet"
+        if block.visits is not None and block.bottoms is not None:
+            self._write(_plain_table(block.visits), self._beside(path, "visits"))
+            self._write(_plain_table(block.bottoms), self._beside(path, "bottoms"))
+        more = {} if self.budget is None else {_BUDGET_KEY: repr(self.budget)}
+        more |= {} if self.made_by is None else {_MAKER_KEY: self.made_by}
+        self._write(_table(block, more), path)
+        for other in {*self.folder.glob(f"{path.stem}.*.*")} - {self._beside(path, what) for what in _BESIDE}:
+            other.unlink(missing_ok=True)  # of an earlier budget
+
+    def _beside(self, path: Path, what: str) -> Path:
+        """The file of visits, or of bottoms, that belongs to the file of a block."""
+        return path.with_name(f"{path.stem}.{self.budget!r}.{what}")
+
+    def _write(self, table: pa.Table, path: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=WRITING, delete=False) as aside:
             try:
                 pq.write_table(table, aside, compression="zstd", use_dictionary=False, write_page_checksum=True)
                 aside.flush()
                 os.fsync(aside.fileno())
-                os.replace(aside.name, self.folder / f"{block.restarts.start:012d}-{block.restarts.stop:012d}.parquet")
+                os.replace(aside.name, path)
             except BaseException:  # a full disk, Ctrl-C
                 Path(aside.name).unlink(missing_ok=True)
                 raise
@@ -136,7 +208,25 @@ class FolderStore:
         return max((restarts.stop for _, restarts in self._files()), default=0)
 
     def blocks(self) -> list[Block]:
-        return [_block(_read(path), restarts) for path, restarts in self._files()]
+        return [self._whole(path, restarts) for path, restarts in self._files()]
+
+    def begun(self, first: int) -> Block | None:
+        for path in sorted(self.folder.glob(f"{first:012d}-*.parquet")) if self.budget is not None else ():
+            earlier = _metadata(path).get(_BUDGET_KEY)
+            if earlier is None or self.budget is None or not float(earlier) < self.budget:
+                continue
+            then = dataclasses.replace(self, budget=float(earlier))
+            if then._is_usable(path):
+                return then._whole(path, range(first, int(path.stem.split("-")[1])))
+        return None
+
+    def _whole(self, path: Path, restarts: range) -> Block:
+        """A block with what its runs have visited."""
+        block = _block(_read(path), restarts)
+        if block.life is None or self.budget is None:
+            return block
+        visits, bottoms = (_tensors_of(_read(self._beside(path, what))) for what in _BESIDE)
+        return dataclasses.replace(block, visits=Visits(**visits), bottoms=_part(Visited, bottoms, ""))
 
     def _files(self) -> Iterator[tuple[Path, range]]:
         """The files that follow each other without a gap from the first restart on."""
@@ -151,6 +241,10 @@ class FolderStore:
         metadata = _metadata(path)
         if metadata.get(_FORMAT_KEY) != str(_FORMAT).encode():
             return False
+        if self.budget is not None:
+            same = metadata.get(_BUDGET_KEY, b"").decode() == repr(self.budget)
+            if not same or not all(self._beside(path, what).is_file() for what in _BESIDE):
+                return False
         maker = metadata.get(_MAKER_KEY, b"").decode()
         if self.made_by in (None, maker):
             return True
@@ -182,30 +276,48 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
 
 # A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
 
-_PARTS: Mapping[type, Mapping[str, type]] = {
-    Block: {"solution": Solution, "polished": Polished, "evidence": Evidence},
+
+class _Memory:
+    """Stands for a mapping of tensors, whatever their names are."""
+
+
+_PARTS: dict[Any, dict[str, Any]] = {
+    Block: {"solution": Solution, "polished": Polished, "evidence": Evidence, "life": Life},
     Solution: {"trajectory": Trajectory},
+    Life: {"standing": Standing},
+    Standing: {"runs": Runs},
+    Runs: {"memory": _Memory},
+    Visited: {"polished": Polished, "evidence": Evidence},
 }
 _STEP = "solution.trajectory.step"  # one number per record, not per restart: it stands in the metadata
 _BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm", "steps"))
 
 
-def _table(block: Block, made_by: str | None) -> pa.Table:
-    tensors = dict(_tensors(block, ""))
+def _table(block: Block, more: Mapping[bytes, str]) -> pa.Table:
+    tensors = dict(_tensors(dataclasses.replace(block, visits=None, bottoms=None), ""))
     steps = tensors.pop(_STEP)
     columns = {name: _column(tensor.t() if name in _BY_RECORD else tensor) for name, tensor in tensors.items()}
-    metadata = {_FORMAT_KEY: str(_FORMAT), _STEP: ",".join(str(step) for step in steps.tolist())}
-    metadata |= {} if made_by is None else {_MAKER_KEY: made_by}
-    return pa.table(columns).replace_schema_metadata(metadata)
+    metadata: dict[Any, str] = {_FORMAT_KEY: str(_FORMAT), _STEP: ",".join(str(step) for step in steps.tolist())}
+    return pa.table(columns).replace_schema_metadata({**metadata, **more})
+
+
+def _plain_table(part: Any) -> pa.Table:
+    """A table of a dataclass of tensors that all have as many rows."""
+    return pa.table({name: _column(tensor) for name, tensor in _tensors(part, "")})
+
+
+def _tensors_of(table: pa.Table) -> dict[str, Tensor]:
+    return {name: _tensor(table.column(name)) for name in table.column_names}
 
 
 def _tensors(part: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for entry in dataclasses.fields(part):
-        value = getattr(part, entry.name)
+    names = part if isinstance(part, Mapping) else [entry.name for entry in dataclasses.fields(part)]
+    for name in names:
+        value = part[name] if isinstance(part, Mapping) else getattr(part, name)
         if isinstance(value, Tensor):
-            yield prefix + entry.name, value
-        elif dataclasses.is_dataclass(value):
-            yield from _tensors(value, f"{prefix}{entry.name}.")
+            yield prefix + name, value
+        elif isinstance(value, Mapping) or dataclasses.is_dataclass(value):
+            yield from _tensors(value, f"{prefix}{name}.")
 
 
 def _column(tensor: Tensor) -> pa.Array:
@@ -215,19 +327,22 @@ def _column(tensor: Tensor) -> pa.Array:
 
 def _block(table: pa.Table, restarts: range) -> Block:
     steps = torch.from_numpy(np.array(json.loads(f"[{table.schema.metadata[_STEP.encode()].decode()}]")))
-    tensors = {name: _tensor(table.column(name)) for name in table.column_names}
+    tensors = _tensors_of(table)
     by_record = {name: tensors[name].t().contiguous() for name in _BY_RECORD if name in tensors}
     return _part(Block, {**tensors, **by_record, _STEP: steps}, "", restarts=restarts)  # type: ignore[no-any-return]
 
 
 def _part(kind: type, tensors: Mapping[str, Tensor], prefix: str, **known: Any) -> Any:
+    if kind is _Memory:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     values = dict(known)
     for entry in dataclasses.fields(kind):
         if entry.name in known:
             continue
         inner = _PARTS.get(kind, {}).get(entry.name)
         name = prefix + entry.name
-        values[entry.name] = tensors.get(name) if inner is None else _part(inner, tensors, f"{name}.")
+        there = inner is _Memory or any(other.startswith(f"{name}.") for other in tensors)
+        values[entry.name] = _part(inner, tensors, f"{name}.") if inner is not None and there else tensors.get(name)
     return kind(**values)
 
 

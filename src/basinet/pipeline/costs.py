@@ -23,6 +23,7 @@ _SCALARS = 200  # bytes of a restart in its block and in the tables: losses, nor
 _RECORD = 8  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
 _CURVE = 9
 _CURVE_HELD = 56  # … in memory while that table is made: its columns, and once more without the diverged
+_VISIT = 60  # bytes of a visit of a run
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
 _HELD = 4  # of the largest arrays of a restart while it is examined (measured): Hessian, aligned, eigenvectors, joined
 _DESCENDING = 4  # numbers of a restart and parameter while it descends: start and θ, before and after
@@ -62,7 +63,8 @@ def memory(study: Study, curves_max: int = 2000) -> int:
     kept = study.restarts * _per_restart(study)
     joined = study.restarts * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)
     curves = min(curves_max, study.restarts) * len(study.marks) * _CURVE_HELD
-    return int(PROGRAM + kept + max(descending, examining, joined + curves))
+    runs = 4 * _VISIT * visits(study, study.restarts)  # as columns of numbers, and as a table
+    return int(PROGRAM + kept + runs + max(descending, examining, joined + curves))
 
 
 def least_memory(study: Study) -> int:
@@ -73,18 +75,34 @@ def least_memory(study: Study) -> int:
 def least_seconds(study: Study) -> float:
     """What the descent takes at the very least if no restart arrives: no machine is as fast as that."""
     step = max(_QUICKEST_STEP, _QUICKEST * study.network.size * study.problem.inputs.shape[1])
-    return study.restarts * study.descent.budget.steps * step
+    return study.restarts * _gradients(study) * step
+
+
+def _gradients(study: Study) -> float:
+    """That a restart takes: a run its budget, whatever arrives."""
+    steps = study.descent.budget.steps
+    return steps if study.budget is None else max(steps, study.budget)
+
+
+def visits(study: Study, restarts: int) -> int:
+    """How many visits of runs are kept, if descents are as long as they may be; shorter ones make more of them."""
+    if study.budget is None:
+        return 0
+    rounds = 1 + study.budget / max(1, study.descent.budget.steps)
+    whole = min(restarts, study.escape.allowance.visits)
+    return int(whole * rounds + (restarts - whole) * (1 + math.log(rounds)))
 
 
 def blocks_size(study: Study, restarts: int) -> int:
     """Bytes of the blocks of so many restarts."""
-    return restarts * _per_restart(study)
+    return restarts * _per_restart(study) + _VISIT * visits(study, restarts)
 
 
 def tables_size(study: Study, restarts: int, curves_max: int) -> int:
     """Bytes of what is written when a condition of so many restarts has finished."""
     curves = min(curves_max, restarts) * len(study.marks) * _CURVE
-    return restarts * (_parameters(study) + 8 * _eigenvalues(study) + _SCALARS) + curves + _WRITTEN
+    runs = _VISIT * visits(study, restarts)
+    return restarts * (_parameters(study) + 8 * _eigenvalues(study) + _SCALARS) + curves + runs + _WRITTEN
 
 
 def _per_restart(study: Study) -> int:
@@ -186,7 +204,7 @@ def _least(measure: Callable[[], float]) -> float:
 
 def descent_seconds(study: Study, missing: int, found: Pace) -> float:
     """Of the descent of restarts that are missing, if none of them arrives before its budget of steps is used up."""
-    steps = study.descent.budget.steps
+    steps = _gradients(study)
     segments = len(study.marks) + steps // 1000
     return missing * (found.step * steps + found.segment * segments)
 

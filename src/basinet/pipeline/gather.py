@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
+from basinet.pipeline.visits import visits_table
 from basinet.stages.certify import classify
 from basinet.stages.merge import Minima
 from basinet.stages.modes import count_modes
@@ -31,6 +33,7 @@ class Findings:
     curves: pd.DataFrame  # one row per restart and record, of the first restarts
     quantiles: pd.DataFrame  # one row per record, of all restarts
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
+    visits: pd.DataFrame | None  # one row per visit of a run to a bottom; None where there are no runs
     symmetry: str  # what may be done to the problem without changing the objective, in words; empty if nothing may
     seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables
 
@@ -48,24 +51,26 @@ def enough(study: Study, blocks: list[Block]) -> bool:
 
 
 def _judged(
-    study: Study, blocks: list[Block], evidence: dict[str, npt.NDArray[Any]]
+    study: Study, rows: Sequence[tables.Examined], evidence: dict[str, npt.NDArray[Any]]
 ) -> tuple[npt.NDArray[np.int8], Minima]:
-    """The kind of every restart, and the distinct bottoms among them."""
+    """The kind of every row, and the distinct bottoms among them."""
     kind = classify(evidence, study.tolerances)
-    return kind, tables.merged(blocks, kind, study.exact_objective.symmetry, study.tolerances)
+    return kind, tables.merged(rows, kind, study.exact_objective.symmetry, study.tolerances)
 
 
 def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch | None = None) -> Findings:
     """What needs all restarts: the distinct bottoms, and the tables."""
     watch = watch or Stopwatch()
     with watch.stage("merge"):
-        evidence = tables.evidence_arrays(blocks)
-        kind, found = _judged(study, blocks, evidence)
-        orbit = tables.orbits_of(blocks, found, study)
+        rows, count = tables.examined(blocks), sum(len(block.restarts) for block in blocks)
+        every = tables.evidence_arrays(rows)
+        kind, found = _judged(study, rows, every)
+        evidence = {name: values[:count] for name, values in every.items()}
+        orbit = tables.orbits_of(rows, found, study)
         zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
     with watch.stage("tables"):
-        restarts = tables.restarts_table(blocks, study, kind, evidence, zero_modes, found)
-        minima = tables.minima_table(blocks, evidence, found, study.exact_objective.scale)
+        restarts = tables.restarts_table(blocks, study, kind[:count], evidence, zero_modes, found)
+        minima = tables.minima_table(rows, count, every, found, study.exact_objective.scale)
         return Findings(
             study=study,
             restarts=tables.with_orbits(restarts, orbit),
@@ -74,6 +79,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
             curves=tables.curves_table(blocks, curves_max),
             quantiles=tables.quantiles_table(blocks),
             parameters=tables.parameters(blocks),
+            visits=visits_table(blocks, found),
             symmetry=wording.symmetry(study.exact_objective.problem_symmetry),
             seconds=watch.seconds,
         )

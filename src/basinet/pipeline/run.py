@@ -13,7 +13,7 @@ import torch
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline.blocks import MemoryStore, Store
 from basinet.pipeline.gather import Findings, enough, gather
-from basinet.pipeline.solve import OnProgress, examined_together, ignore, solve
+from basinet.pipeline.solve import OnProgress, examined_together, go_on, ignore, solve
 from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
@@ -47,15 +47,22 @@ def run(study: Study, *, store: Store | None = None, curves_max: int = 2000, pro
     _tell_cost(study)
     watch, pace = Stopwatch(), None
     while (restarts := next_range(study, store, pace)) is not None:
-        start = time.perf_counter()
+        start, begun = time.perf_counter(), store.begun(restarts.start)
+        restarts = restarts if begun is None else begun.restarts
         before, share = restarts.start / study.restarts, len(restarts) / study.restarts
-        block = solve(study, restarts, lambda part, b=before, s=share: progress(b + s * part), watch)  # type: ignore[misc]
+        told = _within(progress, before, share)
+        block = solve(study, restarts, told, watch) if begun is None else go_on(study, begun, told, watch)
         pace = (time.perf_counter() - start) / len(restarts)
         with watch.stage("blocks"):
             store.add(block)
     with watch.stage("blocks"):
         blocks = [block.within(study.restarts) for block in store.blocks() if block.restarts.start < study.restarts]
     return gather(study, blocks, curves_max, watch)
+
+
+def _within(progress: OnProgress, before: float, share: float) -> OnProgress:
+    """The progress of a block, which is a share of the whole."""
+    return lambda part: progress(min(1.0, before + share * part))
 
 
 def next_range(study: Study, store: Store, pace: float | None = None) -> range | None:

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.outcomes import Status
+from basinet.foundation.rows import rows
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
-from basinet.pipeline.blocks import Block
+from basinet.pipeline.blocks import Block, Life, Visited
 from basinet.protocols import Limits, Repeatable, State
+from basinet.stages.catalogue import Found
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
+from basinet.stages.escape import Means, escape, first_standing, first_visits, in_order
 from basinet.stages.march import MARKS
 from basinet.stages.polish import Polished, polish
 from basinet.stages.repeat import elsewhere
@@ -36,9 +39,66 @@ def solve(study: Study, restarts: range, progress: OnProgress = ignore, watch: S
     """Everything that can be done for some restarts without knowing the others.
 
     They descend all together, and are examined some at a time: polishing, and taking a spectrum, holds P² numbers of
-    each restart. Nothing depends on how many those are.
+    each restart. Nothing depends on how many those are. Where a method of escaping is set, they go on as runs.
     """
     watch = watch or Stopwatch()
+    runs = study.escape.goes_on
+    block = _solved(study, restarts, ignore if runs else progress, watch)
+    if not runs:
+        return block
+    standing = first_standing(_means(study), restarts, block.starts, block.solution)
+    life = Life(standing, torch.ones(len(restarts), dtype=torch.int64), standing.spent)
+    return _lived(study, dataclasses.replace(block, life=life, visits=first_visits(standing)), progress, watch)
+
+
+def go_on(study: Study, block: Block, progress: OnProgress = ignore, watch: Stopwatch | None = None) -> Block:
+    """A block whose runs have had a smaller budget, with that of the study, as if they had always had it."""
+    if block.life is None or block.visits is None:
+        raise ValueError("there are no runs in this block")
+    rounds = block.life.standing.round[block.visits.restart - block.restarts.start]
+    visits = rows(block.visits, (block.visits.round < rounds).nonzero().squeeze(1))  # without those cut short
+    return _lived(study, dataclasses.replace(block, visits=visits), progress, watch or Stopwatch())
+
+
+def _lived(study: Study, block: Block, progress: OnProgress, watch: Stopwatch) -> Block:
+    """The block with the lives of its runs from where they stand until their budget is spent."""
+    if block.life is None or block.visits is None:
+        raise ValueError("there are no runs in this block")
+    with single_threaded_operations():
+        with watch.stage("escape"):
+            escaped = escape(_means(study), study.escape.allowance, block.life.standing, progress)
+        before = [] if block.bottoms is None else [block.bottoms]
+        bottoms = _rows_of_all([*before, *_bottoms(study, escaped.found, watch)])
+    known = len(bottoms.restart) - len(escaped.found.restart)
+    after = dataclasses.replace(
+        escaped.visits, bottom=torch.where(escaped.visits.bottom < 0, -1, escaped.visits.bottom + known)
+    )
+    life = Life(escaped.standing, escaped.rounds, escaped.spent)
+    return dataclasses.replace(block, life=life, visits=in_order([block.visits, after]), bottoms=bottoms)
+
+
+def _bottoms(study: Study, found: Found, watch: Stopwatch) -> Iterator[Visited]:
+    """What is known of bottoms that runs have visited, some at a time; at least one table, which may be empty."""
+    for part in torch.arange(len(found.restart)).split(examined_together(study)):
+        seen = _examine(study, found.theta[part], torch.zeros(len(part), dtype=torch.bool), watch)
+        own = (seen.polished, seen.evidence, seen.signature, seen.loss_original)
+        yield Visited(found.restart[part], found.round[part], *own)
+
+
+def _means(study: Study) -> Means:
+    return Means(
+        objective=study.objective,
+        exact=study.exact_objective,
+        descent=study.descent,
+        engine=study.engine,
+        method=study.escape,
+        seed=study.seed,
+        fresh=study.fresh_starts,
+    )
+
+
+def _solved(study: Study, restarts: range, progress: OnProgress, watch: Stopwatch) -> Block:
+    """Restarts, each from its start to the bottom of its descent."""
     keep_freed_memory()
     together = examined_together(study)
     with single_threaded_operations():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from torch import Tensor
 from basinet.analysis import unseen
 from basinet.foundation.outcomes import KIND_NAMES, REASON_NAMES, STATUS_NAMES, Kind
 from basinet.foundation.quantiles import quantiles
-from basinet.pipeline.blocks import Block
+from basinet.pipeline.blocks import Block, Life, Visited
 from basinet.protocols import Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
@@ -25,13 +25,24 @@ from basinet.stages.reasons import reasons
 from basinet.stages.tolerances import Tolerances
 from basinet.study.study import Study
 
+Part = TypeVar("Part")
+
 SPECTRUM = ["dense", "lanczos", "none"]
 
 
-def evidence_arrays(blocks: list[Block]) -> dict[str, npt.NDArray[Any]]:
-    """The evidence of all restarts, by the names of `Evidence`."""
+Examined = Block | Visited
+"""What has rows of bottoms: those of restarts, and those that runs have visited."""
+
+
+def examined(blocks: list[Block]) -> list[Examined]:
+    """All that is known of bottoms: restarts first, in their order, then what runs have visited beside."""
+    return [*blocks, *(block.bottoms for block in blocks if block.bottoms is not None)]
+
+
+def evidence_arrays(blocks: Sequence[Examined]) -> dict[str, npt.NDArray[Any]]:
+    """The evidence of all rows, by the names of `Evidence`."""
     names = [field.name for field in dataclasses.fields(Evidence)]
-    return {name: _column(blocks, lambda block, name=name: getattr(block.evidence, name)) for name in names}  # type: ignore[misc]
+    return {name: column(blocks, lambda block, name=name: getattr(block.evidence, name)) for name in names}  # type: ignore[misc]
 
 
 def evidence_arrow(evidence: dict[str, npt.NDArray[Any]]) -> pa.Table:
@@ -45,22 +56,24 @@ def _arrow_lists(values: npt.NDArray[Any]) -> pa.Array:
     return pa.LargeListArray.from_arrays(offsets, values.reshape(-1))
 
 
-def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Symmetry, tolerances: Tolerances) -> Minima:
-    """The distinct bottoms of all restarts."""
+def merged(
+    blocks: Sequence[Examined], kind: npt.NDArray[np.int8], symmetry: Symmetry, tolerances: Tolerances
+) -> Minima:
+    """The distinct bottoms of all rows."""
     theta = torch.cat([block.polished.theta for block in blocks])
-    loss = _column(blocks, lambda block: block.polished.loss)
-    signature = _column(blocks, lambda block: block.signature)
+    loss = column(blocks, lambda block: block.polished.loss)
+    signature = column(blocks, lambda block: block.signature)
     return distinct(Bottoms(kind, loss, signature, theta), symmetry, tolerances)
 
 
-def orbits_of(blocks: list[Block], found: Minima, study: Study) -> npt.NDArray[np.int64]:
+def orbits_of(rows: Sequence[Examined], found: Minima, study: Study) -> npt.NDArray[np.int64]:
     """The orbit of each distinct bottom under the symmetries of the problem, `[minimum]`."""
-    restarts = found.representative
+    first = found.representative
     one_each = Representatives(
         kind=found.kind,
-        loss=_column(blocks, lambda block: block.polished.loss)[restarts],
-        signature=_column(blocks, lambda block: block.signature)[restarts],
-        theta=torch.cat([block.polished.theta for block in blocks])[torch.from_numpy(restarts)],
+        loss=column(rows, lambda part: part.polished.loss)[first],
+        signature=column(rows, lambda part: part.signature)[first],
+        theta=torch.cat([part.polished.theta for part in rows])[torch.from_numpy(first)],
     )
     return orbits(one_each, study.exact_objective, study.tolerances)
 
@@ -81,42 +94,43 @@ def restarts_table(
     found: Minima,
 ) -> pd.DataFrame:
     """One row per restart."""
-    status = _column(blocks, lambda block: block.solution.status)
-    outcome = _column(blocks, lambda block: block.polished.outcome)
+    status = column(blocks, lambda block: block.solution.status)
+    outcome = column(blocks, lambda block: block.polished.outcome)
     because = reasons(kind, outcome, evidence, study.tolerances)
     eigenvalues = evidence["eigenvalues"]
     timed = blocks[0].solution.time
     columns: dict[str, object] = {
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
         "seed": study.seed,
-        "start": _column(blocks, lambda block: _start_numbers(block.starts)),
+        "start": column(blocks, lambda block: _start_numbers(block.starts)),
         "engine": pd.Categorical([study.engine.name] * len(status), categories=pd.Index(["torch", "native"])),
         "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS_NAMES)),
         "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND_NAMES)),
         "unfinished_because": pd.Categorical.from_codes(because.tolist(), categories=pd.Index(REASON_NAMES)),
-        "minimum": found.minimum,
-        "steps": _column(blocks, lambda block: block.solution.steps),
-        "time": np.nan if timed is None else _column(blocks, lambda block: _given(block.solution.time)),
-        "gradients": _column(blocks, lambda block: block.solution.gradients),
-        "loss_initial": _column(blocks, lambda block: block.solution.loss_initial),
-        "loss_descended": _column(blocks, lambda block: block.solution.loss),
-        "loss": _column(blocks, lambda block: block.polished.loss),
-        "gradient_norm": _column(blocks, lambda block: block.polished.gradient_norm),
-        "parameter_norm": _column(blocks, lambda block: _norms(block.polished.theta)),
-        "parameter_norm_descended": _column(blocks, lambda block: _norms(block.solution.theta)),
-        "distance_polished": _column(blocks, lambda block: block.polished.distance),
-        "last_newton_step": _column(blocks, lambda block: block.polished.last_step),
+        "minimum": found.minimum[: len(status)],
+        "steps": column(blocks, lambda block: block.solution.steps),
+        "time": np.nan if timed is None else column(blocks, lambda block: _given(block.solution.time)),
+        "gradients": column(blocks, lambda block: block.solution.gradients),
+        "loss_initial": column(blocks, lambda block: block.solution.loss_initial),
+        "loss_descended": column(blocks, lambda block: block.solution.loss),
+        "loss": column(blocks, lambda block: block.polished.loss),
+        "gradient_norm": column(blocks, lambda block: block.polished.gradient_norm),
+        "parameter_norm": column(blocks, lambda block: _norms(block.polished.theta)),
+        "parameter_norm_descended": column(blocks, lambda block: _norms(block.solution.theta)),
+        "distance_polished": column(blocks, lambda block: block.polished.distance),
+        "last_newton_step": column(blocks, lambda block: block.polished.last_step),
         "spectrum": pd.Categorical([_spectrum(study)] * len(status), categories=pd.Index(SPECTRUM)),
         "lambda_min": eigenvalues[:, 0],
         "lambda_max": eigenvalues[:, -1],
         "zero_modes": zero_modes,
         "explained_zero_modes": evidence["explained_zero_modes"],
     }
+    columns |= _lives(blocks)
     columns["loss_holdout"] = np.nan
     optional = ("loss_holdout", "loss_original", "loss_holdout_original", "accuracy", "accuracy_holdout", "elsewhere")
     for name in optional:
         if getattr(blocks[0], name) is not None:
-            columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
+            columns[name] = column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
     return pd.DataFrame(columns)
 
 
@@ -152,29 +166,48 @@ def _norms(theta: Tensor) -> Tensor:
     return norms
 
 
+def _lives(blocks: list[Block]) -> dict[str, object]:
+    """What became of runs: how many rounds they began, what they spent, and how much more than their budget."""
+    if blocks[0].life is None:
+        return {}
+    spent = column(blocks, lambda block: life_of(block).spent)
+    return {"rounds": column(blocks, lambda block: life_of(block).rounds), "spent": spent}
+
+
+def life_of(block: Block) -> Life:
+    """What became of the runs of a block."""
+    if block.life is None:
+        raise ValueError("blocks of one study all have runs, or none has")
+    return block.life
+
+
 def minima_table(
-    blocks: list[Block], evidence: dict[str, npt.NDArray[Any]], found: Minima, scale: float
+    blocks: Sequence[Examined], restarts: int, evidence: dict[str, npt.NDArray[Any]], found: Minima, scale: float
 ) -> pd.DataFrame:
     """One row per distinct bottom, in the order of their losses; `share` is of all restarts, with Wilson's interval.
 
+    Rows from number `restarts` on are bottoms that only runs have visited: of those no restart is counted.
     `loss` is where the representative stands, `level` what the flow from there lowers it to: another number at infinity
     only, on the way to which every descent stops somewhere. `scale` is that of the objective.
     """
     theta = np.concatenate([block.polished.theta.numpy() for block in blocks])
-    signature = _column(blocks, lambda block: block.signature)
-    loss = _column(blocks, lambda block: block.polished.loss)
+    signature = column(blocks, lambda block: block.signature)
+    loss = column(blocks, lambda block: block.polished.loss)
     eigenvalues = evidence["eigenvalues"][found.representative]
     whole = eigenvalues.shape[1] == theta.shape[1]
     left = np.where(found.kind == Kind.AT_INFINITY, scale * evidence["remaining"][found.representative], 0.0)
-    low, high = unseen.wilson(found.count, len(theta))
+    count = np.bincount(found.minimum[:restarts][found.minimum[:restarts] >= 0], minlength=len(found.count))
+    low, high = unseen.wilson(count, restarts)
+    beside = [part.restart.numpy() for part in blocks if isinstance(part, Visited)]
+    visitor = np.concatenate([np.arange(restarts), *beside])
     table = pd.DataFrame(
         {
             "minimum": np.arange(len(found.count)),
             "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND_NAMES)),
             "loss": loss[found.representative],
             "level": loss[found.representative] - left,
-            "count": found.count,
-            "share": found.count / len(theta),
+            "count": count,
+            "share": count / restarts,
             "share_low": low,
             "share_high": high,
             "lambda_min": eigenvalues[:, 0],
@@ -182,13 +215,13 @@ def minima_table(
             "trace": eigenvalues.sum(1) if whole else np.nan,
             "parameter_norm": np.linalg.norm(theta[found.representative], axis=1),
             "looseness": found.diameter,
-            "restart": found.representative,
+            "restart": visitor[found.representative],
             "parameters": list(theta[found.representative]),
             "signature": list(signature[found.representative]),
         }
     )
     if blocks[0].loss_original is not None:
-        original = _column(blocks, lambda block: block.loss_original)  # type: ignore[arg-type,return-value]
+        original = column(blocks, lambda block: block.loss_original)  # type: ignore[arg-type,return-value]
         table.insert(list(table.columns).index("loss") + 1, "loss_original", original[found.representative])
     return table
 
@@ -265,5 +298,6 @@ def parameters(blocks: list[Block]) -> dict[str, npt.NDArray[np.floating]]:
     }
 
 
-def _column(blocks: list[Block], get: Callable[[Block], Tensor]) -> npt.NDArray[Any]:
+def column(blocks: Sequence[Part], get: Callable[[Part], Tensor]) -> npt.NDArray[Any]:
+    """A column of all rows, of what each part has of it."""
     return np.concatenate([get(block).numpy() for block in blocks])

@@ -8,10 +8,12 @@ from basinet.plots.distribution import distribution
 from basinet.plots.fans import fans, loss_fan
 from basinet.plots.final_losses import final_losses
 from basinet.plots.heat import heat
+from basinet.plots.hit_shares import hit_shares
 from basinet.plots.landscape import landscape
 from basinet.plots.overview import condition_figures, sweep_axes, sweep_figures
 from basinet.plots.rank_abundance import rank_abundance
 from basinet.plots.rarefaction import rarefaction
+from basinet.plots.running_times import running_times
 from basinet.plots.saving import save
 from basinet.plots.sharpness import sharpness
 from basinet.plots.trajectories import trajectories
@@ -23,10 +25,12 @@ __all__ = [
     "fans",
     "final_losses",
     "heat",
+    "hit_shares",
     "landscape",
     "loss_fan",
     "rank_abundance",
     "rarefaction",
+    "running_times",
     "save",
     "sharpness",
     "sweep_axes",

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from basinet import plots
 from basinet.analysis import wording
+from basinet.analysis.spread import OBJECTIVE
 from basinet.reporting.data import Material
 from basinet.reporting.document import Picture
 
@@ -29,8 +30,15 @@ _CAPTIONS = {
     "trajectories": "A few descents into each of the commonest bottoms; the dashed line is the loss of the bottom.",
     "rank_abundance": "Which share of the restarts each bottom draws, from the commonest to the rarest: where the "
     "tail is long, more restarts would find more.",
+    "hit_shares": "Which share of the runs has been at the best known minimum when each had spent so many gradients, "
+    "with 95 % bands. Further left and up is better.",
+    "running_times": "The gradients that it takes until some run is there: the mean cost of all runs that are needed, "
+    "with 95 % intervals (bootstrap over runs).",
     "rarefaction": "How many distinct minima so many restarts find. Where the line is flat, hardly any are left.",
 }
+
+ESCAPES = ("hit_shares", "running_times")
+"""Figures of runs that escape."""
 
 SINGLE = {
     "spread": ("waterfall", "distribution"),
@@ -56,6 +64,18 @@ def overview(material: Material) -> dict[str, list[Picture]]:
         return _placed(figures, SINGLE, material.restarts)
     figures = plots.sweep_figures(material.restarts, material.minima, material.spread, material.by)
     return _placed(figures, SEVERAL, material.restarts)
+
+
+def of_runs(material: Material) -> list[Picture]:
+    """The figures of runs that escape from their bottoms."""
+    visits = material.visits
+    panels = [key for key in material.by if key in visits.columns and key.partition(".")[0] in OBJECTIVE]
+    drawn = {
+        "hit_shares": plots.hit_shares(visits, panels, "Runs at the best known minimum"),
+        "running_times": plots.running_times(visits, panels, "Gradients until the best known minimum"),
+    }
+    told = f"{len(visits):,} visits."
+    return [Picture(name, drawn[name], f"{_CAPTIONS[name]} {told}") for name in ESCAPES]
 
 
 def of_condition(material: Material, run_id: str, title: str) -> list[Picture]:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from basinet.analysis import bottoms, wording
 from basinet.analysis.advice import PAGE, advice
+from basinet.analysis.running_time import running_time, speedups
 from basinet.reporting import provenance
 from basinet.reporting.data import PAIRS_MAX, Material
 from basinet.reporting.document import Cell, Element, Items, Part, Picture, Report, Section, Table, Terms, Text
-from basinet.reporting.figures import of_condition, overview
+from basinet.reporting.figures import of_condition, of_runs, overview
 from basinet.reporting.glossary import GLOSSARY
 from basinet.reporting.points import points
 
@@ -44,6 +45,8 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
         sections += [_bottoms(material, pictures.get("bottoms", []))]
         replay = provenance.replay_command("{run}", "{restart}", tracking_uri)
         sections += [_spread(material, [picture for picture in rest if picture is not None], replay)]
+        if len(material.visits):
+            sections += [_escaping(material)]
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:
@@ -211,6 +214,25 @@ def _bottoms(material: Material, pictures: list[Picture]) -> Section:
     rows = _frame_table(caption, shown, keys, wording.bottom_cells, numbers)
     symmetries = wording.symmetries([condition.symmetry for condition in material.origin.finished])
     return Section("bottoms", "The bottoms", [*map(Text, symmetries), rows, *pictures])
+
+
+def _escaping(material: Material) -> Section:
+    """Which way out of a minimum pays."""
+    visits = material.visits
+    by = [key for key in material.by if key in visits.columns]
+    table, told = running_time(visits, by), list[str]()
+    if visits["escape"].nunique() > 1:
+        fixed = [key for key in by if not key.startswith("escape")]
+        told = [f"{_upper(wording.speedup_sentence(row, fixed))}." for _, row in speedups(visits).iterrows()]
+    caption = (
+        "Gradients needed: the mean cost of all runs that it takes until one reaches the best known minimum of its "
+        "objective (ERT of COCO), a loss alone counting as a third of a gradient."
+    )
+    numbers = {"runs": "runs", "reached by": "success_share", "gradients needed [95 %]": "ert"}
+    rows = _frame_table(caption, table, by, wording.running_cells, numbers)
+    return Section(
+        "runs", "Escaping, or training again", [Items([("", one) for one in told], len(told)), rows, *of_runs(material)]
+    )
 
 
 def _differences(material: Material) -> Section:

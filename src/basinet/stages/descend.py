@@ -33,7 +33,7 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 
 def _each(objective: Objective, descent: AtOwnPace, engine: Engine, theta: Tensor) -> Iterator[State]:
     """Every restart at its own pace; the step of a state is the mark that the last of them has got to."""
-    state = engine.follow(objective, descent, _start(descent, theta), most=0)
+    state = engine.follow(objective, descent, start(descent, theta), most=0)
     yield state
     while len(running := (state.status == Status.RUNNING).nonzero().squeeze(1)):
         part = engine.follow(objective, descent, state.rows(running), most=_AT_OWN_PACE)
@@ -43,7 +43,7 @@ def _each(objective: Objective, descent: AtOwnPace, engine: Engine, theta: Tenso
 
 def _together(objective: Objective, descent: Stepwise, engine: Engine, theta: Tensor) -> Iterator[State]:
     """All restarts step by step; the stopping test keeps to its own steps, whatever segments they are divided into."""
-    state = engine.segment(objective, descent, _start(descent, theta), 0)
+    state = engine.segment(objective, descent, start(descent, theta), 0)
     yield state
     for until in _segment_ends(descent.budget.marks):
         running = (state.status == Status.RUNNING).nonzero().squeeze(1)
@@ -62,7 +62,8 @@ def _segment_ends(records: Sequence[int]) -> Iterator[int]:
         yield end
 
 
-def _start(descent: Descent, theta: Tensor) -> State:
+def start(descent: Descent, theta: Tensor) -> State:
+    """The state of descents that have not begun."""
     restarts = theta.shape[0]
     shape = (restarts, len(descent.budget.marks), len(RECORDED))
     exact = torch.zeros(restarts, dtype=torch.float64, device=theta.device)
@@ -95,7 +96,7 @@ def retrace(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 
     The numbers are those of `descend` to the bit, on the engine that made them; it yields the start too.
     """
-    for state in _every_step(objective, descent, engine, _start(descent, theta.unsqueeze(0)), steps):
+    for state in _every_step(objective, descent, engine, start(descent, theta.unsqueeze(0)), steps):
         loss, gradient = engine.loss_and_gradient(objective, state.theta)
         time = None if state.time is None else float(state.time[0])
         yield Step(int(state.steps[0]), state.theta[0], float(loss[0]), gradient[0], time)

@@ -70,8 +70,9 @@ def fold(states: Iterable[State], descent: Descent, samples: int) -> Solution:
         trajectory = Trajectory(torch.tensor(steps, device="cpu"), torch.stack(losses), torch.stack(norms))
     else:
         trajectory = _recorded(last, last.records, descent.budget.marks)
+    spent = gradients_spent(last, descent, samples, descent.budget.marks)
     ended = (last.theta, first.loss, last.loss, last.gradient_norm, last.steps, status)
-    return Solution(*ended, trajectory, _spent(last, descent, samples), last.time)
+    return Solution(*ended, trajectory, spent, last.time)
 
 
 def _recorded(last: State, records: Tensor, marks: Sequence[float]) -> Trajectory:
@@ -84,10 +85,11 @@ def _recorded(last: State, records: Tensor, marks: Sequence[float]) -> Trajector
     return Trajectory(at, _single(rows[:, :, 0], lost), _single(rows[:, :, 1], lost), own)
 
 
-def _spent(last: State, descent: Descent, samples: int) -> Tensor:
+def gradients_spent(last: State, descent: Descent, samples: int, marks: Sequence[float]) -> Tensor:
     """What a descent has cost, in gradients of all samples, `[restart]` float64.
 
-    A step takes one, and so does the end; with minibatches a step takes its part of one, and every test a whole one.
+    A step takes one, and so does the end; with minibatches a step takes its part of one, and every test a whole one: at
+    steps divisible by `CHECK_EVERY`, and at the `marks`.
     """
     if last.gradients is not None:
         return last.gradients
@@ -96,7 +98,7 @@ def _spent(last: State, descent: Descent, samples: int) -> Tensor:
     if batch is None:
         return steps + 1
     in_epoch = -(-samples // len(batch))  # the last of an epoch is short
-    between = [mark for mark in descent.budget.marks if mark % CHECK_EVERY]
+    between = [mark for mark in marks if mark % CHECK_EVERY]
     tests = 1 + last.steps // CHECK_EVERY + sum((last.steps >= mark).long() for mark in between)
     return last.steps // in_epoch + last.steps % in_epoch * (len(batch) / samples) + tests
 

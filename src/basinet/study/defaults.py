@@ -15,7 +15,7 @@ from basinet.foundation.synonyms import activation_name
 from basinet.stages.tolerances import Tolerances
 from basinet.study.convert import fill
 
-GROUPS = ("problem", "network", "init", "descent", "objective", "polish", "certify")
+GROUPS = ("problem", "network", "init", "descent", "escape", "objective", "polish", "certify")
 
 
 def conf_directory() -> Path:
@@ -66,6 +66,9 @@ def explanations(path: Path) -> dict[str, str]:
                 found[key] = setting["rest"].partition(" # ")[2].strip()
     return found
 
+
+BUDGET = "escape.budget"
+"""How long runs go on: like the number of restarts it changes none of those that there are."""
 
 LAUNCH = ("tracking", "rerun", "dry_run")
 """What is no setting of a study: how a launch goes about its studies, and where it writes."""
@@ -199,7 +202,9 @@ def usual_columns() -> dict[str, Any]:
     >>> usual_columns()["certify.zero"]
     1e-08
     """
-    members = {group: _default_members()[group] for group in ("network", "objective", "certify")}
+    members = {group: _default_members()[group] for group in ("network", "escape", "objective", "certify")}
+    own = unnamed(_read(f"escape/{members['escape']}.yaml"))
+    members |= {f"escape.{key}": value for key, value in own.items()}
     lines = {f"certify.{key}": value for key, value in unnamed(_read("certify/standard.yaml")).items()}
     return {**members, **lines}
 
@@ -224,7 +229,7 @@ def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, entry in value.items():
             flat[key if name == "name" else f"{key}.{name}"] = entry
     usual = usual_columns()
-    for constant in ("restarts", "restarts_max", "threads", "engine"):
+    for constant in ("restarts", "restarts_max", "threads", "engine", BUDGET):
         flat.pop(constant, None)
     flat = {key: value for key, value in flat.items() if key not in usual or value != usual[key]}
     return {k: "-".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in flat.items()}

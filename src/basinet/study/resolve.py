@@ -25,6 +25,7 @@ _NUMERICS = 4  # raised when the same settings give other numbers than before: n
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
 _DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
+_RATE = 0.01  # of Langevin dynamics, where the descent has none
 _COMMON = ("holdout", "seed")  # the settings that every problem has
 
 
@@ -39,6 +40,7 @@ class Execution:
     device: Literal["cpu", "cuda", "auto"]
     engine: str
     threads: int | None
+    budget: float | None = None  # gradients of each run; None where a restart is its descent and nothing more
 
     def __post_init__(self) -> None:
         require(self.restarts == "auto" or self.restarts >= 1, f"restarts={self.restarts}: must be at least 1, or auto")
@@ -152,7 +154,8 @@ def resolve(config: Mapping[str, Any]) -> Resolved:
     """
     given = config.get("problem")
     settings, family = _arrays(config, given) if isinstance(given, Arrays) else _from_conf(config)
-    execution = fill(Execution, {k: v for k, v in settings.items() if k not in defaults.GROUPS}, "")
+    own = {key: value for key, value in settings.items() if key not in defaults.GROUPS}
+    execution = fill(Execution, own, "", budget=_budget(settings))
     common = fill(Common, {key: value for key, value in settings["problem"].items() if key in _COMMON}, "problem")
     samples = family.samples(common.seed)
     resolved = _with_natural(settings, samples)
@@ -163,6 +166,8 @@ def resolve(config: Mapping[str, Any]) -> Resolved:
     if "learning_rate" in resolved["descent"]:  # which a flow does without
         rate = convert(resolved["descent"]["learning_rate"], float, "descent.learning_rate")
         resolved["descent"] = {**resolved["descent"], "learning_rate": rate}
+    if resolved["escape"].get("rate", "") is None:  # of Langevin dynamics: the descent's, if it has one
+        resolved["escape"] = {**resolved["escape"], "rate": resolved["descent"].get("learning_rate", _RATE)}
     remarks = (*samples.remarks, *_remarks(settings, resolved, samples))
     return Resolved(resolved, execution, family, common, network, samples, remarks)
 
@@ -174,7 +179,11 @@ def condition_key(settings: Mapping[str, Any], read: Mapping[str, str], device: 
     and of the version of the numerical code. Nothing that is computed enters it, nor which engine `auto` finds: that,
     like the last bits, is the business of a machine, and stands with the blocks (`Study.made_by`).
     """
+    goes_on = _goes_on(settings)
     settings = {name: value for name, value in settings.items() if name not in _CHANGES_NO_NUMBER}
+    escape = {key: value for key, value in settings.pop("escape").items() if f"escape.{key}" != defaults.BUDGET}
+    if goes_on:  # or else there is nothing to tell
+        settings["escape"] = escape
     groups = {
         name: {key: entry for key, entry in group.items() if key != "path"}  # what lies there is in the fingerprint
         for name, group in settings.items()
@@ -182,6 +191,16 @@ def condition_key(settings: Mapping[str, Any], read: Mapping[str, str], device: 
     }
     plain = _plain({**settings, **groups, "device": device, "numerics": _NUMERICS, "read": read})
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _goes_on(settings: Mapping[str, Any]) -> bool:
+    """Whether restarts go on as runs: by default they do not."""
+    return bool(settings["escape"]["name"] != defaults.usual_columns()["escape"])
+
+
+def _budget(settings: Mapping[str, Any]) -> float | None:
+    """Gradients of each run, where there are any."""
+    return float(convert(settings["escape"]["budget"], float, defaults.BUDGET)) if _goes_on(settings) else None
 
 
 def _plain(value: Any) -> Any:

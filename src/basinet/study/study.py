@@ -15,9 +15,12 @@ from torch import Tensor
 
 from basinet.descents import DESCENTS
 from basinet.engines import check_engine, choose_engine
+from basinet.escapes import ESCAPES, Escape
+from basinet.escapes.seam import Allowance
 from basinet.foundation.errors import require
 from basinet.foundation.machine import cores, numerics
 from basinet.inits import INITS, Init
+from basinet.inits.fresh import FreshStarts
 from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
 from basinet.problems import split
@@ -45,6 +48,7 @@ class Study:
     objectives: ObjectiveFamily
     init: Init
     descent: Descent
+    escape: Escape
     polishing: Polishing
     tolerances: Tolerances
     remarks: tuple[str, ...] = ()
@@ -78,7 +82,8 @@ class Study:
         settings = {**settings, "descent": _as_taken(settings["descent"], descent)}
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
         remarks = resolved.remarks
-        study = Study(settings, execution, problem, trained, objectives, init, descent, polishing, tolerances, remarks)
+        methods = (objectives, init, descent, _escape(settings["escape"]))
+        study = Study(settings, execution, problem, trained, *methods, polishing, tolerances, remarks)
         study._check_relations()
         return study
 
@@ -93,7 +98,16 @@ class Study:
             fits = bool(torch.isfinite(values.to(self.dtype)).all())
             require(fits, f"dtype={self.execution.dtype}: {largest:g} among the {name} is too large; use float64")
         self.init.check(self.network, self.restarts)
+        self._check_runs()
         check_engine(self.execution.engine, self.objective, self.descent)
+
+    def _check_runs(self) -> None:
+        if not self.escape.goes_on:
+            return
+        init, escape = (self.settings[group]["name"] for group in ("init", "escape"))
+        require(self.device.type == "cpu", f"device={self.execution.device}: escape={escape} needs device=cpu")
+        endless = not self.escape.fresh or self.init.max_restarts is None
+        require(endless, f"escape={escape}: needs other starts in every round, and init={init} has only so many")
 
     @property
     def restarts(self) -> int:
@@ -107,6 +121,11 @@ class Study:
     def is_auto(self) -> bool:
         """Whether restarts are added until the stopping rule is met."""
         return self.execution.is_auto
+
+    @property
+    def budget(self) -> float | None:
+        """Gradients of each run; None where a restart is its descent and nothing more."""
+        return self.execution.budget
 
     @property
     def seed(self) -> int:
@@ -183,6 +202,11 @@ class Study:
         shape = [network.widths, hidden, network.output, network.bias]
         return json.dumps([self.settings["problem"], shape, self.settings["objective"]], sort_keys=True)
 
+    @cached_property
+    def fresh_starts(self) -> FreshStarts:
+        """Starts for the rounds of runs, other ones than those of restarts."""
+        return FreshStarts(self.init, self.network, self.seed)
+
     def starts(self, restarts: range) -> Tensor:
         """θ `[restart, parameter]` before the first step."""
         return self.init.draw(self.network, self.seed, restarts).to(self.device, self.dtype)
@@ -199,6 +223,15 @@ def _as_taken(settings: Mapping[str, Any], descent: Descent) -> dict[str, Any]:
     """The settings of a descent, of the types that they have there."""
     budget = descent.budget
     return {key: getattr(budget, key, getattr(descent, key, value)) for key, value in settings.items()}
+
+
+def _escape(settings: Mapping[str, Any]) -> Escape:
+    """The method, and how long its runs go on."""
+    rest = unnamed(settings)
+    method: type[Escape] = member(ESCAPES, "escape", settings["name"])
+    shared = [field.name for field in dataclasses.fields(Allowance)]
+    allowance = fill(Allowance, {key: rest.pop(key) for key in shared if key in rest}, "escape")
+    return fill(method, rest, "escape", allowance=allowance)
 
 
 def _descent(settings: Mapping[str, Any], seed: int) -> Descent:

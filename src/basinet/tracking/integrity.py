@@ -14,11 +14,21 @@ import yaml
 
 from basinet.foundation.errors import ConfigError, require
 from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
+from basinet.study.defaults import BUDGET
 from basinet.tracking.store import TrackingStore
 
 TABLES = tuple(f"tables/{name}.parquet" for name in ("restarts", "minima", "evidence", "curves", "quantiles"))
 ARTIFACTS = (*TABLES, "parameters.npz", "config.yaml")
 """What a condition that has finished has; the rest is drawn or written for people."""
+
+
+VISITS = "tables/visits.parquet"
+"""What a condition has beside that if its restarts go on as runs."""
+
+
+def has_runs(run: Any) -> bool:
+    """Whether the restarts of a condition go on as runs that escape from their bottoms."""
+    return BUDGET in run.data.tags
 
 
 @contextmanager
@@ -55,7 +65,7 @@ def damage(store: TrackingStore, run: Any) -> str | None:
     Raises:
         ConfigError: if a later version of this package has made them.
     """
-    names = ARTIFACTS[:1] if store.folder is None else ARTIFACTS
+    names = ARTIFACTS[:1] if store.folder is None else (*ARTIFACTS, *([VISITS] if has_runs(run) else []))
     for name in names:
         path = store.artifact(run, name)
         if path is None:

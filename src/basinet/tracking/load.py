@@ -74,6 +74,17 @@ def load_curves(name: str, *, tracking_uri: str | None = None, columns: Sequence
     return Results.open(name, tracking_uri).load_table("curves", columns)
 
 
+def load_visits(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per bottom that a run has visited, in the order of conditions, runs and rounds, with `escape=…`.
+
+    `gradients` is what the run had spent by then (`spent`: in the end), `loss` the height of the bottom, of its
+    `minimum` where it is one of the condition's, `accepted` whether the run moved there, `best` its lowest so far.
+    Every visit of the first `escape.visits` runs is kept, of the others those that were the best so far. Conditions
+    without runs are left out. Arguments and errors as for `load_runs`.
+    """
+    return Results.open(name, tracking_uri).load_table("visits", columns)
+
+
 def load_quantiles(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per recorded step of every condition: quantiles of the loss and gradient norm over all its restarts.
 

@@ -18,7 +18,7 @@ from basinet.study.defaults import columns_of
 from basinet.tracking import proofs
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
-from basinet.tracking.integrity import open_table, reading
+from basinet.tracking.integrity import VISITS, has_runs, open_table, reading
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
 from basinet.tracking.tags import COLUMNS, CONDITION, SYMMETRY
@@ -91,6 +91,16 @@ class Results:
     def quantiles(self) -> pd.DataFrame:
         """As `basinet.load_quantiles`."""
         return self._whole("quantiles")
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether restarts of some condition that has finished went on as runs."""
+        return any(has_runs(run) for run in self.finished)
+
+    @property
+    def visits(self) -> pd.DataFrame:
+        """As `basinet.load_visits`."""
+        return self._whole("visits")
 
     def parameters(self, run_id: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
         """`initial` and `final` of a condition's restarts, `[restart, parameter]` each; errors as for `study`."""
@@ -215,7 +225,11 @@ class Results:
 
     def _artifacts(self, relative: str) -> Iterator[tuple[Any, Path]]:
         """The conditions that have finished, each with the local path of one of its artifacts."""
-        for run in self.finished:
+        finished = self.finished
+        if relative == VISITS:
+            finished = [run for run in finished if has_runs(run)]
+            require(bool(finished), f"'{self.name}' has no runs that escape: its conditions have escape=none")
+        for run in finished:
             yield run, self._artifact(run, relative)
 
     def _proofs(self, run: Any) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from basinet.foundation.errors import require, unknown
 from basinet.study.convert import fill
-from basinet.study.defaults import usual_columns
+from basinet.study.defaults import BUDGET, usual_columns
 from basinet.study.resolve import Execution
 from basinet.tracking.address import check_work_folder
 from basinet.tracking.integrity import damage
@@ -68,14 +68,20 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
+def asked_for(execution: Execution) -> dict[str, str]:
+    """How much is asked for, as tags: how many restarts, and for how long their runs go on."""
+    asked = {key: str(getattr(execution, key)) for key in ("restarts", "restarts_max")}
+    return asked if execution.budget is None else {**asked, BUDGET: repr(execution.budget)}
+
+
 def is_whole(store: TrackingStore, run: Any, asked: Execution) -> bool:
-    """Whether a run of a condition has as many restarts as are asked for.
+    """Whether a run of a condition has as many restarts as are asked for, and has followed them for as long.
 
     Raises:
         ConfigError: if a later version of this package has made it.
     """
-    tags = {"restarts": str(asked.restarts)}
-    if asked.is_auto:
-        tags["restarts_max"] = str(asked.restarts_max)
+    tags = asked_for(asked)
+    if not asked.is_auto:
+        del tags["restarts_max"]
     same = all(run.data.tags.get(key) == value for key, value in tags.items())
     return run.info.status == "FINISHED" and same and damage(store, run) is None

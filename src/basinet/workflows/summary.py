@@ -17,7 +17,16 @@ from rich.table import Table
 from basinet.analysis import bottoms, unseen
 from basinet.analysis.advice import PAGE, Settings, advice
 from basinet.analysis.spread import Summary
-from basinet.analysis.wording import bottom_loss, condition_label, legend, percent, spread_cells, symmetries
+from basinet.analysis.wording import (
+    bottom_loss,
+    condition_label,
+    legend,
+    percent,
+    running_cells,
+    speedup_sentence,
+    spread_cells,
+    symmetries,
+)
 
 _PIPE = 160  # columns where nobody looks: lines may be long there, but not endless
 _GAP = 2  # blanks between two columns
@@ -57,6 +66,7 @@ def print_summary(summary: Summary, settings: Settings) -> None:
     print_bottoms(summary)
     for sentence in symmetries(summary.symmetries):
         console().print(escape(sentence), soft_wrap=not console().is_terminal)
+    print_running(summary)
     print_advice(advice(summary.spread, summary.by, settings))
 
 
@@ -229,6 +239,28 @@ def _with_interval(share: float, total: int) -> str:
 
 def _share(value: float) -> str:
     return percent(value) if value > 0 else "-"
+
+
+def print_running(summary: Summary) -> None:
+    """What it takes runs to reach the best known minimum, and which method pays."""
+    if summary.running is None:
+        return
+    screen = console()
+    screen.print()
+    rows = [running_cells(row) for _, row in summary.running.iterrows()]
+    columns = [_Column(name, [row[name] for row in rows], 0.0) for name in rows[0]]
+    _print(
+        screen,
+        "Runs: what it takes to reach the best known minimum",
+        [*_settings(summary.running, summary.by), *columns],
+    )
+    told = [] if summary.speedups is None else [_told(row, summary.by) for _, row in summary.speedups.iterrows()]
+    for sentence in told:
+        screen.print(escape(f"{sentence[:1].upper()}{sentence[1:]}."), soft_wrap=not screen.is_terminal)
+
+
+def _told(row: pd.Series, by: Sequence[str]) -> str:
+    return speedup_sentence(row, [key for key in by if key in row.index and not key.startswith("escape")])
 
 
 def print_advice(sentences: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from basinet.analysis import bottoms
+from basinet.analysis.running_time import running_time, speedups
 from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
@@ -40,7 +41,7 @@ from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore
 from basinet.tracking.tags import BEST_LOSS, SYMMETRY
 from basinet.tracking.view import save_views
-from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
+from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,8 @@ def _computed(
             "hardware.device": str(study.device),
         }
         written.log(tags=tags)
-        findings = run(
-            study, store=replace(blocks, made_by=study.made_by), curves_max=tracking.curves_max, progress=progress
-        )
+        own = replace(blocks, made_by=study.made_by, budget=study.budget)
+        findings = run(study, store=own, curves_max=tracking.curves_max, progress=progress)
         return _write(written, findings, name, tracking, place.conditions)
 
 
@@ -166,6 +166,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     start = time.perf_counter()
     frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
     tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
+    tables |= {} if findings.visits is None else {"visits": findings.visits}
     write_condition(written, findings.study.settings, tables, findings.parameters)
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
@@ -173,10 +174,9 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     if "share_elsewhere" in summary:  # of a descent that was repeated more exactly
         metrics["share/elsewhere"] = float(summary["share_elsewhere"])
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
-    asked = {key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")}
     written.log(
         metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
-        tags={**asked, SYMMETRY: findings.symmetry},
+        tags={**asked_for(findings.study.execution), SYMMETRY: findings.symmetry},
         history=quantile_history(findings.quantiles),
     )
     exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
@@ -259,10 +259,19 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _summary(parent, table, minima, by, results.symmetries)
+    summary = _with_runs(_summary(parent, table, minima, by, results.symmetries), results)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
+
+
+def _with_runs(summary: Summary, results: Results) -> Summary:
+    """The summary with what runs needed to reach the best known minimum, where there are any."""
+    if not results.has_runs:
+        return summary
+    visits = results.load_table("visits")
+    table = running_time(visits, [key for key in summary.by if key in visits.columns])
+    return replace(summary, running=table, speedups=speedups(visits) if visits["escape"].nunique() > 1 else None)
 
 
 def merge_sweep(catalogues: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:

@@ -1,0 +1,138 @@
+"""Runs from the command line to their tables: killed, extended, compared, and asked for what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import basinet
+from basinet.foundation.errors import ConfigError
+from basinet.pipeline.blocks import FolderStore
+from basinet.pipeline.gather import gather
+from basinet.pipeline.run import run
+from basinet.study.study import Study
+
+CAMEL = {
+    "objective": {"name": "test_function", "function": "camel"},
+    "init": "uniform",
+    "engine": "torch",
+    "descent": {"learning_rate": 0.01, "steps": 200, "tolerance": 1e-5},
+}
+LINE = (
+    "objective=test_function init=uniform engine=torch descent.learning_rate=0.01 descent.steps=200 "
+    "descent.tolerance=1e-5 tracking.figures=none"
+)
+
+
+def study(budget: float, restarts: int = 12, **more: Any) -> Study:
+    escape = {"name": "basin_hopping", "budget": budget, **more}
+    return Study.from_config({**CAMEL, "restarts": restarts, "escape": escape})
+
+
+def stored(made: Study, folder: Path) -> FolderStore:
+    return FolderStore(folder, made_by=made.made_by, budget=made.budget)
+
+
+def same(one: pd.DataFrame | None, other: pd.DataFrame | None) -> bool:
+    assert one is not None
+    assert other is not None
+    pd.testing.assert_frame_equal(one, other)
+    return True
+
+
+def test_visits_are_those_of_certified_minima_and_the_lowest_is_the_published_one() -> None:
+    found = run(study(2000))
+    visits, minima = found.visits, found.minima
+    assert visits is not None
+    named = visits[visits["minimum"] >= 0]
+    assert len(named) > 0.9 * len(visits)
+    assert named["loss"].tolist() == minima["loss"].to_numpy()[named["minimum"]].tolist()
+    assert (named["loss_descended"] - named["loss"]).abs().max() < 1e-6
+    # Both lowest minima of the camel have one height: points of theirs are told apart by where they are.
+    assert minima["loss"].to_numpy()[:2] == pytest.approx([-1.0316284535] * 2, abs=1e-9)
+    assert set(named["minimum"]) >= {0, 1}
+    own = visits[visits["round"] == 0].set_index("restart")["minimum"]
+    assert own.tolist() == found.restarts["minimum"].tolist()
+    best = visits.groupby("restart")["loss"].cummin()
+    assert visits["best"].tolist() == best.tolist()
+
+
+def test_a_condition_whose_budget_is_raised_goes_on_and_its_tables_are_those_of_one_that_always_had_it(
+    tmp_path: Path,
+) -> None:
+    short, long = study(500), study(1500)
+    assert short.key == long.key
+    run(short, store=stored(short, tmp_path / "a"))
+    before = len(list((tmp_path / "a").iterdir()))
+    extended, whole = run(long, store=stored(long, tmp_path / "a")), run(long, store=stored(long, tmp_path / "b"))
+    assert len(list((tmp_path / "a").iterdir())) == before  # what was visited before is not left beside
+    for name in ("round", "restart", "gradients", "accepted", "spent"):
+        assert extended.visits is not None
+        assert whole.visits is not None
+        assert extended.visits[name].tolist() == whole.visits[name].tolist()
+    assert same(extended.restarts, whole.restarts)
+
+
+def test_a_block_without_its_visits_is_made_again(tmp_path: Path) -> None:
+    made = study(500)
+    whole = run(made, store=stored(made, tmp_path))
+    for file in tmp_path.glob("*.visits"):
+        file.unlink()
+    assert stored(made, tmp_path).finished() == 0
+    assert same(run(made, store=stored(made, tmp_path)).visits, whole.visits)
+
+
+def test_fewer_restarts_than_were_made_keep_their_visits_and_bottoms(tmp_path: Path) -> None:
+    many, few = study(800, 12), study(800, 5)
+    run(many, store=stored(many, tmp_path))
+    blocks = [block.within(5) for block in stored(few, tmp_path).blocks()]
+    cut, alone = gather(few, blocks, 10), run(few)
+    assert same(cut.restarts, alone.restarts)
+    assert cut.visits is not None
+    assert alone.visits is not None
+    assert cut.visits.drop(columns=["loss", "best"]).equals(alone.visits.drop(columns=["loss", "best"]))
+    assert np.allclose(cut.visits["loss"], alone.visits["loss"], rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_a_sweep_over_methods_says_which_pays_and_a_raised_budget_continues_it(
+    command: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = f"-m {LINE} restarts=20 escape=none,restart,basin_hopping"
+    first = command(f"{line} escape.budget=800")
+    assert first.code == 0, first.err
+    assert "Runs: what it takes to reach the best known minimum" in first.out
+    assert "asin hopping" in first.out
+    before = basinet.load_visits("basinet")
+    assert set(before["escape"]) == {"restart", "basin_hopping"}
+    assert command(f"{line} escape.budget=1600").code == 0
+    after = basinet.load_visits("basinet")
+    assert len(after) > 1.5 * len(before)
+    keys = ["escape", "restart", "round"]
+    both = before.merge(after, on=keys, suffixes=("_before", "_after"))
+    assert len(both) == len(before)
+    assert both["gradients_before"].tolist() == both["gradients_after"].tolist()
+    table = basinet.running_time(after, "escape")
+    assert (table["runs"] == 20).all()
+
+
+def test_a_sweep_over_budgets_is_refused_in_one_line(command: Callable[[str], Any]) -> None:
+    answer = command("-m escape=restart escape.budget=100,200")
+    assert answer.code != 0
+    assert "escape.budget=100,200: runs pass every smaller budget, so give the largest" in answer.err
+
+
+@pytest.mark.slow
+def test_a_store_without_runs_says_so(
+    command: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(f"{LINE} restarts=3").code == 0
+    with pytest.raises(ConfigError, match=r"^'basinet' has no runs that escape: its conditions have escape=none$"):
+        basinet.load_visits("basinet")
