@@ -43,7 +43,7 @@ WORKLOADS = {  # xor: until nearly all have arrived; small: 2-8-8-8-1 on 128 sam
             "network": {"depth": 4, "width": 8, "activation": "logistic", "output": "logistic"},
             "objective": PENALTY,
         },
-        *(1e3, 256, 16, 2),
+        *(1e2, 128, 8, 1),
     ),
 }
 
