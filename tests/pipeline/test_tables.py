@@ -98,7 +98,7 @@ def test_restarts_have_the_columns_and_types_that_users_rely_on(found: Any) -> N
         "parameter_norm distance_polished lambda_min lambda_max zero_modes explained_zero_modes"
     )
     assert set(names.split()) <= set(found.restarts.columns)
-    assert list(found.restarts["status"].cat.categories) == ["arrived", "budget", "diverged"]
+    assert list(found.restarts["status"].cat.categories) == ["arrived", "budget", "diverged", "stalled"]
     assert found.restarts["kind"].dtype == "category"
     whole = {"restart", "seed", "minimum", "steps"}
     assert {name for name in whole if found.restarts[name].dtype == np.int64} == whole
