@@ -293,7 +293,8 @@ def test_the_headline_of_a_sweep_counts_all_its_restarts(shown: Shown) -> None:
               (("minimum", minimum), ("unfinished", unfinished), ("diverged", lost))]  # fmt: skip
     assert "4 conditions (2 network.depth × 2 init) with 1,600 random restarts in all." in text
     assert f"They ended at: {', '.join(shares)}." in text
-    assert "8 distinct bottoms were found in all: minimum 8." in text  # four at each depth
+    depths = sorted({settings["network"]["depth"] for settings in SETTINGS})
+    assert f"Distinct minima found: {', '.join(f'4 at network.depth={depth}' for depth in depths)}." in text
 
 
 def test_the_spread_of_the_tables_is_that_of_the_restarts(shown: Shown) -> None:
