@@ -455,6 +455,7 @@ def test_of_too_many_restarts_the_first_of_each_condition_are_shown_and_the_page
     assert "the first 50 of each condition are shown (200)" in page.text
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_restarts_make_a_page_of_less_than_ten_megabytes(launch: Launch) -> None:
     random = np.random.default_rng(0)
     for settings in SETTINGS:
@@ -466,6 +467,7 @@ def test_a_hundred_thousand_restarts_make_a_page_of_less_than_ten_megabytes(laun
     assert len(base64.b64decode(Page(path).data["restart"])) == 4 * 100_000
 
 
+@pytest.mark.slow
 def test_the_same_store_gives_the_same_page_to_the_byte(launch: Launch) -> None:
     sweep = launch.whole()
     one, other = (basinet.report(sweep.id, folder) for folder in ("one", "other"))
