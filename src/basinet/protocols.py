@@ -82,6 +82,14 @@ class Symmetry(Protocol):
         """How many zeros of the Hessian the continuous symmetries account for, `[restart]` int64."""
         ...
 
+    def orbit_size(self, theta: Tensor) -> Tensor:
+        """How many points are images of θ, itself among them, `[restart]`: inf on a continuum, NaN if not counted."""
+        ...
+
+    def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
+        """An image of θ that is not far, `[restart, parameter]`; which one, numbers in (0, 1) `[restart, 5]` say."""
+        ...
+
 
 class Objective(Protocol):
     """A function to be minimised from many starts at once, with what certifying and merging ask about it.

@@ -32,6 +32,8 @@ class Purpose(enum.IntEnum):
     STATISTICS = 4
     PROBES = 6
     TEACHER = 5
+    SEARCHES = 20
+    DIRECTIONS = 21
 
 
 def uniform(seed: int, restarts: range, size: int, purpose: Purpose = Purpose.STARTS) -> Array:

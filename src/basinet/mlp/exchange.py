@@ -9,6 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from basinet.foundation.random_streams import normal
+from basinet.mlp.images import exchanged, orbit_sizes
+from basinet.mlp.network import Network
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,24 @@ class Exchange:
     def explained_zeros(self, theta: Tensor) -> Tensor:
         """None: `[restart]` int64."""
         return torch.zeros(theta.shape[0], dtype=torch.int64, device=theta.device)
+
+    def orbit_size(self, theta: Tensor) -> Tensor:
+        """The number of different orders of the vectors, `[restart]`: exchanges of equal ones do not count.
+
+        They are hidden units whose output weights are all alike.
+
+        >>> Exchange(2).orbit_size(torch.tensor([[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])).tolist()
+        [1.0, 2.0]
+        """
+        network = Network((theta.shape[1] // self.units, self.units, 1), bias=False)
+        return orbit_sizes(network, False, torch.cat([theta, theta.new_ones(len(theta), self.units)], 1))
+
+    def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
+        """With two vectors exchanged, `[restart, parameter]`; the first two of `draws [restart, 5]` say which."""
+        vectors = self._vectors(theta)
+        one, other = (draws[:, :2] * self.units).long().unbind(1)
+        order = exchanged(one, other, self.units)
+        return vectors.gather(1, order.unsqueeze(2).expand_as(vectors)).flatten(1)
 
     def _vectors(self, theta: Tensor) -> Tensor:
         vectors: Tensor = theta.unflatten(1, (self.units, -1))

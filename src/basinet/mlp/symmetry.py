@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from basinet.foundation.random_streams import normal
+from basinet.mlp.images import exchanged, orbit_sizes
 from basinet.mlp.network import Layer, Network
 
 _BIAS_IS_ZERO = 1e-6  # |b| / ‖w‖ at a critical point: the penalty curves the orbit by its square, which is nothing
@@ -141,6 +142,36 @@ class SymmetryGroup:
         """The Euclidean distance of two parameter vectors `[parameter]` modulo the discrete group, after `align`."""
         first, second = self.align(theta, other)
         return float(torch.linalg.vector_norm(first - second))
+
+    # Images
+
+    def orbit_size(self, theta: Tensor) -> Tensor:
+        """How many points the group makes of θ, `[restart]`: inf where continuous symmetries move it.
+
+        Otherwise |G| / |stabiliser| of the discrete group (`basinet.mlp.images`), NaN where that is not counted.
+        """
+        sizes = orbit_sizes(self.network, self.flips, theta)
+        return torch.where(self.explained_zeros(theta) > 0, torch.inf, sizes)
+
+    def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
+        """θ with two units of a hidden layer exchanged, perhaps flipped, `[restart, parameter]`.
+
+        Of `draws [restart, 5]`, in (0, 1), the first says in which layer, the next two which units, and the last two
+        whether each of them is flipped, if units may be.
+        """
+        result = theta.clone()
+        chosen = (draws[:, 0] * (self.network.depth - 1)).long()
+        for hidden, (layer, following) in enumerate(itertools.pairwise(self.network.layers(result))):
+            here, units = chosen == hidden, layer.weight.shape[1]
+            one, other = (torch.where(here, (draws[:, place] * units).long(), 0) for place in (1, 2))
+            _permute(layer, following, exchanged(one, other, units))
+            if self.flips:
+                signs = torch.ones_like(layer.weight[:, :, 0])
+                for unit, draw in ((one, draws[:, 3]), (other, draws[:, 4])):
+                    flip = torch.where(here & (draw < 0.5), -1.0, 1.0).to(signs)
+                    signs.scatter_(1, unit.unsqueeze(1), flip.unsqueeze(1))
+                _flip_of(self.network)(layer, following, signs)
+        return result
 
     def _scaled(self, theta: Tensor) -> Tensor:
         result = theta.clone()

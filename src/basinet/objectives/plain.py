@@ -34,6 +34,12 @@ class NoSymmetry:
     def explained_zeros(self, theta: Tensor) -> Tensor:
         return torch.zeros(theta.shape[0], dtype=torch.int64)
 
+    def orbit_size(self, theta: Tensor) -> Tensor:
+        return torch.ones_like(theta[:, 0])
+
+    def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
+        return theta
+
 
 @dataclass(frozen=True)
 class Plain(ABC):

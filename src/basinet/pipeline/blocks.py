@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,7 @@ from torch import Tensor
 from basinet.foundation.errors import ConfigError
 from basinet.stages.certify import Evidence
 from basinet.stages.polish import Polished
-from basinet.stages.solution import Solution, Trajectory
+from basinet.stages.solution import Solution
 
 _log = logging.getLogger(__name__)
 
@@ -53,20 +53,35 @@ class Block:
 
     def within(self, restarts: int) -> Block:
         """Without the restarts from number `restarts` on."""
-        count = min(len(self.restarts), restarts - self.restarts.start)
-        if count == len(self.restarts):
-            return self
-        tensors = dict(_tensors(self, ""))
-        steps = tensors.pop(_STEP)
-        kept = {name: tensor.narrow(int(name in _BY_RECORD), 0, count) for name, tensor in tensors.items()}
-        cut: Block = _part(Block, {**kept, _STEP: steps}, "", restarts=self.restarts[:count])
-        return cut
+        return cut(self, restarts)
 
 
-class Store(Protocol):
+Kept = TypeVar("Kept")
+"""What is kept: a dataclass of tensors, one row each for a range of numbers, which is a field of it."""
+
+
+def numbers(block: Any) -> range:
+    """The range of restarts, or of searches, that a block is of."""
+    found = (getattr(block, entry.name) for entry in dataclasses.fields(block))
+    return next(value for value in found if isinstance(value, range))
+
+
+def cut(block: Kept, stop: int) -> Kept:
+    """A block without what comes from number `stop` on."""
+    own = numbers(block)
+    count = min(len(own), stop - own.start)
+    if count == len(own):
+        return block
+    tensors = dict(_tensors(block, ""))
+    steps = {_STEP: tensors.pop(_STEP)} if _STEP in tensors else {}
+    kept = {name: tensor.narrow(int(name in _BY_RECORD), 0, count) for name, tensor in tensors.items()}
+    return _part(type(block), {**kept, **steps}, "", own[:count])  # type: ignore[no-any-return]
+
+
+class Store(Protocol[Kept]):
     """Where finished blocks are kept."""
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Kept) -> None:
         """Keep a block."""
         ...
 
@@ -74,29 +89,37 @@ class Store(Protocol):
         """How many restarts are there, from the first on without a gap."""
         ...
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[Kept]:
         """The blocks of these restarts, in their order."""
+        ...
+
+    def beside(self, name: str, kind: type[Any]) -> Store[Any]:
+        """Where blocks of another kind are kept that belong to these."""
         ...
 
 
 @dataclass
-class MemoryStore:
+class MemoryStore(Generic[Kept]):
     """Blocks in memory."""
 
-    kept: list[Block] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    others: dict[str, MemoryStore[Any]] = field(default_factory=dict)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Kept) -> None:
         self.kept.append(block)
 
     def finished(self) -> int:
-        return self.kept[-1].restarts.stop if self.kept else 0
+        return numbers(self.kept[-1]).stop if self.kept else 0
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[Kept]:
         return list(self.kept)
+
+    def beside(self, name: str, kind: type[Any]) -> MemoryStore[Any]:
+        return self.others.setdefault(name, MemoryStore())
 
 
 @dataclass(frozen=True)
-class FolderStore:
+class FolderStore(Generic[Kept]):
     """Blocks as Parquet files `<first restart>-<after the last>.parquet` in a folder, one row per restart.
 
     A file appears when it is complete (it is written aside and renamed), so that a process that dies at any moment
@@ -106,21 +129,22 @@ class FolderStore:
 
     folder: Path
     made_by: str | None = None  # as `Study.made_by`: stands in every file; None: whoever made a file, it is read
+    kind: type[Kept] = Block  # type: ignore[assignment]  # of blocks
 
     @property
     def lock(self) -> FileLock:
         """Held by whoever computes the condition: whoever comes second finds it done."""
         return FileLock(f"{self.folder}.lock")
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Kept) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        table = _table(block, self.made_by)
+        table, own = _table(block, self.made_by), numbers(block)
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=WRITING, delete=False) as aside:
             try:
                 pq.write_table(table, aside, compression="zstd", use_dictionary=False, write_page_checksum=True)
                 aside.flush()
                 os.fsync(aside.fileno())
-                os.replace(aside.name, self.folder / f"{block.restarts.start:012d}-{block.restarts.stop:012d}.parquet")
+                os.replace(aside.name, self.folder / f"{own.start:012d}-{own.stop:012d}.parquet")
             except BaseException:  # a full disk, Ctrl-C
                 Path(aside.name).unlink(missing_ok=True)
                 raise
@@ -132,8 +156,12 @@ class FolderStore:
     def finished(self) -> int:
         return max((restarts.stop for _, restarts in self._files()), default=0)
 
-    def blocks(self) -> list[Block]:
-        return [_block(_read(path), restarts) for path, restarts in self._files()]
+    def blocks(self) -> list[Kept]:
+        return [_block(self.kind, _read(path), restarts) for path, restarts in self._files()]
+
+    def beside(self, name: str, kind: type[Any]) -> FolderStore[Any]:
+        """In a folder within this one, which goes where this one goes."""
+        return FolderStore(self.folder / name, self.made_by, kind)
 
     def _files(self) -> Iterator[tuple[Path, range]]:
         """The files that follow each other without a gap from the first restart on."""
@@ -179,19 +207,16 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
 
 # A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
 
-_PARTS: Mapping[type, Mapping[str, type]] = {
-    Block: {"solution": Solution, "polished": Polished, "evidence": Evidence},
-    Solution: {"trajectory": Trajectory},
-}
 _STEP = "solution.trajectory.step"  # one number per record, not per restart: it stands in the metadata
 _BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm"))
 
 
-def _table(block: Block, made_by: str | None) -> pa.Table:
+def _table(block: Any, made_by: str | None) -> pa.Table:
     tensors = dict(_tensors(block, ""))
-    steps = tensors.pop(_STEP)
+    steps = tensors.pop(_STEP, None)
     columns = {name: _column(tensor.t() if name in _BY_RECORD else tensor) for name, tensor in tensors.items()}
-    metadata = {_FORMAT_KEY: str(_FORMAT), _STEP: ",".join(str(step) for step in steps.tolist())}
+    metadata: dict[str | bytes, str] = {_FORMAT_KEY: str(_FORMAT)}
+    metadata |= {} if steps is None else {_STEP: ",".join(str(step) for step in steps.tolist())}
     metadata |= {} if made_by is None else {_MAKER_KEY: made_by}
     return pa.table(columns).replace_schema_metadata(metadata)
 
@@ -210,22 +235,31 @@ def _column(tensor: Tensor) -> pa.Array:
     return values if tensor.dim() == 1 else pa.FixedSizeListArray.from_arrays(values, tensor.shape[1])
 
 
-def _block(table: pa.Table, restarts: range) -> Block:
-    steps = torch.tensor([int(step) for step in table.schema.metadata[_STEP.encode()].decode().split(",")])
+def _block(kind: type[Kept], table: pa.Table, restarts: range) -> Kept:
     tensors = {name: _tensor(table.column(name)) for name in table.column_names}
-    by_record = {name: tensors[name].t().contiguous() for name in _BY_RECORD}
-    return _part(Block, {**tensors, **by_record, _STEP: steps}, "", restarts=restarts)  # type: ignore[no-any-return]
+    steps = table.schema.metadata.get(_STEP.encode())
+    if steps is not None:
+        tensors |= {name: tensors[name].t().contiguous() for name in _BY_RECORD}
+        tensors[_STEP] = torch.tensor([int(step) for step in steps.decode().split(",")])
+    return _part(kind, tensors, "", restarts)  # type: ignore[no-any-return]
 
 
-def _part(kind: type, tensors: Mapping[str, Tensor], prefix: str, **known: Any) -> Any:
-    values = dict(known)
-    for entry in dataclasses.fields(kind):
-        if entry.name in known:
-            continue
-        inner = _PARTS.get(kind, {}).get(entry.name)
-        name = prefix + entry.name
-        values[entry.name] = tensors.get(name) if inner is None else _part(inner, tensors, f"{name}.")
+def _part(kind: type, tensors: Mapping[str, Tensor], prefix: str, own: range) -> Any:
+    values: dict[str, Any] = {}
+    for name, wanted in _fields(kind).items():
+        if wanted is range:
+            values[name] = own
+        elif dataclasses.is_dataclass(wanted):
+            values[name] = _part(wanted, tensors, f"{prefix}{name}.", own)  # type: ignore[arg-type]
+        else:
+            values[name] = tensors.get(prefix + name)
     return kind(**values)
+
+
+@cache
+def _fields(kind: type) -> Mapping[str, Any]:
+    """The fields of a dataclass with their types."""
+    return get_type_hints(kind)
 
 
 def _tensor(column: pa.ChunkedArray) -> Tensor:

@@ -14,6 +14,7 @@ from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
+from basinet.pipeline.landscape import Landscape
 from basinet.stages.certify import classify, count_modes
 from basinet.stages.merge import Minima
 from basinet.study.study import Study
@@ -30,7 +31,8 @@ class Findings:
     curves: pd.DataFrame  # one row per restart and record, of the first restarts
     quantiles: pd.DataFrame  # one row per record, of all restarts
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
-    seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables
+    seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables, connect
+    landscape: Landscape | None = None  # what lies between the minima, where that was asked for
 
     @property
     def evidence(self) -> pd.DataFrame:
@@ -64,7 +66,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
         return Findings(
             study=study,
             restarts=tables.restarts_table(blocks, study, kind, evidence, zero_modes, found),
-            minima=tables.minima_table(blocks, evidence, found, study.exact_objective.scale),
+            minima=tables.minima_table(blocks, evidence, found, study.exact_objective),
             evidence_arrays=evidence,
             curves=tables.curves_table(blocks, curves_max),
             quantiles=tables.quantiles_table(blocks),

@@ -15,7 +15,7 @@ from basinet.foundation.synonyms import activation_name
 from basinet.stages.tolerances import Tolerances
 from basinet.study.convert import fill
 
-GROUPS = ("problem", "network", "init", "descent", "objective", "polish", "certify")
+GROUPS = ("problem", "network", "init", "descent", "objective", "polish", "certify", "landscape")
 
 
 def conf_directory() -> Path:
@@ -199,7 +199,7 @@ def usual_columns() -> dict[str, Any]:
     >>> usual_columns()["certify.zero"]
     1e-08
     """
-    members = {group: _default_members()[group] for group in ("network", "objective", "certify")}
+    members = {group: _default_members()[group] for group in ("network", "objective", "certify", "landscape")}
     lines = {f"certify.{key}": value for key, value in unnamed(_read("certify/standard.yaml")).items()}
     return {**members, **lines}
 

@@ -27,6 +27,7 @@ from basinet.problems import PROBLEMS, Arrays, ProblemFamily, Samples, split
 from basinet.problems.arrays import NAME as ARRAYS
 from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem
 from basinet.stages.descend import record_steps
+from basinet.stages.landscape import LANDSCAPES, NoLandscape, Saddles
 from basinet.stages.polish import Polishing
 from basinet.stages.tolerances import Tolerances
 from basinet.study import defaults
@@ -36,7 +37,7 @@ from basinet.study.defaults import unnamed
 _NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
 _DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
-_CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads")
+_CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads", "landscape")  # of a restart
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Study:
     descent: Descent
     polishing: Polishing
     tolerances: Tolerances
+    landscape: NoLandscape | Saddles
     remarks: tuple[str, ...] = ()
 
     @staticmethod
@@ -141,8 +143,10 @@ class Study:
         resolved["descent"] = {**resolved["descent"], "learning_rate": descent.budget.learning_rate}
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
+        landscape: NoLandscape | Saddles = _filled(LANDSCAPES, settings, "landscape")
         remarks = (*samples.remarks, *_remarks(settings, resolved, problem))
-        study = Study(resolved, execution, problem, trained, objectives, init, descent, polishing, tolerances, remarks)
+        parts = (problem, trained, objectives, init, descent, polishing, tolerances, landscape)
+        study = Study(resolved, execution, *parts, remarks)
         study._check_relations()
         return study
 
@@ -157,6 +161,10 @@ class Study:
             fits = bool(torch.isfinite(values.to(self.dtype)).all())
             require(fits, f"dtype={self.execution.dtype}: {largest:g} among the {name} is too large; use float64")
         self.init.check(self.network, self.restarts)
+        size, dense = self.network.size, self.polishing.dense_max
+        if isinstance(self.landscape, Saddles) and size > dense:
+            whole = f"landscape=saddles: takes the whole spectrum, and {size:,} parameters are more than"
+            raise ConfigError(f"{whole} polish.dense_max={dense}")
         check_engine(self.execution.engine, self.objective, self.descent)
 
     @property

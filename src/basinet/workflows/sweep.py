@@ -16,7 +16,7 @@ from basinet.analysis import bottoms
 from basinet.analysis.spread import ACCURACIES, BECAUSE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
-from basinet.pipeline.blocks import FolderStore
+from basinet.pipeline.blocks import Block, FolderStore
 from basinet.pipeline.gather import Findings
 from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
@@ -88,7 +88,7 @@ def run_condition(
     store = TrackingStore.reopen(place.uri)
     name = condition_name(study.columns, place.varied)
     sweep = None if place.sweep_id is None else (place.sweep_id, number)
-    blocks = FolderStore(store.make_work_folder() / "blocks" / study.key)
+    blocks: FolderStore[Block] = FolderStore(store.make_work_folder() / "blocks" / study.key)
     blocks.folder.parent.mkdir(parents=True, exist_ok=True)
     with blocks.lock:
         if tracking.rerun == "all":
@@ -124,7 +124,7 @@ def _computed(
     place: Place,
     written: OpenRun,
     name: str,
-    blocks: FolderStore,
+    blocks: FolderStore[Block],
     progress: OnProgress,
 ) -> Summary:
     with _ending(written):
