@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from basinet.analysis.disconnectivity import disconnectivity
     from basinet.mlp.textbook import forward_backward
     from basinet.pipeline.gather import Findings
     from basinet.pipeline.run import run
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         load_quantiles,
         load_restarts,
         load_runs,
+        load_saddles,
     )
     from basinet.tracking.load import open_results as open
     from basinet.tracking.results import Results
@@ -42,6 +44,8 @@ _WHERE = {
     "load_curves": "basinet.tracking.load",
     "load_quantiles": "basinet.tracking.load",
     "load_parameters": "basinet.tracking.load",
+    "load_saddles": "basinet.tracking.load",
+    "disconnectivity": "basinet.analysis.disconnectivity",
     "forward_backward": "basinet.mlp.textbook",
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
@@ -55,6 +59,7 @@ __all__ = [
     "Results",
     "Study",
     "__version__",
+    "disconnectivity",
     "forward_backward",
     "load_curves",
     "load_evidence",
@@ -63,6 +68,7 @@ __all__ = [
     "load_quantiles",
     "load_restarts",
     "load_runs",
+    "load_saddles",
     "open",
     "replay",
     "report",

@@ -98,3 +98,47 @@ def _root(top: list[int], node: int) -> int:
         top[node] = top[top[node]]
         node = top[node]
     return node
+
+
+def branches(minima: pd.DataFrame, saddles: pd.DataFrame) -> pd.DataFrame:
+    """The graph as it is drawn: one row per node of `disconnectivity`, with its place from left to right.
+
+    Arguments and errors as for `disconnectivity`.
+
+    Returns:
+        `node parent loss minimum saddle x top count share`, where `x` is 0, 1, 2, … of the leaves and the middle of its
+        two branches of a node, `top` the loss at which a branch ends (NaN of a root), and count and share those of the
+        minima, NaN of other nodes. Of two branches the one with the lower minimum is on the left.
+    """
+    tree = disconnectivity(minima, saddles)
+    children: dict[int, list[int]] = {node: [] for node in tree["node"]}
+    for node, parent in zip(tree["node"], tree["parent"], strict=True):
+        if parent != NONE:
+            children[parent].append(node)
+    lowest = list(range(len(tree)))  # minimum below each node: leaves are numbered in the order of their losses
+    for node in tree["node"]:  # those below a node come before it
+        if children[node]:
+            children[node].sort(key=lambda below: lowest[below])
+            lowest[node] = lowest[children[node][0]]
+    x = np.full(len(tree), np.nan)
+    roots = sorted(tree.loc[tree["parent"] == NONE, "node"], key=lambda root: lowest[root])
+    for place, leaf in enumerate(leaf for root in roots for leaf in _leaves(root, children)):
+        x[leaf] = place
+    for node in tree["node"]:
+        if children[node]:
+            x[node] = x[children[node]].mean()
+    known = minima.set_index("minimum")
+    numbers = {name: tree["minimum"].map(known[name]).astype(float) for name in ("count", "share")}
+    top = tree["parent"].map(tree["loss"])
+    return tree.assign(x=x, top=top, **numbers)
+
+
+def _leaves(node: int, children: dict[int, list[int]]) -> list[int]:
+    """The leaves below a node, from left to right."""
+    found, left = [], [node]
+    while left:
+        here = left.pop()
+        if not children[here]:
+            found.append(here)
+        left.extend(reversed(children[here]))
+    return found

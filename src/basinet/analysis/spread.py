@@ -42,6 +42,7 @@ class Summary:
     by: list[str]  # what tells conditions apart
     run: str  # the id of its run: that of the sweep, or of the only condition
     figures: Path | None  # the folder of the figures, if there is one on this machine
+    landscapes: tuple[tuple[str, str], ...] = ()  # of conditions whose saddles were sought: name, and what was found
 
 
 def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

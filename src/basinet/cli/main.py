@@ -175,7 +175,8 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
     figures = None if event["figures"] is None else Path(event["figures"])
     levels = pd.DataFrame(event["bottoms"], columns=["kind", "loss", "share", "bottoms"])
     levels = levels.astype({"loss": float, "share": float, "bottoms": int})  # there may be none
-    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures)
+    found = tuple((name, told) for name, told in event["landscapes"])
+    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures, found)
 
 
 def _launch(job: Callable[[DictConfig], None]) -> int:
@@ -234,9 +235,8 @@ def _write_end(journal: Journal, ended: Ended, *, alone: bool) -> None:
     summary = ended.summary
     figures = None if summary.figures is None else str(summary.figures)
     levels = summary.bottoms[["kind", "loss", "share", "bottoms"]] if alone else summary.bottoms.iloc[:0]
-    journal.write(
-        "end", row=row, figures=figures, before=ended.before, run=summary.run, bottoms=levels.to_numpy().tolist()
-    )
+    told = {"bottoms": levels.to_numpy().tolist(), "landscapes": summary.landscapes}
+    journal.write("end", row=row, figures=figures, before=ended.before, run=summary.run, **told)
 
 
 def _print_end(planned: Plan, place: Place, summary: Summary | None) -> None:

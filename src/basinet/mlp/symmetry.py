@@ -259,7 +259,7 @@ class SymmetryGroup:
         """
         count = sum(self._generator_count(units) for units in self.network.widths[1:-1])
         count += (self.network.widths[-2] + 1) * self.softmax
-        if count == 0:
+        if count == 0 or theta.shape[0] == 0:
             return torch.zeros(theta.shape[0], dtype=torch.int64, device=theta.device)
         finite = torch.isfinite(theta).all(1)
         known = torch.where(finite.unsqueeze(1), theta, 0)

@@ -15,6 +15,7 @@ from torch import Tensor
 from basinet.analysis import unseen
 from basinet.analysis.disconnectivity import NONE, disconnectivity
 from basinet.analysis.euler import Euler, euler
+from basinet.analysis.wording import percent
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
@@ -39,6 +40,22 @@ class Landscape:
     coverage: float  # of searches that end at a saddle, the share that leads to those seen (Good–Turing)
     connected: bool  # whether the saddles of index 1 join all minima, symmetric copies being one
     euler: Euler | None  # only with indices=all
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in words."""
+        found = int((self.saddles["index"] == 1).sum())
+        told = [
+            f"{found:,} saddle{'s' if found != 1 else ''} of index 1 in {self.searches:,} searches "
+            f"(coverage {percent(self.coverage)})",
+            f"they {'join' if self.connected else 'do not join'} all minima",
+        ]
+        new = int((self.minima["count"] == 0).sum())
+        told += [f"{new:,} minim{'a' if new != 1 else 'um'} that no restart has reached"] if new else []
+        if self.euler is not None:
+            because = f" ({self.euler.reason})" if self.euler.reason else ""
+            told += [f"Euler's sum {self.euler.total:g}: {self.euler.verdict.value}{because}"]
+        return "; ".join(told)
 
     @property
     def metrics(self) -> dict[str, float]:

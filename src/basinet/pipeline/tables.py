@@ -156,7 +156,7 @@ def minima_table(
             "lambda_max": eigenvalues[:, -1],
             "trace": eigenvalues.sum(1) if whole else np.nan,
             "log_det": np.where(is_minimum, half_log_dets(eigenvalues, explained), np.nan) if whole else np.nan,
-            "orbit_size": np.where(is_minimum, orbit_sizes(objective, theta[found.representative]), np.nan),
+            "orbit_size": orbit_sizes(objective, theta[found.representative], is_minimum),
             "parameter_norm": np.linalg.norm(theta[found.representative], axis=1),
             "looseness": found.diameter,
             "restart": found.representative,
@@ -184,9 +184,13 @@ def half_log_dets(eigenvalues: npt.NDArray[np.float64], explained: npt.NDArray[n
     return np.where(positive, result, np.nan)
 
 
-def orbit_sizes(objective: Objective, theta: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How many points the objective's symmetries make of each row of `theta [row, parameter]`."""
-    return objective.symmetry.orbit_size(torch.from_numpy(np.ascontiguousarray(theta))).numpy()
+def orbit_sizes(
+    objective: Objective, theta: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """How many points the objective's symmetries make of each row of `theta [row, parameter]` that is `chosen`."""
+    sizes = np.full(len(theta), np.nan)
+    sizes[chosen] = objective.symmetry.orbit_size(torch.from_numpy(theta[chosen])).numpy()
+    return sizes
 
 
 def with_new_minima(minima: pd.DataFrame, new: Points, objective: Objective) -> pd.DataFrame:
@@ -213,7 +217,7 @@ def with_new_minima(minima: pd.DataFrame, new: Points, objective: Objective) -> 
             "lambda_max": eigenvalues[:, -1],
             "trace": eigenvalues.sum(1),
             "log_det": half_log_dets(eigenvalues, new.explained_zero_modes.numpy()),
-            "orbit_size": orbit_sizes(objective, new.theta.numpy()),
+            "orbit_size": orbit_sizes(objective, new.theta.numpy(), np.ones(len(loss), dtype=np.bool_)),
             "parameter_norm": _norms(new.theta).numpy(),
             "looseness": 0.0,
             "restart": -1,
@@ -243,7 +247,6 @@ def saddles_table(
     order = np.lexsort((ids, np.where(ids < 0, np.inf, heights)), axis=1)
     ids, heights = np.take_along_axis(ids, order, axis=1), np.take_along_axis(heights, order, axis=1)
     eigenvalues = points.eigenvalues.numpy()
-    is_saddle = found.kind == Kind.SADDLE
     return pd.DataFrame(
         {
             "saddle": np.arange(len(loss)),
@@ -253,12 +256,13 @@ def saddles_table(
             "lambda_min": eigenvalues[:, 0],
             "lambda_max": eigenvalues[:, -1],
             "negative": found.negative,
+            "log_det": half_log_dets(np.abs(eigenvalues), points.explained_zero_modes.numpy()),
             "minimum_a": ids[:, 0],
             "minimum_b": ids[:, 1],
             "barrier_a": loss - heights[:, 0],
             "barrier_b": loss - heights[:, 1],
             "images": (ids[:, 0] == ids[:, 1]) & (ids[:, 0] >= 0),
-            "orbit_size": np.where(is_saddle, orbit_sizes(objective, points.theta.numpy()), np.nan),
+            "orbit_size": orbit_sizes(objective, points.theta.numpy(), found.kind == Kind.SADDLE),
             "gradient_norm": points.gradient_norm.numpy(),
             "count": found.count,
             "search": found.search,

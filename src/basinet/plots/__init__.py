@@ -4,14 +4,16 @@ A figure is drawn from the tables of a study. What it shows can be had as a fram
 name in `basinet.analysis.plot_data`; `basinet.reporting.plane` makes those of the landscape.
 """
 
+from basinet.plots.disconnectivity import disconnectivity
 from basinet.plots.distribution import distribution
 from basinet.plots.fans import fans, loss_fan
 from basinet.plots.final_losses import final_losses
 from basinet.plots.heat import heat
 from basinet.plots.landscape import landscape
-from basinet.plots.overview import condition_figures, sweep_axes, sweep_figures
+from basinet.plots.overview import condition_figures, landscape_figures, sweep_axes, sweep_figures
 from basinet.plots.rank_abundance import rank_abundance
 from basinet.plots.rarefaction import rarefaction
+from basinet.plots.saddle_index import saddle_index
 from basinet.plots.saving import save
 from basinet.plots.sharpness import sharpness
 from basinet.plots.trajectories import trajectories
@@ -19,14 +21,17 @@ from basinet.plots.waterfall import waterfall
 
 __all__ = [
     "condition_figures",
+    "disconnectivity",
     "distribution",
     "fans",
     "final_losses",
     "heat",
     "landscape",
+    "landscape_figures",
     "loss_fan",
     "rank_abundance",
     "rarefaction",
+    "saddle_index",
     "save",
     "sharpness",
     "sweep_axes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ class Material:
     pairs: pd.DataFrame | None  # one row per pair of conditions of one problem; None if there are too many
     levels: pd.DataFrame  # one row per setting whose values are compared, and setting of the others
     held_out: pd.DataFrame  # one row per condition and measure on samples: quartiles
+    saddles: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per saddle and condition that was asked for
 
     def runs(self) -> list[str]:
         """The run of each row of the spread table."""
@@ -88,6 +89,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
         pairs=pairs(restarts, by),
         levels=levels(restarts, by),
         held_out=held_out(restarts, by),
+        saddles=results.saddles if any(one.landscape is not None for one in origin.finished) else pd.DataFrame(),
     )
 
 

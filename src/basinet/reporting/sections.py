@@ -11,6 +11,7 @@ import pandas as pd
 from basinet.analysis import wording
 from basinet.analysis.advice import PAGE, advice
 from basinet.reporting import provenance
+from basinet.reporting.between import between
 from basinet.reporting.data import PAIRS_MAX, Material
 from basinet.reporting.document import Cell, Element, Items, Part, Picture, Report, Section, Table, Terms, Text
 from basinet.reporting.figures import of_condition, overview
@@ -41,6 +42,7 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
         replay = provenance.replay_command("{run}", "{restart}", tracking_uri)
         sections += [_spread(material, pictures.get("spread", []), replay)]
         sections += [_bottoms(material, pictures.get("bottoms", []))]
+        sections += [between(material)]
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:

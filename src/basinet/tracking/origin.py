@@ -11,7 +11,7 @@ import yaml
 
 from basinet.tracking import find
 from basinet.tracking.integrity import reading
-from basinet.tracking.record import COLUMNS, PARENT, RUN_KIND
+from basinet.tracking.record import COLUMNS, LANDSCAPE, PARENT, RUN_KIND
 from basinet.tracking.store import TrackingStore
 
 _PROVENANCE = {
@@ -52,6 +52,7 @@ class Condition:
     provenance: dict[str, str]
     seconds: float  # wall time
     error: str | None  # the last line of it
+    landscape: str | None = None  # what was found between its minima; None if that was not asked for
 
     @property
     def is_finished(self) -> bool:
@@ -109,6 +110,7 @@ def _condition(store: TrackingStore, run: Any) -> Condition:
         provenance={title: tags[tag] for tag, title in _PROVENANCE.items() if tag in tags} | named,
         seconds=((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,
         error=_last_line(tags),
+        landscape=tags.get(LANDSCAPE),
     )
 
 

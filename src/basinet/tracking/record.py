@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 
 import basinet
+from basinet.analysis.landscape_files import min_data, ts_data
 from basinet.foundation import machine
 from basinet.foundation.quantiles import QUANTILES
 from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
@@ -32,6 +33,7 @@ RUN_KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.col
 SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
 NUMBERS = "basinet.numbers"  # … and its number in each of them, counted from 0 as they were asked for
 ALONE = "-"  # stands for a launch of the condition by itself, and for a number that is not known
+LANDSCAPE = "basinet.landscape"  # of a condition: what was found between its minima, in words
 BEST_LOSS = "final/best_loss"  # the metric of a condition
 PARENT = "mlflow.parentRunId"
 CURRENT = "basinet.current"  # "no": a later run of the same condition has finished
@@ -179,11 +181,19 @@ def write_condition(
     tables: Mapping[str, pd.DataFrame | pa.Table],
     parameters: Mapping[str, np.ndarray[Any, Any]],
 ) -> None:
-    """Write the artifacts of a condition: `tables/*.parquet`, `minima.csv`, `parameters.npz`, `config.yaml`."""
+    """Write the artifacts of a condition: `tables/*.parquet`, `minima.csv`, `parameters.npz`, `config.yaml`.
+
+    Of one with saddles also `landscape/min.data` and `landscape/ts.data`.
+    """
     with run.store.writing(run.run) as folder:
         for name, table in tables.items():
             write_parquet(table, folder / "tables" / f"{name}.parquet")
         tables["minima"].drop(columns=["parameters", "signature"]).to_csv(folder / "minima.csv", index=False)
+        if "saddles" in tables:
+            (folder / "landscape").mkdir(exist_ok=True)
+            minima, saddles = tables["minima"], tables["saddles"]
+            (folder / "landscape" / "min.data").write_text(min_data(minima, saddles), encoding="ascii")
+            (folder / "landscape" / "ts.data").write_text(ts_data(minima, saddles), encoding="ascii")
         np.savez(folder / "parameters.npz", **parameters)  # type: ignore[arg-type]
         plain = json.loads(json.dumps(dict(settings)))
         (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")

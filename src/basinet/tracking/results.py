@@ -18,12 +18,14 @@ from basinet.study.defaults import columns_of
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
 from basinet.tracking.integrity import open_table, reading
-from basinet.tracking.record import COLUMNS, CONDITION
+from basinet.tracking.record import COLUMNS, CONDITION, LANDSCAPE
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
+
+_SADDLES = "tables/saddles.parquet"  # which only some conditions have
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Results:
     def minima(self) -> pd.DataFrame:
         """As `basinet.load_minima`."""
         return self._whole("minima")
+
+    @property
+    def saddles(self) -> pd.DataFrame:
+        """As `basinet.load_saddles`."""
+        return self._whole("saddles")
 
     @property
     def evidence(self) -> pd.DataFrame:
@@ -202,8 +209,12 @@ class Results:
         raise ConfigError(f"'{self.name}' has no finished condition with the run id '{run_id}'")
 
     def _artifacts(self, relative: str) -> Iterator[tuple[Any, Path]]:
-        """The conditions that have finished, each with the local path of one of its artifacts."""
-        for run in self._finished:
+        """The conditions that have finished and have an artifact, each with its local path."""
+        runs = self._finished
+        if relative == _SADDLES:
+            runs = [run for run in runs if LANDSCAPE in run.data.tags]
+            require(bool(runs), f"no condition of '{self.name}' was run with landscape=saddles")
+        for run in runs:
             yield run, self._artifact(run, relative)
 
     def _artifact(self, run: Any, relative: str) -> Path:

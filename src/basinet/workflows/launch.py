@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,14 +68,20 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
+def asked_for(study: Study) -> dict[str, str]:
+    """How much of a condition was asked for, which its key does not say: tags of its run."""
+    asked = {key: str(getattr(study.execution, key)) for key in ("restarts", "restarts_max")}
+    return asked | {f"landscape.{key}": str(value) for key, value in dataclasses.asdict(study.landscape).items()}
+
+
 def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
     """Whether a run has all that a study asks for.
 
     Raises:
         ConfigError: if a later version of this package has made it.
     """
-    asked = {"restarts": str(study.execution.restarts)}
-    if study.is_auto:
-        asked["restarts_max"] = str(study.execution.restarts_max)
+    asked = asked_for(study)
+    if not study.is_auto:
+        del asked["restarts_max"]
     same = all(run.data.tags.get(key) == value for key, value in asked.items())
     return run.info.status == "FINISHED" and same and damage(store, run) is None

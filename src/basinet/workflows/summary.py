@@ -55,6 +55,7 @@ def print_summary(summary: Summary, settings: Settings) -> None:
     print_spread(summary.spread, summary.by)
     print()
     print_bottoms(summary)
+    print_landscapes(summary)
     print_advice(advice(summary.spread, summary.by, settings))
 
 
@@ -218,6 +219,14 @@ def _with_interval(share: float, total: int) -> str:
 
 def _share(value: float) -> str:
     return percent(value) if value > 0 else "-"
+
+
+def print_landscapes(summary: Summary) -> None:
+    """What lies between the minima, where that was asked for."""
+    screen = console()
+    for name, told in summary.landscapes:
+        before = f"{name}: " if len(summary.spread) > 1 else ""
+        screen.print(f"\nBetween the minima: {escape(before)}{escape(told)}.", soft_wrap=not screen.is_terminal)
 
 
 def print_advice(sentences: Sequence[str]) -> None:

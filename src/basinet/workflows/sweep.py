@@ -29,6 +29,7 @@ from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
     BEST_LOSS,
+    LANDSCAPE,
     OpenRun,
     open_condition,
     open_sweep,
@@ -39,7 +40,7 @@ from basinet.tracking.record import (
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
 from basinet.tracking.view import save_views
-from basinet.workflows.launch import TrackingSettings, condition_name, is_whole
+from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,18 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
         join_sweep(store, run, sweep)
     found = Results(run.info.run_id, store, [run])
     table = spread(found.restarts.assign(condition=name), ["condition"])
-    return _summary(OpenRun(store, run), table, found.minima.assign(condition=name), ["condition"])
+    return _summary(OpenRun(store, run), table, found.minima.assign(condition=name), ["condition"], [run])
 
 
-def _summary(run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str]) -> Summary:
+def _summary(run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str], runs: Sequence[Any]) -> Summary:
     figures = None if run.folder is None else run.folder / "figures"
-    return Summary(table, bottoms.levels(minima, by), by, run.id, figures)
+    reached = minima[(minima["count"] > 0).to_numpy()]  # others only searches for saddles have found
+    return Summary(table, bottoms.levels(reached, by), by, run.id, figures, _landscapes(runs))
+
+
+def _landscapes(runs: Sequence[Any]) -> tuple[tuple[str, str], ...]:
+    """What has been found between minima, by the names of the conditions."""
+    return tuple((one.info.run_name, one.data.tags[LANDSCAPE]) for one in runs if LANDSCAPE in one.data.tags)
 
 
 def _computed(
@@ -161,21 +168,26 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     start = time.perf_counter()
     frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
     tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
+    if findings.landscape is not None:
+        tables["saddles"] = findings.landscape.saddles
     write_condition(written, findings.study.settings, tables, findings.parameters)
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
+    between = {} if findings.landscape is None else findings.landscape.metrics
+    told = {} if findings.landscape is None else {LANDSCAPE: findings.landscape.sentence}
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
-        metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
-        tags={key: str(getattr(findings.study.execution, key)) for key in ("restarts", "restarts_max")},
+        metrics={**metrics, **seconds, **between, "restarts": len(findings.restarts)},
+        tags={**asked_for(findings.study), **told},
         history=quantile_history(findings.quantiles),
     )
     exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
-    return _summary(written, table, findings.minima.assign(condition=name), ["condition"])
+    found = findings.minima.assign(condition=name)
+    return _summary(written, table, found, ["condition"], [written.store.client.get_run(written.id)])
 
 
 def begin(
@@ -249,7 +261,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _summary(parent, table, minima, by)
+    summary = _summary(parent, table, minima, by, results.found)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
