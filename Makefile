@@ -52,6 +52,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/minima.py
 	$(BIN)/python benchmarks/hessians.py
+	$(BIN)/python benchmarks/saddles.py
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py
 

@@ -242,5 +242,5 @@ def test_restarts_are_those_of_a_study_without_a_landscape() -> None:
 @pytest.mark.slow
 def test_auto_ends_when_hardly_a_saddle_can_be_missing() -> None:
     """One saddle: 2 · 1² + 3 · 1 + 2 = 7 searches that end there are enough, and are there when it is first asked."""
-    assert landscape(chain(3), searches="auto", indices=1).searches == 256
+    assert landscape(chain(3), searches="auto", indices=1).searches == 1024
     assert landscape(chain(3), searches="auto", searches_max=40, indices=1).searches == 40

@@ -28,6 +28,8 @@ from basinet.study.study import Study
 
 _BLOCK = 256  # searches; at 256, 512, 1024, … of them, what they have found is where others may begin
 
+_FEWEST = 1024  # searches with searches=auto, before it is asked for the first time whether there are enough
+
 
 @dataclass(frozen=True)
 class Landscape:
@@ -115,7 +117,8 @@ def _next(study: Study, settings: Saddles, known: Known, kept: Store[Searches]) 
     first = kept.finished()
     if first >= settings.most:
         return None
-    if settings.searches == "auto" and first > 0 and first == _round(first) and _enough(study, known, kept.blocks()):
+    is_asked = settings.searches == "auto" and first >= _FEWEST and first == _round(first)
+    if is_asked and _enough(study, known, kept.blocks()):
         return None
     return range(first, min((first // _BLOCK + 1) * _BLOCK, settings.most))
 

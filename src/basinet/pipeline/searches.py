@@ -14,7 +14,7 @@ from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.eigen import eigenvalues
 from basinet.pipeline.solve import examined_together
 from basinet.stages.certify import count_modes
-from basinet.stages.departures import departures
+from basinet.stages.departures import Departures, departures
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.landscape import Saddles
 from basinet.stages.merge import Bottoms, distinct
@@ -69,6 +69,13 @@ def search(study: Study, settings: Saddles, known: Tensor, searches: range) -> S
     f = Derivatives(study.exact_objective, study.exact_engine)
     with single_threaded_operations():
         begun = departures(f, known, study.seed, searches, settings.indices)
+        return search_from(study, settings, begun, searches)
+
+
+def search_from(study: Study, settings: Saddles, begun: Departures, searches: range) -> Searches:
+    """Seek saddles from given points; `searches` are their numbers."""
+    f = Derivatives(study.exact_objective, study.exact_engine)
+    with single_threaded_operations():
         pieces = zip(begun.theta.split(together := examined_together(study)), begun.index.split(together), strict=True)
         parts = [_sought(f, theta, index, settings, study.tolerances) for theta, index in pieces]
         sought = Sought(*(torch.cat(column) for column in zip(*parts, strict=True)))

@@ -7,6 +7,8 @@ from typing import Literal
 
 from basinet.foundation.errors import require
 
+_MOST = 10_000_000  # searches: of more, the blocks alone would fill a disk
+
 
 @dataclass(frozen=True)
 class NoLandscape:
@@ -26,6 +28,8 @@ class Saddles:
         few = self.searches == "auto" or self.searches >= 1
         require(few, f"landscape.searches={self.searches}: must be at least 1, or auto")
         require(self.searches_max >= 1, f"landscape.searches_max={self.searches_max}: must be at least 1")
+        key = "searches_max" if self.searches == "auto" else "searches"
+        require(self.most <= _MOST, f"landscape.{key}={self.most:,}: must be at most {_MOST:,}")
         require(self.steps >= 1, f"landscape.steps={self.steps}: must be at least 1")
 
     @property
