@@ -100,3 +100,35 @@ def test_a_near_copy_of_vectors_has_two_of_them_exchanged() -> None:
     theta = torch.arange(6.0).double()[None]
     draws = torch.tensor([[0.1, 0.9, 0.5, 0.5, 0.5]]).double()
     assert Exchange(3).near_copy(theta, draws).tolist() == [[4, 5, 2, 3, 0, 1]]
+
+
+@pytest.mark.parametrize(("activation", "bias", "l2_biases"), KINDS)
+@pytest.mark.parametrize("widths", [(2, 2, 1), (2, 3, 1), (1, 2, 2, 1)])
+def test_the_nearest_image_is_that_of_all_images(
+    widths: tuple[int, ...], activation: str, bias: bool, l2_biases: float
+) -> None:
+    network, generator = Network(widths, activation, "identity", bias), np.random.default_rng(7)
+    group = SymmetryGroup(network, l2_weights=1e-3, l2_biases=l2_biases)
+    theta, other = generator.normal(size=(2, network.size))
+    every = images(network, other, group.flips)
+    found = group.nearest(torch.from_numpy(theta), torch.from_numpy(other))
+    least = float(np.linalg.norm(every - theta, axis=1).min())
+    assert found.distance == found.at_least == pytest.approx(least, abs=1e-12)
+    assert float(np.abs(every - found.image.numpy()).max(1).min()) < 1e-12
+
+
+def test_beyond_small_groups_an_image_is_near_and_it_is_said_how_near_one_could_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same pairs as with all images compared: never nearer, and never below the bound."""
+    network, generator = Network((2, 3, 3, 1), "tanh", "identity"), np.random.default_rng(3)
+    group, exact, found = SymmetryGroup(network, 1e-3, 1e-3), [], []
+    pairs = torch.from_numpy(generator.normal(size=(4, 2, network.size)))
+    for limit, results in ((10_000, exact), (1, found)):
+        monkeypatch.setattr("basinet.mlp.symmetry._IMAGES", limit)
+        results += [group.nearest(*pair) for pair in pairs]
+    for best, one in zip(exact, found, strict=True):
+        assert 0 < one.at_least <= best.distance <= one.distance + 1e-12
+        assert one.distance < 1.5 * best.distance
+    copy = torch.from_numpy(images(network, pairs[0, 0].numpy(), flips=True)[777])
+    assert group.nearest(pairs[0, 0], copy).distance < 1e-12  # a copy is recognised
