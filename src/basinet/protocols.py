@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -62,6 +62,15 @@ class Chunk(Protocol):
         ...
 
 
+class Nearest(NamedTuple):
+    """Two parameter vectors, the second as near the first as the discrete group has brought it."""
+
+    theta: Tensor  # [parameter], the first; scales are fixed as in `canonical`
+    image: Tensor  # [parameter], of the second
+    distance: float  # between the two
+    at_least: float  # no image is nearer than this: the distance itself where all have been compared
+
+
 class Symmetry(Protocol):
     """Which changes of the parameters leave an objective as it is."""
 
@@ -76,6 +85,10 @@ class Symmetry(Protocol):
 
     def distance(self, theta: Tensor, other: Tensor) -> float:
         """The distance of two parameter vectors `[parameter]` modulo the discrete symmetries."""
+        ...
+
+    def nearest(self, theta: Tensor, other: Tensor) -> Nearest:
+        """The image of the second of two parameter vectors `[parameter]` that is nearest to the first."""
         ...
 
     def explained_zeros(self, theta: Tensor) -> Tensor:

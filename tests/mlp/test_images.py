@@ -96,6 +96,14 @@ def test_a_near_copy_is_one_of_the_images(activation: str, bias: bool, l2_biases
     assert len(np.unique(copies.round(9), axis=0)) > 3
 
 
+def test_the_nearest_order_of_vectors_is_that_of_all_orders() -> None:
+    theta, other = np.random.default_rng(2).normal(size=(2, 3, 2))
+    least = min(float(np.linalg.norm(other[list(order)] - theta)) for order in itertools.permutations(range(3)))
+    found = Exchange(3).nearest(*(torch.from_numpy(vectors.ravel()) for vectors in (theta, other)))
+    assert found.distance == found.at_least == pytest.approx(least, abs=1e-12)
+    assert float(np.linalg.norm(found.image.numpy() - theta.ravel())) == pytest.approx(least, abs=1e-12)
+
+
 def test_a_near_copy_of_vectors_has_two_of_them_exchanged() -> None:
     theta = torch.arange(6.0).double()[None]
     draws = torch.tensor([[0.1, 0.9, 0.5, 0.5, 0.5]]).double()

@@ -105,6 +105,23 @@ def test_the_check_fails_when_a_saddle_is_taken_out(xor: Landscape) -> None:
 
 
 @pytest.mark.slow
+def test_the_ways_between_two_minima_lead_from_one_to_the_other(xor: Landscape) -> None:
+    """Over the saddle the loss has its one maximum there; a straight line can only be higher, or as high."""
+    way = {name: rows.reset_index(drop=True) for name, rows in xor.paths.groupby("way")}
+    saddle = xor.saddles.iloc[int(xor.paths["saddle"].iloc[0])]
+    ends = xor.minima.set_index("minimum")["loss"][[saddle["minimum_a"], saddle["minimum_b"]]].tolist()
+    flow = way["flow"]
+    assert flow["loss"].max() == flow.loc[flow["x"] == 0, "loss"].item() == saddle["loss"]
+    assert flow["x"].is_monotonic_increasing
+    assert flow.loc[flow["x"] <= 0, "loss"].is_monotonic_increasing
+    assert flow.loc[flow["x"] >= 0, "loss"].is_monotonic_decreasing
+    assert flow["loss"].iloc[[0, -1]].tolist() == pytest.approx(ends, abs=1e-8)  # what is left when the flow arrives
+    for name in ("straight", "aligned"):
+        assert way[name]["loss"].iloc[[0, -1]].tolist() == pytest.approx(ends, abs=1e-13)
+        assert way[name]["loss"].max() >= saddle["loss"]
+
+
+@pytest.mark.slow
 def test_what_only_searches_have_found_has_no_share_and_comes_after_what_restarts_have(xor: Landscape) -> None:
     minima = xor.minima
     new = minima[minima["count"] == 0]

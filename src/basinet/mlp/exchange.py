@@ -11,6 +11,7 @@ from torch import Tensor
 from basinet.foundation.random_streams import normal
 from basinet.mlp.images import exchanged, orbit_sizes
 from basinet.mlp.network import Network
+from basinet.protocols import Nearest
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,15 @@ class Exchange:
 
     def distance(self, theta: Tensor, other: Tensor) -> float:
         """The least Euclidean distance of two parameter vectors `[parameter]` over all permutations."""
+        return self.nearest(theta, other).distance
+
+    def nearest(self, theta: Tensor, other: Tensor) -> Nearest:
+        """The second of two parameter vectors `[parameter]` with its vectors in the order that is nearest the first."""
         first, second = self._vectors(theta.unsqueeze(0)), self._vectors(other.unsqueeze(0))
         squares = (first.squeeze(0).unsqueeze(1) - second).square().sum(2)
-        rows, columns = linear_sum_assignment(squares.cpu().numpy())
-        return float(squares[torch.from_numpy(rows), torch.from_numpy(columns)].sum().sqrt())
+        rows, columns = (torch.from_numpy(places) for places in linear_sum_assignment(squares.cpu().numpy()))
+        distance = float(squares[rows, columns].sum().sqrt())
+        return Nearest(theta, second.squeeze(0)[columns].flatten(), distance, distance)
 
     def explained_zeros(self, theta: Tensor) -> Tensor:
         """None: `[restart]` int64."""

@@ -24,7 +24,6 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +32,7 @@ from torch.nn.functional import pad
 from basinet.foundation.random_streams import normal
 from basinet.mlp.images import exchanged, orbit_sizes
 from basinet.mlp.network import Layer, Network
+from basinet.protocols import Nearest
 
 _BIAS_IS_ZERO = 1e-6  # |b| / ‖w‖ at a critical point: the penalty curves the orbit by its square, which is nothing
 _ROWS = 4  # and columns, of which matrices have a multiple
@@ -40,15 +40,6 @@ _RANK = 1e-8  # singular values below this share of the largest possible one cou
 _IMAGES = 10_000  # elements of a group of which all images are compared
 _FALLS = 1e-12  # relative: by less a distance has not fallen
 _ELEMENTS = 1 << 22  # of the tangent vectors of a chunk of restarts
-
-
-class Nearest(NamedTuple):
-    """Two parameter vectors, the second as near the first as the discrete group has brought it."""
-
-    theta: Tensor  # [parameter], the first; scales are fixed as in `canonical`
-    image: Tensor  # [parameter], of the second
-    distance: float  # between the two
-    at_least: float  # no image is nearer than this: the distance itself where all have been compared
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.random_streams import Purpose, normal
-from basinet.protocols import Chunk, Symmetry
+from basinet.protocols import Chunk, Nearest, Symmetry
 
 _CHUNK = 1024  # restarts that are evaluated at once
 _PROJECTIONS = 4
@@ -30,6 +30,10 @@ class NoSymmetry:
 
     def distance(self, theta: Tensor, other: Tensor) -> float:
         return float(torch.linalg.vector_norm(theta - other))
+
+    def nearest(self, theta: Tensor, other: Tensor) -> Nearest:
+        distance = self.distance(theta, other)
+        return Nearest(theta, other, distance, distance)
 
     def explained_zeros(self, theta: Tensor) -> Tensor:
         return torch.zeros(theta.shape[0], dtype=torch.int64)

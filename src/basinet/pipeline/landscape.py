@@ -21,6 +21,7 @@ from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Store, cut
 from basinet.pipeline.catalogue import Catalogue, Known, catalogue
+from basinet.pipeline.paths import paths
 from basinet.pipeline.searches import Searches, search
 from basinet.stages.landscape import Saddles
 from basinet.stages.seek import Found
@@ -37,6 +38,7 @@ class Landscape:
 
     minima: pd.DataFrame  # those of the restarts and, behind them, those that only searches have reached
     saddles: pd.DataFrame  # one row per saddle, see `tables.saddles_table`
+    paths: pd.DataFrame  # the loss on ways between two minima, see `paths`
     searches: int
     converged: int  # searches that have ended at a critical point
     coverage: float  # of searches that end at a saddle, the share that leads to those seen (Good–Turing)
@@ -156,6 +158,7 @@ def _summed_up(
     return Landscape(
         minima=whole,
         saddles=saddles,
+        paths=paths(study, whole, saddles),
         searches=sum(len(block.searches) for block in blocks),
         converged=sum(int((block.outcome == Found.CONVERGED).sum()) for block in blocks),
         coverage=unseen.coverage(found.counts(index=1)).value,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from basinet.plots.barrier import barrier
 from basinet.plots.disconnectivity import disconnectivity
 from basinet.plots.distribution import distribution
 from basinet.plots.fans import fans, loss_fan
@@ -47,17 +48,21 @@ def condition_figures(
     }
 
 
-def landscape_figures(minima: pd.DataFrame, saddles: pd.DataFrame, title: str) -> dict[str, Figure]:
+def landscape_figures(
+    minima: pd.DataFrame, saddles: pd.DataFrame, paths: pd.DataFrame, title: str
+) -> dict[str, Figure]:
     """Every figure of what lies between the minima of one condition, by name.
 
     Args:
         minima: its tables, as `basinet.load_minima` and `basinet.load_saddles` read them.
         saddles: see `minima`.
+        paths: the loss on ways between two of them.
         title: what stands above every figure.
     """
     return {
         "disconnectivity": disconnectivity(minima, saddles, title),
         "saddle_index": saddle_index(minima, saddles, title),
+        "barrier": barrier(paths, title),
     }
 
 

@@ -17,6 +17,8 @@ CAPTIONS = {
     "them: what lies below is separated by barriers. The darker, the more restarts ended there.",
     "saddle_index": "Every line is a critical point above the number of directions in which the loss falls from it: "
     "minima on the left, then the saddles between them. Are saddles with more such directions higher?",
+    "barrier": "Two ways from the lowest minimum to a neighbour: on the left along the gradient flow over the saddle "
+    "between them, on the right straight, to the minimum as it was found and to its nearest symmetric copy.",
 }
 
 
@@ -29,17 +31,14 @@ def between(material: Material) -> Section:
     told = [("" if single else condition.name, f"{condition.landscape}.") for condition in asked]
     blocks: list[Element] = [Items(told, _SHOWN)]
     for condition in asked[:_DRAWN_MAX]:
-        minima = material.of_run(material.minima, condition.run_id)
-        saddles = material.of_run(material.saddles, condition.run_id)
-        blocks += _pictures(minima, saddles, condition.name, "" if single else f"{condition.run_id[:8]}_")
+        run_id = condition.run_id
+        minima, saddles = material.of_run(material.minima, run_id), material.of_run(material.saddles, run_id)
+        figures = plots.landscape_figures(minima, saddles, material.of_run(material.paths, run_id), condition.name)
+        prefix = "" if single else f"{run_id[:8]}_"
+        blocks += [Picture(f"{prefix}{name}", figure, CAPTIONS[name]) for name, figure in figures.items()]
         if single and len(saddles):
             blocks.append(_table(saddles))
     return Section("landscape", "Between the minima", blocks)
-
-
-def _pictures(minima: pd.DataFrame, saddles: pd.DataFrame, title: str, prefix: str) -> list[Picture]:
-    figures = plots.landscape_figures(minima, saddles, title)
-    return [Picture(f"{prefix}{name}", figure, CAPTIONS[name]) for name, figure in figures.items()]
 
 
 def _table(saddles: pd.DataFrame) -> Table:

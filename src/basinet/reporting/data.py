@@ -44,6 +44,7 @@ class Material:
     levels: pd.DataFrame  # one row per setting whose values are compared, and setting of the others
     held_out: pd.DataFrame  # one row per condition and measure on samples: quartiles
     saddles: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per saddle and condition that was asked for
+    paths: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per point of a way between minima
 
     def runs(self) -> list[str]:
         """The run of each row of the spread table."""
@@ -77,6 +78,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
     known = results.columns("restarts")
     wanted = [*_RESTARTS, *(column for column in ("start", BECAUSE, *_HELD_OUT) if column in known), *by]
     restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
+    asked = any(one.landscape is not None for one in origin.finished)
     return Material(
         origin=origin,
         by=by,
@@ -89,7 +91,8 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
         pairs=pairs(restarts, by),
         levels=levels(restarts, by),
         held_out=held_out(restarts, by),
-        saddles=results.saddles if any(one.landscape is not None for one in origin.finished) else pd.DataFrame(),
+        saddles=results.saddles if asked else pd.DataFrame(),
+        paths=results.load_table("paths") if asked else pd.DataFrame(),
     )
 
 

@@ -59,7 +59,7 @@ def _figures(findings: Findings, title: str) -> dict[str, Any]:
         "waterfall": plots.waterfall(findings.restarts, title),
         "fans_by_minimum": plots.fans(findings.curves, findings.restarts, "minimum", title),
         "rank_abundance": plots.rank_abundance(findings.minima, title),
-        **({} if found is None else plots.landscape_figures(found.minima, found.saddles, title)),
+        **({} if found is None else plots.landscape_figures(found.minima, found.saddles, found.paths, title)),
     }
 
 

@@ -25,7 +25,7 @@ from basinet.tracking.sweep_minima import SweepMinima, read_table
 if TYPE_CHECKING:
     from basinet.study.study import Study
 
-_SADDLES = "tables/saddles.parquet"  # which only some conditions have
+_BETWEEN = ("tables/saddles.parquet", "tables/paths.parquet")  # which only some conditions have
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Results:
     def _artifacts(self, relative: str) -> Iterator[tuple[Any, Path]]:
         """The conditions that have finished and have an artifact, each with its local path."""
         runs = self._finished
-        if relative == _SADDLES:
+        if relative in _BETWEEN:
             runs = [run for run in runs if LANDSCAPE in run.data.tags]
             require(bool(runs), f"no condition of '{self.name}' was run with landscape=saddles")
         for run in runs:

@@ -169,7 +169,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
     tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
     if findings.landscape is not None:
-        tables["saddles"] = findings.landscape.saddles
+        tables |= {"saddles": findings.landscape.saddles, "paths": findings.landscape.paths}
     write_condition(written, findings.study.settings, tables, findings.parameters)
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
