@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from basinet.analysis.disconnectivity import disconnectivity
+from basinet.analysis.disconnectivity import barriers, disconnectivity
 from basinet.analysis.euler import Verdict, euler
 from basinet.foundation.errors import ConfigError
 
@@ -54,6 +54,17 @@ def test_two_minima_meet_at_the_highest_edge_of_their_path_in_the_minimum_spanni
             way = ways[one].get(other)
             steps = [] if way is None else [spanning[a][b]["weight"] for a, b in itertools.pairwise(way)]
             assert meeting_loss(tree, one, other) == max(steps, default=np.inf)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_barrier_is_the_least_climb_to_any_lower_minimum(seed: int) -> None:
+    minima, saddles = landscape(seed, minima=12, saddles=14)
+    tree, loss = disconnectivity(minima, saddles), minima["loss"]
+    found = barriers(minima.assign(count=1, share=0.1), saddles).set_index("minimum")["barrier"]
+    for one in range(12):
+        lower = [other for other in range(12) if loss[other] < loss[one]]
+        others = lower or [other for other in range(12) if other != one]
+        assert found[one] == min(meeting_loss(tree, one, other) for other in others) - loss[one]
 
 
 def test_saddles_without_two_known_minima_and_of_a_higher_index_join_nothing() -> None:

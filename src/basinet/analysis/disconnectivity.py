@@ -142,3 +142,35 @@ def _leaves(node: int, children: dict[int, list[int]]) -> list[int]:
             found.append(here)
         left.extend(reversed(children[here]))
     return found
+
+
+def barriers(minima: pd.DataFrame, saddles: pd.DataFrame) -> pd.DataFrame:
+    """How far one has to climb from each minimum to come down to a lower one.
+
+    Arguments and errors as for `disconnectivity`.
+
+    Returns:
+        `minimum loss count share barrier`, one row per minimum in the order of their losses; the barrier of the lowest
+        one is that to any other, and it is infinite where no path of saddles leads away.
+
+    >>> minima = pd.DataFrame({"minimum": [0, 1], "kind": "minimum", "loss": [0.0, 1.0], "count": [3, 1], "share": 0.5})
+    >>> saddles = pd.DataFrame({"saddle": [0], "index": [1], "loss": [2.0], "minimum_a": [0], "minimum_b": [1]})
+    >>> barriers(minima, saddles)["barrier"].tolist()
+    [2.0, 1.0]
+    """
+    tree = disconnectivity(minima, saddles)
+    leaves = int((tree["minimum"] >= 0).sum())
+    parent, loss = tree["parent"].tolist(), tree["loss"].tolist()
+    lowest = list(range(leaves)) + [leaves] * (len(tree) - leaves)  # leaf below each node: they are in order
+    climb = [np.inf] * leaves
+    for node, above in enumerate(parent):  # those below a node come before it
+        if above == NONE:
+            continue
+        first = lowest[above]
+        lowest[above] = min(first, lowest[node])
+        if first < leaves:  # the second of two branches: the higher one of their lowest minima gets to the other
+            higher = max(first, lowest[node])
+            climb[higher] = min(climb[higher], loss[above] - loss[higher])
+            climb[0] = min(climb[0], loss[above] - loss[0]) if lowest[above] == 0 else climb[0]
+    ordered = minima.set_index("minimum").loc[tree["minimum"][:leaves], ["loss", "count", "share"]].reset_index()
+    return ordered.assign(barrier=climb)
