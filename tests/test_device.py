@@ -119,7 +119,7 @@ def test_a_chunk_on_cuda_stays_on_cuda(widths: tuple[int, ...]) -> None:
 def test_a_solution_leaves_cuda_and_its_curves_are_kept_on_the_cpu() -> None:
     risk, descent = cuda_risk(Network((2, 3, 2)), torch.float64), DESCENTS["adam"]
     states = [TorchEngine().segment(risk, descent, cuda_state(risk, descent, 70), until) for until in (0, 25)]
-    solution = fold(states, [0, 25])
+    solution = fold(states, replace(descent, budget=replace(descent.budget, steps=25, records=1)), risk.samples)
     assert solution.theta.device.type == "cuda"
     assert solution.trajectory.loss.device.type == "cpu"
     on_cpu = solution.cpu()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -202,6 +203,32 @@ class Objective(Protocol):
         ...
 
 
+class Function(Protocol):
+    """What a descent that chooses its own steps may ask: an `Objective`, or one that an engine differentiates."""
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        ...
+
+    @property
+    def rounding(self) -> float:
+        """By how much rounding may change f where it is near 0."""
+        ...
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """f `[restart]` and ∂f/∂θ `[restart, parameter]`."""
+        ...
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """Hessian-vector products, `[restart, parameter]`."""
+        ...
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """The exact Hessian, `[restart, parameter, parameter]`, which the caller may overwrite."""
+        ...
+
+
 class ObjectiveFamily(Protocol):
     """A member of `objective=`: frozen settings that make an objective of a problem and a network."""
 
@@ -230,12 +257,45 @@ Memory = tuple[Tensor, ...]
 """What a descent carries from step to step (momentum, moments), each `[restart, parameter]`."""
 
 
-class Descent(Protocol):
-    """One method of descent: frozen settings, and two pure functions."""
+class Limits(Protocol):
+    """How long a descent goes on, when it stops, and where it is looked at."""
 
     @property
-    def budget(self) -> Budget:
-        """Learning rate, budget of steps, tolerance and records."""
+    def clock(self) -> Literal["step", "time"]:
+        """What marks are numbers of."""
+        ...
+
+    @property
+    def marks(self) -> Sequence[float]:
+        """Where losses are recorded, ascending from the start, 0, to the end."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """How many a restart makes at most."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """A restart whose ‖∇f‖ is larger has not arrived."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of what is random about a descent."""
+        ...
+
+    def share(self, mark: float) -> float:
+        """Which part of the way is behind a restart that has got to a mark, or beyond, from 0 to 1."""
+        ...
+
+
+class Descent(Protocol):
+    """A method of descent: frozen settings. How it makes its steps says `Stepwise` or `SelfPaced`."""
+
+    @property
+    def budget(self) -> Limits:
+        """Budget of steps or of time, tolerance and records."""
         ...
 
     @property
@@ -247,6 +307,16 @@ class Descent(Protocol):
         """The memory before the first step."""
         ...
 
+
+@runtime_checkable
+class Stepwise(Descent, Protocol):
+    """All restarts take the same steps: pure functions of them, the loop is the engine's."""
+
+    @property
+    def budget(self) -> Budget:
+        """Learning rate, budget of steps, tolerance and records."""
+        ...
+
     def step(self, theta: Tensor, gradient: Tensor, memory: Memory, step: int) -> tuple[Tensor, Memory]:
         """Parameters and memory after step number `step` (the first is 0)."""
         ...
@@ -256,17 +326,56 @@ class Descent(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfPaced(Descent, Protocol):
+    """Every restart chooses its own steps, by a line search or by the error of a step.
+
+    The loop is the engine's here, too: a step sees only restarts that are running, and no restart's numbers may depend
+    on which others are there. Whatever it has to remember from step to step is in `State.memory`.
+    """
+
+    def advance(self, f: Function, state: State, gradient: Tensor, until: Tensor) -> tuple[State, Tensor]:
+        """One step of every restart of `state`, and ∇f where it leads; it may be refused, so that all stays but memory.
+
+        Args:
+            f: what is minimised.
+            state: restarts that are running; `loss` and `gradient_norm` are those at `theta`.
+            gradient: ∇f there, `[restart, parameter]`.
+            until: `[restart]`, the mark that each does not step over.
+        """
+        ...
+
+    def rests(self, gradient_norm: Tensor) -> Tensor:
+        """Whether a start is where a restart ends, `[restart]` bool."""
+        ...
+
+    def numbers(self, size: int) -> int:
+        """How many a step holds of a restart with so many parameters, in its largest arrays."""
+        ...
+
+    def suited(self, size: int, dtype: torch.dtype, dense_max: int) -> SelfPaced:
+        """The same, with what its settings leave open chosen for so many parameters.
+
+        Raises:
+            ConfigError: if it cannot be done with so many, or in this precision.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class State:
     """What a descent carries between segments; every tensor but `step` has one row per restart."""
 
     theta: Tensor  # [restart, parameter]
     memory: Memory
-    step: int
+    step: float  # the mark that all have got to: a number of steps, or a time
     status: Tensor = field(repr=False)  # [restart] int8, see Status
     steps: Tensor = field(repr=False)  # [restart] int64: updates made so far
     loss: Tensor = field(repr=False)  # [restart], at theta
     gradient_norm: Tensor = field(repr=False)  # [restart], Euclidean, at theta
+    time: Tensor | None = field(default=None, repr=False)  # [restart] float64, where that is the descent's clock
+    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent so far, if it is `SelfPaced`
+    records: Tensor | None = field(default=None, repr=False)  # [restart, record, 3], likewise: see `RECORDED`
 
     def rows(self, index: Tensor) -> State:
         """The state of some restarts only."""
@@ -284,11 +393,20 @@ class State:
 
     def tensors(self) -> list[Tensor]:
         """All tensors of the state, in a fixed order."""
-        return [self.theta, self.status, self.steps, self.loss, self.gradient_norm, *self.memory]
+        own = [tensor for tensor in (self.time, self.gradients, self.records) if tensor is not None]
+        return [self.theta, self.status, self.steps, self.loss, self.gradient_norm, *own, *self.memory]
 
-    def _with(self, tensors: list[Tensor], step: int) -> State:
-        theta, status, steps, loss, gradient_norm, *memory = tensors
-        return State(theta, tuple(memory), step, status, steps, loss, gradient_norm)
+    def _with(self, tensors: list[Tensor], step: float) -> State:
+        theta, status, steps, loss, gradient_norm, *more = tensors
+        time = None if self.time is None else more.pop(0)
+        gradients = None if self.gradients is None else more.pop(0)
+        records = None if self.records is None else more.pop(0)
+        return State(theta, tuple(more), step, status, steps, loss, gradient_norm, time, gradients, records)
+
+    @property
+    def at(self) -> Tensor:
+        """How far each restart has got: its steps, or its time; `[restart]`."""
+        return self.steps if self.time is None else self.time
 
     @staticmethod
     def join(parts: list[State]) -> State:
@@ -297,12 +415,60 @@ class State:
         return parts[0]._with([torch.cat(column) for column in columns], parts[0].step)
 
 
+RECORDED = ("loss", "gradient_norm", "steps")
+"""What a descent in which every restart chooses its own steps notes of each of them at each mark; NaN before that."""
+
 CHECK_EVERY = 10
 """The stopping test is made at steps divisible by this, and at the end of every segment."""
 
 
+class NewtonStep(NamedTuple):
+    """A step of Newton's method within a trust region, one row per restart."""
+
+    step: Tensor  # [restart, parameter]
+    foretold: Tensor  # [restart], by how much the quadratic model falls along it
+    curvature: Tensor  # [restart], Frobenius norm of the Hessian where it begins
+
+
+@dataclass(frozen=True)
+class Marching:
+    """The numbers by which implicit steps along the gradient flow go (`basinet.stages.march`, which explains them)."""
+
+    steps: int
+    corrections: int
+    shrinks: float
+    caution: int
+    slowly: float
+    exact: float
+    contracts: float
+    noise: float
+    longest: float
+    refusals: int
+    long_ago: float
+    rise: float
+    stationary: float
+    settled: float
+    flat: float
+    faded: float
+    growth: float
+    fall: float
+    growths: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Marched:
+    """Where the flow has got to, one row per restart."""
+
+    theta: Tensor  # [restart, parameter]
+    loss: Tensor  # [restart], f there
+    gradient: Tensor  # [restart, parameter], ∇f there
+    rests: Tensor  # [restart] bool: the gradient is at rounding level, and the way of the last decades is none
+    faded: Tensor  # [restart] bool: it still moves, but nothing is left of the slope
+    grows: Tensor  # [restart], by which share ‖θ‖ has grown in the last two decades of time; 0 of one that rests
+
+
 class Engine(Protocol):
-    """How a segment is executed, and derivatives of many restarts at once."""
+    """How a segment is executed, and derivatives of many restarts at once, with what is made of them."""
 
     @property
     def name(self) -> str:
@@ -318,8 +484,16 @@ class Engine(Protocol):
         """Why this engine cannot run that, in a few words; None if it can."""
         ...
 
-    def segment(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def segment(self, objective: Objective, descent: Stepwise, state: State, until: int) -> State:
         """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
+        ...
+
+    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+        """Take every restart of `state` that is running at most so many steps of its own, refused ones included.
+
+        Each makes a record where it gets to a mark, and ends at the last. With `most` = 0 only starts are looked at,
+        and those that rest or diverge end there. Nothing depends on how a descent is divided into calls.
+        """
         ...
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -332,4 +506,23 @@ class Engine(Protocol):
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
+        ...
+
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        """Those of the Hessian, ascending, `[restart, parameter]`."""
+        ...
+
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Eigenvalues `[restart, parameter]`, ascending, and eigenvectors `[restart, parameter, eigenvalue]`."""
+        ...
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        """From `theta`, where ∇f is `gradient [restart, parameter]`, no longer than `region [restart]`."""
+        ...
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> Marched | None:
+        """The long-time limit of the gradient flow, as `basinet.stages.march` makes it of the above.
+
+        None where the engine can do no better than that.
+        """
         ...

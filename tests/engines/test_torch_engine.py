@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
+from basinet.descents.budget import record_steps
 from basinet.engines import TorchEngine
 from basinet.foundation.outcomes import Status
 from basinet.mlp import layouts
@@ -23,7 +24,7 @@ from basinet.mlp.activations import ACTIVATIONS
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import Descent, State
-from basinet.stages.descend import descend, record_steps
+from basinet.stages.descend import descend
 from basinet.stages.solution import Solution, fold
 from slowness import slow_but
 
@@ -57,8 +58,7 @@ def descent_of(name: str, tolerance: float, steps: int = STEPS) -> Descent:
 
 
 def solve(risk: EmpiricalRisk, descent: Descent, theta: Tensor, threads: int = 1) -> Solution:
-    records = record_steps(descent.budget.steps, descent.budget.records)
-    return fold(descend(risk, descent, TorchEngine(threads), theta), records)
+    return fold(descend(risk, descent, TorchEngine(threads), theta), descent, risk.samples)
 
 
 @contextmanager

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from basinet.engines.torch_engine import TorchEngine
+from basinet.linalg.eigen import eigenvalues, eigenvectors
+from basinet.linalg.trust_region import newton_step
 from basinet.pipeline import costs
 from basinet.pipeline.blocks import FolderStore
 from basinet.pipeline.run import run
 from basinet.pipeline.solve import examined_numbers, examined_together, solve
 from basinet.pipeline.tables import evidence_arrow
-from basinet.protocols import Descent, Engine, Objective, State
+from basinet.protocols import Descent, Engine, NewtonStep, Objective, State
 from basinet.stages.descend import descend
 from basinet.study.study import Study
 from basinet.tracking.record import write_parquet
@@ -212,8 +214,24 @@ class Clock:
         return self.now
 
 
+class ByHessians:
+    """An engine that asks itself for every Hessian that it makes something of."""
+
+    def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        return eigenvalues(self.hessian(objective, theta), threads=1)
+
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return eigenvectors(self.hessian(objective, theta), threads=1)
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        return newton_step(self.hessian(objective, theta), gradient, region, threads=1)
+
+
 @dataclasses.dataclass(frozen=True)
-class Counting:
+class Counting(ByHessians):
     """An engine that notes what it was asked for: segments and steps of restarts, and Hessians of restarts."""
 
     engine: Engine
@@ -234,7 +252,7 @@ class Counting:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lawful:
+class Lawful(ByHessians):
     """An engine of which everything takes the time that a law gives, by its clock; nobody gets anywhere."""
 
     engine: Engine

@@ -21,7 +21,8 @@ from basinet.foundation.outcomes import Kind
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.pipeline.gather import Findings
-from basinet.stages.certify import Ended, Evidence, Tolerances, classify, collect_evidence, count_modes
+from basinet.stages.certify import Ended, Evidence, Tolerances, classify, collect_evidence
+from basinet.stages.modes import count_modes
 from basinet.stages.newton import Outcome
 from basinet.stages.polish import Polishing, polish
 from basinet.study.defaults import tolerances

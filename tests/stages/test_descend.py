@@ -11,13 +11,14 @@ from torch import Tensor
 
 import basinet
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
+from basinet.descents.budget import record_steps
 from basinet.engines import TorchEngine
 from basinet.foundation.outcomes import Status
 from basinet.foundation.random_streams import Purpose, permutation
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import Descent, State
-from basinet.stages.descend import descend, record_steps
+from basinet.stages.descend import descend
 from basinet.stages.solution import Solution, fold
 from basinet.study.study import Study
 
@@ -34,7 +35,7 @@ LINE = EmpiricalRisk(
 def on_the_line(*starts: float, rate: float = 0.1, steps: int, tolerance: float, records: int = 1) -> Solution:
     descent = GradientDescent(Budget(rate, steps, "constant", tolerance, records))
     states = descend(LINE, descent, ENGINE, torch.tensor(starts, dtype=torch.float64)[:, None])
-    return fold(states, record_steps(steps, records))
+    return fold(states, descent, 1)
 
 
 def names(solution: Solution) -> list[str]:

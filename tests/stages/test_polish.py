@@ -12,6 +12,7 @@ from torch import Tensor
 from basinet import Study
 from basinet.engines import TorchEngine
 from basinet.foundation.errors import ConfigError
+from basinet.linalg.eigen import eigenvectors
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.stages.descend import descend
@@ -250,11 +251,13 @@ def test_the_time_of_a_newton_step_is_that_of_the_eigenvectors_of_which_a_part_i
 ) -> None:
     seen, clock = [], [0.0]
 
-    def slow(matrices: Tensor, threads: int) -> None:
+    def slow(matrices: Tensor, threads: int) -> tuple[Tensor, Tensor]:
         seen.append(tuple(matrices.shape))
         clock[0] += 0.5
+        return eigenvectors(matrices, threads)
 
-    monkeypatch.setattr("basinet.stages.newton.eigenvectors", slow)
+    for place in ("stages.newton", "linalg.trust_region"):
+        monkeypatch.setattr(f"basinet.{place}.eigenvectors", slow)
     monkeypatch.setattr("basinet.stages.newton.time.perf_counter", lambda: clock[0])
     one = torch.ones(1, 4, dtype=torch.float64)
     risk = EmpiricalRisk(Network((1, width, 1), "tanh", "identity"), one, one)

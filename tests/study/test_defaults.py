@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from basinet import Study
 from basinet.foundation.errors import ConfigError
 from basinet.study.defaults import complete
 
@@ -67,3 +68,9 @@ def test_what_conf_does_not_know_is_refused_by_its_name(settings: dict[str, Any]
     with pytest.raises(ConfigError) as refusal:
         complete(settings)
     assert str(refusal.value).startswith(message)
+
+
+def test_settings_that_were_stored_before_a_tolerance_was_there_have_its_default() -> None:
+    stored = Study.from_config({"certify": {"zero": 1e-7}}).settings
+    older = {**stored, "certify": {key: stored["certify"][key] for key in ("name", "zero", "floor")}}
+    assert Study.from_config(older).settings == stored

@@ -5,6 +5,7 @@ from __future__ import annotations
 from basinet.descents.adam import Adam
 from basinet.descents.budget import Budget
 from basinet.descents.gradient_descent import GradientDescent
+from basinet.descents.gradient_flow import GradientFlow
 from basinet.descents.momentum import Momentum
 from basinet.descents.nesterov import Nesterov
 from basinet.descents.sgd import Sgd
@@ -14,7 +15,8 @@ DESCENTS = {
     "momentum": Momentum,
     "nesterov": Nesterov,
     "adam": Adam,
+    "gradient_flow": GradientFlow,
     "sgd": Sgd,
 }
 
-__all__ = ["DESCENTS", "Adam", "Budget", "GradientDescent", "Momentum", "Nesterov", "Sgd"]
+__all__ = ["DESCENTS", "Adam", "Budget", "GradientDescent", "GradientFlow", "Momentum", "Nesterov", "Sgd"]

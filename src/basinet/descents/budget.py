@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
 
 from basinet.foundation.errors import require, unknown
 
@@ -14,6 +17,18 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "step": lambda t: 0.1 ** ((t >= 0.5) + (t >= 0.75)),  # a tenth after half of the budget, a hundredth after 3/4
 }
 """Factor of the learning rate at t = step / steps, 0 ≤ t < 1."""
+
+
+def record_steps(steps: int, records: int) -> list[int]:
+    """The steps at which losses are recorded: 0, and up to `records` log-spaced ones from 1 to the budget.
+
+    >>> record_steps(1000, 4)
+    [0, 1, 10, 100, 1000]
+    """
+    if steps == 0:
+        return [0]
+    spaced = np.geomspace(1, steps, records) if records > 1 else np.array([steps])
+    return [0, *np.unique(np.rint(spaced).astype(np.int64)).tolist()]
 
 
 @dataclass(frozen=True)
@@ -27,25 +42,39 @@ class Budget:
     records: int
     seed: int = 0  # of what is random about a descent
 
+    clock: Literal["step"] = field(default="step", init=False, repr=False)
+
     def __post_init__(self) -> None:
         require(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"descent.learning_rate={self.learning_rate:g}: must be positive",
         )
-        require(self.steps >= 0, f"descent.steps={self.steps}: must be 0 (certify the starts) or more")
-        require(self.steps < 2**53, f"descent.steps={self.steps}: must be below 2^53")
-        require(self.records >= 1, f"descent.records={self.records}: must be at least 1")
-        require(self.records <= 10**6, f"descent.records={self.records}: must be at most 1,000,000")
-        require(
-            math.isfinite(self.tolerance) and self.tolerance >= 0,
-            f"descent.tolerance={self.tolerance:g}: must be 0 (never stop early) or more",
-        )
+        require_limits(self.steps, self.tolerance, self.records)
         if self.schedule not in SCHEDULES:
             raise unknown("descent.schedule", self.schedule, SCHEDULES)
+
+    @property
+    def marks(self) -> list[int]:
+        """The steps at which losses are recorded."""
+        return record_steps(self.steps, self.records)
+
+    def share(self, mark: float) -> float:
+        """The part of all steps."""
+        return mark / max(self.steps, 1)
 
     def rate(self, step: int) -> float:
         """η at step number `step`, counted from 0."""
         return self.learning_rate * SCHEDULES[self.schedule](step / max(self.steps, 1))
+
+
+def require_limits(steps: int, tolerance: float, records: int) -> None:
+    """Raise `ConfigError` for what no descent can have."""
+    require(steps >= 0, f"descent.steps={steps}: must be 0 (certify the starts) or more")
+    require(steps < 2**53, f"descent.steps={steps}: must be below 2^53")
+    require(records >= 1, f"descent.records={records}: must be at least 1")
+    require(records <= 10**6, f"descent.records={records}: must be at most 1,000,000")
+    within = math.isfinite(tolerance) and tolerance >= 0
+    require(within, f"descent.tolerance={tolerance:g}: must be 0 (never stop early) or more")
 
 
 def require_fraction(key: str, value: float) -> None:

@@ -9,9 +9,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from basinet.engines.own_pace import followed, pieces
 from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import in_threads, keep_freed_memory, single_threaded_operations
-from basinet.protocols import CHECK_EVERY, Chunk, Descent, Memory, Objective, State
+from basinet.linalg.eigen import eigenvalues, eigenvectors
+from basinet.linalg.trust_region import newton_step
+from basinet.protocols import (
+    CHECK_EVERY,
+    Chunk,
+    Descent,
+    Marching,
+    Memory,
+    NewtonStep,
+    Objective,
+    SelfPaced,
+    State,
+    Stepwise,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class TorchEngine:
     def unsupported_reason(self, objective: Objective, descent: Descent) -> str | None:
         return None
 
-    def segment(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def segment(self, objective: Objective, descent: Stepwise, state: State, until: int) -> State:
         def run(part: State) -> State:
             return _segment_of_chunk(objective, descent, part, until)
 
@@ -39,6 +53,17 @@ class TorchEngine:
                 return State.join([run(part) for part in parts])
             return State.join(in_threads(run, parts, threads))
 
+    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+        def run(part: State) -> State:
+            return followed(objective, descent, part, most)
+
+        keep_freed_memory()
+        parts = pieces(descent, state, objective.size, self.threads)
+        with single_threaded_operations():
+            if min(self.threads, len(parts)) <= 1:
+                return State.join([run(part) for part in parts])
+            return State.join(in_threads(run, parts, self.threads))
+
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)
 
@@ -48,8 +73,20 @@ class TorchEngine:
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
 
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        return eigenvalues(objective.hessian(theta), self.threads)
 
-def _segment_of_chunk(objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return eigenvectors(objective.hessian(theta), self.threads)
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        return newton_step(objective.hessian(theta), gradient, region, self.threads)
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> None:
+        return None
+
+
+def _segment_of_chunk(objective: Objective, descent: Stepwise, state: State, until: int) -> State:
     """All steps of a segment for one chunk.
 
     A restart that has arrived or diverged goes on as a passenger until the segment ends, and nothing of that is kept:
@@ -61,7 +98,7 @@ def _segment_of_chunk(objective: Objective, descent: Descent, state: State, unti
     gradient: Tensor | None = None  # of all samples at theta, where it is known already
     if state.step == until:
         standing, _ = standing.check(chunk, theta, until, descent.budget.tolerance)
-    for step in range(state.step, until):
+    for step in range(int(state.step), until):
         samples = descent.batch(step, objective.samples)
         if samples is not None:
             gradient = chunk.batch(samples.to(theta.device)).gradient(theta)
@@ -106,7 +143,7 @@ class _Standing(NamedTuple):
             torch.where(running, norm, self.gradient_norm),
         ), gradient
 
-    def unpack(self, chunk: Chunk, memory: Memory, step: int) -> State:
+    def unpack(self, chunk: Chunk, memory: Memory, step: float) -> State:
         theta = chunk.unpack(self.theta)
         columns = (column.narrow(0, 0, theta.shape[0]) for column in self[1:])
         return State(theta, tuple(chunk.unpack(tensor) for tensor in memory), step, *columns)

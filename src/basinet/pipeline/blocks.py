@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 import shutil
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -31,7 +33,7 @@ WRITING = "writing-"
 
 _FORMAT_KEY = b"basinet_block"
 _MAKER_KEY = b"basinet_made_by"
-_FORMAT = 3
+_FORMAT = 4
 """Of the files of blocks; raised when `Block` changes: what is of another one is computed again."""
 
 
@@ -208,7 +210,7 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
 # A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
 
 _STEP = "solution.trajectory.step"  # one number per record, not per restart: it stands in the metadata
-_BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm"))
+_BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm", "steps"))
 
 
 def _table(block: Any, made_by: str | None) -> pa.Table:
@@ -239,8 +241,8 @@ def _block(kind: type[Kept], table: pa.Table, restarts: range) -> Kept:
     tensors = {name: _tensor(table.column(name)) for name in table.column_names}
     steps = table.schema.metadata.get(_STEP.encode())
     if steps is not None:
-        tensors |= {name: tensors[name].t().contiguous() for name in _BY_RECORD}
-        tensors[_STEP] = torch.tensor([int(step) for step in steps.decode().split(",")])
+        tensors |= {name: tensors[name].t().contiguous() for name in _BY_RECORD if name in tensors}
+        tensors[_STEP] = torch.from_numpy(np.array(json.loads(f"[{steps.decode()}]")))
     return _part(kind, tensors, "", restarts)  # type: ignore[no-any-return]
 
 

@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from basinet.pipeline.run import largest_block
 from basinet.pipeline.solve import examined_numbers, examined_together, solve
+from basinet.protocols import Descent
 from basinet.stages.descend import descend
 from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
@@ -54,11 +56,11 @@ def memory(study: Study, curves_max: int = 2000) -> int:
     """
     block = min(largest_block(study), study.restarts)
     numbers = study.network.size * study.dtype.itemsize
-    descending = block * (_DESCENDING * numbers + _RECORDING * len(study.record_steps))
+    descending = block * (_DESCENDING * numbers + _RECORDING * len(study.marks))
     examining = min(block, examined_together(study)) * 8 * _HELD * examined_numbers(study)
     kept = study.restarts * _per_restart(study)
     joined = study.restarts * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)
-    curves = min(curves_max, study.restarts) * len(study.record_steps) * _CURVE_HELD
+    curves = min(curves_max, study.restarts) * len(study.marks) * _CURVE_HELD
     return int(PROGRAM + kept + max(descending, examining, joined + curves))
 
 
@@ -80,7 +82,7 @@ def blocks_size(study: Study, restarts: int) -> int:
 
 def tables_size(study: Study, restarts: int, curves_max: int) -> int:
     """Bytes of what is written when a condition of so many restarts has finished."""
-    curves = min(curves_max, restarts) * len(study.record_steps) * _CURVE
+    curves = min(curves_max, restarts) * len(study.marks) * _CURVE
     return restarts * (_parameters(study) + 8 * _eigenvalues(study) + _SCALARS) + curves + _WRITTEN
 
 
@@ -88,7 +90,7 @@ def _per_restart(study: Study) -> int:
     """Bytes of a restart in its block."""
     descended = study.network.size * study.dtype.itemsize
     spectrum = 8 * (_eigenvalues(study) + _SIGNATURE)
-    return _parameters(study) + descended + spectrum + len(study.record_steps) * _RECORD + _SCALARS
+    return _parameters(study) + descended + spectrum + len(study.marks) * _RECORD + _SCALARS
 
 
 def _parameters(study: Study) -> int:
@@ -117,8 +119,7 @@ def pace(study: Study) -> Pace:
 
 def _segment_seconds(study: Study, restarts: int, steps: int) -> float:
     """For that many restarts, from one record to the next."""
-    budget = replace(study.descent.budget, steps=steps, records=1, tolerance=0.0)
-    descent = replace(study.descent, budget=budget)  # type: ignore[type-var]
+    descent = _with_budget(study.descent, steps=steps, records=1, tolerance=0.0)
     starts = study.starts(range(restarts))
 
     def measure() -> float:
@@ -130,6 +131,12 @@ def _segment_seconds(study: Study, restarts: int, steps: int) -> float:
         return time.perf_counter() - begin
 
     return _least(measure)
+
+
+def _with_budget(descent: Any, **changes: Any) -> Descent:
+    """The same descent with another budget."""
+    changed: Descent = replace(descent, budget=replace(descent.budget, **changes))
+    return changed
 
 
 def _newton(study: Study) -> float:
@@ -146,9 +153,8 @@ def _newton(study: Study) -> float:
 
 def _rest(study: Study) -> float:
     """Seconds for one restart of all that is neither descent nor polishing."""
-    budget = replace(study.descent.budget, steps=0)
     unpolished = replace(study.polishing, steps=0)
-    short = replace(study, descent=replace(study.descent, budget=budget), polishing=unpolished)  # type: ignore[type-var]
+    short = replace(study, descent=_with_budget(study.descent, steps=0), polishing=unpolished)
 
     def measure(restarts: int) -> float:
         begin = time.perf_counter()
@@ -180,7 +186,7 @@ def _least(measure: Callable[[], float]) -> float:
 def descent_seconds(study: Study, missing: int, found: Pace) -> float:
     """Of the descent of restarts that are missing, if none of them arrives before its budget of steps is used up."""
     steps = study.descent.budget.steps
-    segments = len(study.record_steps) + steps // 1000
+    segments = len(study.marks) + steps // 1000
     return missing * (found.step * steps + found.segment * segments)
 
 

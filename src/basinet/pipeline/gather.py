@@ -15,8 +15,9 @@ from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
 from basinet.pipeline.landscape import Landscape
-from basinet.stages.certify import classify, count_modes
+from basinet.stages.certify import classify
 from basinet.stages.merge import Minima
+from basinet.stages.modes import count_modes
 from basinet.study.study import Study
 
 

@@ -88,7 +88,7 @@ def next_range(study: Study, store: Store[Block], pace: float | None = None) -> 
 
 def largest_block(study: Study) -> int:
     """How many restarts are computed at a time, at most."""
-    per_restart = 8 * (3 * study.network.size + 2 * len(study.record_steps))
+    per_restart = 8 * (3 * study.network.size + 2 * len(study.marks))
     return max(1, min(_BLOCK_RESTARTS, _BLOCK_BYTES // per_restart))
 
 

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.threads import single_threaded_operations
-from basinet.linalg.eigen import eigenvalues
 from basinet.pipeline.solve import examined_together
-from basinet.stages.certify import count_modes
 from basinet.stages.departures import Departures, departures
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.landscape import Saddles
 from basinet.stages.merge import Bottoms, distinct
+from basinet.stages.modes import count_modes
 from basinet.stages.seek import Found, Sought, seek
 from basinet.stages.tolerances import Tolerances
 from basinet.stages.trace import bottoms_beside
@@ -89,7 +88,7 @@ def examined(study: Study, theta: Tensor, loss: Tensor | None = None, slope: Ten
     if loss is None or slope is None:
         loss, gradient = f.loss_and_gradient(theta)
         slope = norm(gradient)
-    spectra = [eigenvalues(f.hessian(part), f.engine.threads) for part in theta.split(examined_together(study))]
+    spectra = [f.engine.eigenvalues(f.objective, part) for part in theta.split(examined_together(study))]
     symmetry = f.objective.symmetry
     zeros, kink = symmetry.explained_zeros(theta), f.objective.kink_distance(theta)
     return Points(theta, loss, slope, torch.cat(spectra), zeros, kink, f.objective.signature(theta))

@@ -13,7 +13,7 @@ from basinet.foundation.outcomes import Status
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
 from basinet.pipeline.blocks import Block
-from basinet.protocols import State
+from basinet.protocols import Limits, State
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
 from basinet.stages.march import MARKS
@@ -39,12 +39,13 @@ def solve(study: Study, restarts: range, progress: OnProgress = ignore, watch: S
     """
     watch = watch or Stopwatch()
     keep_freed_memory()
-    steps, together = max(study.descent.budget.steps, 1), examined_together(study)
+    together = examined_together(study)
     with single_threaded_operations():
         with watch.stage("descend"):
             starts = study.starts(restarts)
             states = descend(study.objective, study.descent, study.engine, starts)
-            solution = fold(_watched(states, steps, progress), study.record_steps).cpu()
+            watched = _watched(states, study.descent.budget, progress)
+            solution = fold(watched, study.descent, study.objective.samples).cpu()
         diverged = solution.status == Status.DIVERGED
         pieces = zip(solution.theta.split(together), diverged.split(together), strict=True)
         parts = [_examine(study, theta.double(), lost, watch) for theta, lost in pieces]
@@ -120,7 +121,7 @@ def _evidence(study: Study, descended: Tensor, diverged: Tensor, polished: Polis
     return collect_evidence(exact, ended, polished, study.polishing, study.tolerances, engine)
 
 
-def _watched(states: Iterator[State], steps: int, progress: OnProgress) -> Iterator[State]:
+def _watched(states: Iterator[State], budget: Limits, progress: OnProgress) -> Iterator[State]:
     for state in states:
-        progress(state.step / steps)
+        progress(budget.share(state.step))
         yield state

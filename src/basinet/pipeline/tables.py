@@ -67,6 +67,7 @@ def restarts_table(
     outcome = _column(blocks, lambda block: block.polished.outcome)
     because = reasons(kind, outcome, evidence, study.tolerances)
     eigenvalues = evidence["eigenvalues"]
+    timed = blocks[0].solution.time
     columns: dict[str, object] = {
         "restart": np.concatenate([np.arange(b.restarts.start, b.restarts.stop) for b in blocks]),
         "seed": study.seed,
@@ -77,6 +78,8 @@ def restarts_table(
         "unfinished_because": pd.Categorical.from_codes(because.tolist(), categories=pd.Index(REASON_NAMES)),
         "minimum": found.minimum,
         "steps": _column(blocks, lambda block: block.solution.steps),
+        "time": np.nan if timed is None else _column(blocks, lambda block: _given(block.solution.time)),
+        "gradients": _column(blocks, lambda block: block.solution.gradients),
         "loss_initial": _column(blocks, lambda block: block.solution.loss_initial),
         "loss_descended": _column(blocks, lambda block: block.solution.loss),
         "loss": _column(blocks, lambda block: block.polished.loss),
@@ -96,6 +99,12 @@ def restarts_table(
         if getattr(blocks[0], name) is not None:
             columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
     return pd.DataFrame(columns)
+
+
+def _given(column: Tensor | None) -> Tensor:
+    if column is None:
+        raise ValueError("blocks of one study have the same columns")
+    return column
 
 
 def _spectrum(study: Study) -> str:
@@ -297,25 +306,35 @@ def curves_table(blocks: list[Block], curves_max: int) -> pd.DataFrame:
 def _curves_of(block: Block, count: int) -> pd.DataFrame:
     trajectory = block.solution.trajectory
     records = len(trajectory.step)
-    loss = trajectory.loss[:, :count].T.numpy()  # [restart, record]
+
+    def by_restart(values: Tensor) -> npt.NDArray[Any]:  # [record, restart]
+        return values[:, :count].T.numpy().reshape(-1)
+
+    marks = np.tile(trajectory.step.numpy(), count)
     frame = pd.DataFrame(
         {
             "restart": np.repeat(np.arange(block.restarts.start, block.restarts.start + count), records),
             "record": np.tile(np.arange(records, dtype=np.int32), count),
-            "step": np.tile(trajectory.step.numpy(), count),
-            "loss": loss.reshape(-1),
-            "gradient_norm": trajectory.gradient_norm[:, :count].T.numpy().reshape(-1),
+            **({"step": marks} if trajectory.steps is None else {"step": by_restart(trajectory.steps), "time": marks}),
+            "loss": by_restart(trajectory.loss),
+            "gradient_norm": by_restart(trajectory.gradient_norm),
         }
     )
     return frame[frame["loss"].notna()].reset_index(drop=True)
 
 
 def quantiles_table(blocks: list[Block]) -> pd.DataFrame:
-    """One row per record: quantiles over all restarts that have not diverged, and how many of them there are."""
-    steps = blocks[0].solution.trajectory.step.numpy()
+    """One row per record: quantiles over all restarts that have not diverged, and how many of them there are.
+
+    Where restarts make steps of their own, `step` is the median of how many they have made, and `time` is the record's.
+    """
     rows = []
-    for record, step in enumerate(steps):
-        row: dict[str, float] = {"record": record, "step": int(step)}
+    for record, mark in enumerate(blocks[0].solution.trajectory.step.tolist()):
+        own = [block.solution.trajectory.steps for block in blocks]
+        row: dict[str, float] = {"record": record, "step": mark}
+        if own[0] is not None:
+            made = np.concatenate([_given(steps)[record].numpy() for steps in own])
+            row |= {"step": int(np.median(made)), "time": mark}
         for name in ("loss", "gradient_norm"):
             values = np.concatenate([getattr(b.solution.trajectory, name)[record].numpy() for b in blocks])
             values = values[~np.isnan(values)]

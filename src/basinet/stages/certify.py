@@ -14,17 +14,14 @@ from torch import Tensor
 
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.threads import single_threaded_operations
-from basinet.linalg.eigen import eigenvalues, eigenvectors
 from basinet.linalg.lanczos import extreme_eigenvalues
 from basinet.protocols import Engine, Objective
-from basinet.stages.derivatives import Derivatives
+from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.kinks import falls_nearby
+from basinet.stages.modes import count_modes
 from basinet.stages.newton import Outcome
 from basinet.stages.polish import Polished, Polishing
 from basinet.stages.tolerances import Tolerances
-
-_HESSIANS = 4096  # made at a time
-_LOWEST = 1e-12  # relative to f's scale: rounding of f, and some room
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,8 @@ def collect_evidence(
         explained_zero_modes=objective.symmetry.explained_zeros(theta),
         kink_distance=kink_distance,
         kink_falls=_kink_falls(f, theta, converged & (kink_distance <= tolerances.kink)),
-        moved=torch.linalg.vector_norm(theta - descended, dim=1) / (1 + torch.linalg.vector_norm(theta, dim=1)),
-        lowest=polished.loss - objective.lowest <= _LOWEST * objective.scale,
+        moved=norm(theta - descended) / (1 + norm(theta)),
+        lowest=polished.loss - objective.lowest <= tolerances.lowest * objective.scale,
         coercive=torch.full_like(diverged, objective.coercive),
         settles=torch.full_like(diverged, ended.settles),
         leaves=_leaves(f, descended - theta, theta, converged & (spectrum[:, 0] < 0)),
@@ -96,11 +93,11 @@ def _leaves(f: Derivatives, way: Tensor, theta: Tensor, falls: Tensor) -> Tensor
     The flow multiplies it by e^(|λ| t): whoever lies to one of these sides by more than rounding leaves a saddle.
     """
     result = torch.zeros_like(way[:, 0])
-    for rows in falls.nonzero().squeeze(1).split(_HESSIANS) if bool(falls.any()) else ():
-        values, vectors = eigenvectors(f.hessian(theta[rows]), f.engine.threads)
-        aside = (way[rows].unsqueeze(2) * vectors).sum(1)
-        part = torch.linalg.vector_norm(aside.where(values < 0, 0.0), dim=1)
-        result[rows] = part / (1 + torch.linalg.vector_norm(theta[rows], dim=1))
+    if not bool(falls.any()):
+        return result
+    values, vectors = f.eigenvectors(theta[falls])
+    aside = (way[falls].unsqueeze(2) * vectors).sum(1)
+    result[falls] = norm(aside.where(values < 0, 0.0)) / (1 + norm(theta[falls]))
     return result
 
 
@@ -108,8 +105,7 @@ def _spectrum(objective: Objective, theta: Tensor, settings: Polishing, engine: 
     """All eigenvalues of the Hessians `[restart, parameter]`, or the lowest and the highest `[restart, 2]`."""
     if objective.size <= settings.dense_max:
         with single_threaded_operations():
-            hessians = (engine.hessian(objective, part) for part in theta.split(_HESSIANS))
-            return torch.cat([eigenvalues(hessian, engine.threads) for hessian in hessians])
+            return engine.eigenvalues(objective, theta)
     if settings.lanczos_steps == 0:
         return theta.new_full((theta.shape[0], 2), torch.nan)
     ends = extreme_eigenvalues(partial(engine.hvp, objective), theta, settings.lanczos_steps)
@@ -152,15 +148,3 @@ def classify(evidence: Mapping[str, Any], tolerances: Tolerances) -> npt.NDArray
     kind[decided & (negatives == 0) & kinked & ~column["lowest"]] = Kind.KINK
     kind[column["diverged"]] = Kind.DIVERGED
     return kind
-
-
-def count_modes(
-    eigenvalues: npt.NDArray[np.float64], tolerances: Tolerances
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """How many eigenvalues of each restart are zero, and how many negative, `[restart]` each.
-
-    Zero is relative to the spectrum (there are true minima with λ_min = 4e-5) with an absolute floor.
-    """
-    size = np.abs(np.nan_to_num(eigenvalues)).max(axis=1, initial=0.0)
-    line = np.maximum(tolerances.zero * size, tolerances.floor)[:, None]
-    return (np.abs(eigenvalues) <= line).sum(1), (eigenvalues < -line).sum(1)

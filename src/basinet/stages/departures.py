@@ -11,7 +11,6 @@ from torch import Tensor
 
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Purpose, normal, uniform
-from basinet.linalg.eigen import eigenvectors
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.seek import ANY
 
@@ -74,7 +73,7 @@ def _random(known: Tensor, draws: Tensor, steps: Tensor) -> Tensor:
 
 def _beside_softly(f: Derivatives, known: Tensor, draws: Tensor, steps: Tensor) -> Tensor:
     chosen = _chosen(known, draws[:, 2])
-    _, vectors = eigenvectors(f.hessian(chosen), f.engine.threads)
+    _, vectors = f.eigenvectors(chosen)
     soft = (draws[:, 3] * min(_SOFT, known.shape[1])).long()
     direction = vectors.gather(2, soft[:, None, None].expand(-1, known.shape[1], 1)).squeeze(2)
     return _pushed(chosen, direction * torch.where(draws[:, 4:5] < 0.5, -1.0, 1.0), draws)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from basinet.protocols import Engine, Objective
+from basinet.protocols import Engine, NewtonStep, Objective
 
 
 class Derivatives(NamedTuple):
@@ -27,6 +27,14 @@ class Derivatives(NamedTuple):
     def hessian(self, theta: Tensor) -> Tensor:
         """The exact Hessian, `[restart, parameter, parameter]`."""
         return self.engine.hessian(self.objective, theta)
+
+    def eigenvectors(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Its eigenvalues `[restart, parameter]`, ascending, and eigenvectors `[restart, parameter, eigenvalue]`."""
+        return self.engine.eigenvectors(self.objective, theta)
+
+    def newton_step(self, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        """A step of Newton's method from `theta` that is no longer than `region [restart]`."""
+        return self.engine.newton_step(self.objective, theta, gradient, region)
 
 
 def norm(vectors: Tensor) -> Tensor:

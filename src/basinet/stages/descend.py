@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from basinet.foundation.outcomes import Status
-from basinet.protocols import Descent, Engine, Objective, State
+from basinet.protocols import RECORDED, Descent, Engine, Objective, SelfPaced, State, Stepwise
 
 _LONGEST_SEGMENT = 1000  # steps: arrived restarts are put aside, and progress is seen, at least this often
-
-
-def record_steps(steps: int, records: int) -> list[int]:
-    """The steps at which losses are recorded: 0, and up to `records` log-spaced ones from 1 to the budget.
-
-    >>> record_steps(1000, 4)
-    [0, 1, 10, 100, 1000]
-    """
-    if steps == 0:
-        return [0]
-    spaced = np.geomspace(1, steps, records) if records > 1 else np.array([steps])
-    return [0, *np.unique(np.rint(spaced).astype(np.int64)).tolist()]
+_AT_OWN_PACE = 100  # steps of each restart, after which the same is done where each chooses its own
 
 
 def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tensor) -> Iterator[State]:
     """Follow every start `theta [restart, parameter]` down, yielding the state of all restarts after each segment.
 
-    Segments end at the recorded steps, and in between often enough to put aside the restarts that have arrived; nothing
-    depends on where else they end, because the stopping test keeps to its own steps.
+    Segments end at the marks, and in between often enough to put aside the restarts that have arrived; nothing depends
+    on where else they end. Where every restart chooses its own steps, none waits for the others, and each keeps its own
+    records.
     """
+    if isinstance(descent, Stepwise):
+        return _together(objective, descent, engine, theta)
+    if isinstance(descent, SelfPaced):
+        return _each(objective, descent, engine, theta)
+    raise TypeError(f"{type(descent).__name__} is neither Stepwise nor SelfPaced")
+
+
+def _each(objective: Objective, descent: SelfPaced, engine: Engine, theta: Tensor) -> Iterator[State]:
+    """Every restart at its own pace; the step of a state is the mark that the last of them has got to."""
+    state = engine.follow(objective, descent, _start(descent, theta), most=0)
+    yield state
+    while len(running := (state.status == Status.RUNNING).nonzero().squeeze(1)):
+        part = engine.follow(objective, descent, state.rows(running), most=_AT_OWN_PACE)
+        state = replace(state.scatter(running, part), step=float(part.at.min()))
+        yield state
+
+
+def _together(objective: Objective, descent: Stepwise, engine: Engine, theta: Tensor) -> Iterator[State]:
+    """All restarts step by step; the stopping test keeps to its own steps, whatever segments they are divided into."""
     state = engine.segment(objective, descent, _start(descent, theta), 0)
     yield state
-    for until in _segment_ends(record_steps(descent.budget.steps, descent.budget.records)):
+    for until in _segment_ends(descent.budget.marks):
         running = (state.status == Status.RUNNING).nonzero().squeeze(1)
         if len(running) == 0:
             state = replace(state, step=until)
@@ -48,7 +56,7 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
         yield state
 
 
-def _segment_ends(records: list[int]) -> Iterator[int]:
+def _segment_ends(records: Sequence[int]) -> Iterator[int]:
     for start, end in itertools.pairwise(records):
         yield from range(start + _LONGEST_SEGMENT - start % _LONGEST_SEGMENT, end, _LONGEST_SEGMENT)
         yield end
@@ -56,6 +64,8 @@ def _segment_ends(records: list[int]) -> Iterator[int]:
 
 def _start(descent: Descent, theta: Tensor) -> State:
     restarts = theta.shape[0]
+    shape = (restarts, len(descent.budget.marks), len(RECORDED))
+    exact = torch.zeros(restarts, dtype=torch.float64, device=theta.device)
     return State(
         theta=theta,
         memory=descent.init(theta),
@@ -64,6 +74,9 @@ def _start(descent: Descent, theta: Tensor) -> State:
         steps=torch.zeros(restarts, dtype=torch.int64, device=theta.device),
         loss=theta.new_zeros(restarts),
         gradient_norm=theta.new_zeros(restarts),
+        time=exact if descent.budget.clock == "time" else None,
+        gradients=exact + 1 if isinstance(descent, SelfPaced) else None,  # that of the start
+        records=exact.new_full(shape, torch.nan) if isinstance(descent, SelfPaced) else None,
     )
 
 
@@ -74,6 +87,7 @@ class Step(NamedTuple):
     theta: Tensor  # [parameter]
     loss: float
     gradient: Tensor  # [parameter], of all samples
+    time: float | None = None  # where that is the descent's clock
 
 
 def retrace(objective: Objective, descent: Descent, engine: Engine, theta: Tensor, steps: int) -> Iterator[Step]:
@@ -81,10 +95,22 @@ def retrace(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 
     The numbers are those of `descend` to the bit, on the engine that made them; it yields the start too.
     """
-    state = _start(descent, theta.unsqueeze(0))
-    for step in range(steps + 1):
+    for state in _every_step(objective, descent, engine, _start(descent, theta.unsqueeze(0)), steps):
         loss, gradient = engine.loss_and_gradient(objective, state.theta)
-        yield Step(step, state.theta[0], float(loss[0]), gradient[0])
-        if step < steps:
+        time = None if state.time is None else float(state.time[0])
+        yield Step(int(state.steps[0]), state.theta[0], float(loss[0]), gradient[0], time)
+
+
+def _every_step(objective: Objective, descent: Descent, engine: Engine, state: State, steps: int) -> Iterator[State]:
+    """The state of one restart at its start and after each of so many steps."""
+    yield state
+    if isinstance(descent, SelfPaced):
+        while int(state.steps[0]) < steps:
+            before, state = state, engine.follow(objective, descent, state, most=1)
+            if int(state.steps[0]) > int(before.steps[0]):  # or else it was refused
+                yield state
+    elif isinstance(descent, Stepwise):
+        for step in range(steps):
             state = engine.segment(objective, descent, state, step + 1)
             state = replace(state, status=torch.full_like(state.status, int(Status.RUNNING)))
+            yield state

@@ -7,12 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from basinet.linalg.eigen import eigenvectors
-from basinet.stages.derivatives import Derivatives
-from basinet.stages.march import Marched, march
+from basinet.protocols import Marched
+from basinet.stages.derivatives import Derivatives, norm
+from basinet.stages.march import march
+from basinet.stages.modes import count_modes
 from basinet.stages.tolerances import Tolerances
-
-_ASIDE = 1e-3  # relative to 1 + ‖θ‖: how far a restart is moved along a direction in which f curves down
 
 
 class Receding(NamedTuple):
@@ -35,14 +34,14 @@ def recede(
     index = own.recedes.nonzero().squeeze(1)
     if len(index) == 0:
         return own
-    values, vectors = eigenvectors(f.hessian(theta[index]), f.engine.threads)
-    line = torch.maximum(tolerances.zero * values.abs().amax(1), theta.new_tensor(tolerances.floor))
-    curved = values[:, 0] < -line
+    values, vectors = f.eigenvectors(theta[index])
+    _, negatives = count_modes(values.numpy(), tolerances)
+    curved = torch.from_numpy(negatives > 0)
     index, lowest = index[curved], vectors[curved, :, 0]
     if len(index) == 0:
         return own
     beside, before = theta[index], loss[index]
-    aside = lowest * (_ASIDE * (1 + torch.linalg.vector_norm(beside, dim=1))).unsqueeze(1)
+    aside = lowest * (tolerances.aside * (1 + norm(beside))).unsqueeze(1)
     worst = Receding(*(column[index] for column in own))
     for side in (beside + aside, beside - aside):
         there = march(f, side, tolerances, torch.zeros_like(before), steps)

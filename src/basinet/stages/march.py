@@ -11,11 +11,12 @@ from torch import Tensor
 
 from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.positive import Factors
+from basinet.protocols import Marched, Marching
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.tolerances import Tolerances
 
 _CORRECTIONS = 8  # of one implicit step
-_GROWTH = torch.tensor([10, 10, 10, 10, 10, 5, 3, 2, 1.5], dtype=torch.float64)  # of h, by how many it has taken
+_GROWTH = (10.0, 10.0, 10.0, 10.0, 10.0, 5.0, 3.0, 2.0, 1.5)  # of h, by how many corrections a step has taken
 _SHRINKS = 0.5  # h, after a step that was refused; the square of that when it is refused again
 _CAUTIOUS = 5  # steps after a refused one in which h grows …
 _SLOWLY = 1.5  # … by this at most
@@ -26,20 +27,7 @@ _LONGEST = 0.5  # relative to 1 + ‖θ‖: no step leaps over what lies between
 _REFUSED = 25  # steps refused one after the other after which a march is stuck: a kink, or rounding
 _LONG_AGO = 1e-2  # of the time now: two decades back, with which growth is compared
 _MORE = 2  # times `remaining`: the loss has clearly fallen by more
-_FLAT = 1e-6  # relative to f: by less it has fallen in two decades of time
-_FADED = 1e-13  # ‖∇f‖ (1 + ‖θ‖) relative to f's scale: nothing is left of the slope
 _RISE = 1e-13  # relative to f: rounding
-
-
-@dataclass(frozen=True)
-class Marched:
-    """Where the flow has got to, one row per restart."""
-
-    theta: Tensor  # [restart, parameter]
-    loss: Tensor  # [restart], f there
-    rests: Tensor  # [restart] bool: the gradient is at rounding level, and the way of the last decades is none
-    faded: Tensor  # [restart] bool: it still moves, but nothing is left of the slope
-    grows: Tensor  # [restart], by which share ‖θ‖ has grown in the last two decades of time; 0 of one that rests
 
 
 def march(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, steps: int) -> Marched:
@@ -62,9 +50,39 @@ def march(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, 
             be near its level at infinity: while f is not coercive, and has not fallen by more than `remaining` allows.
         steps: at most; sixteen powers of ten of time take some twenty to forty.
     """
+    fall = -math.inf if f.objective.coercive else _MORE * tolerances.remaining
+    marched = f.engine.march(f.objective, theta, limit, _marching(tolerances, fall, steps))
+    return _stepped(f, theta, tolerances, limit, fall, steps) if marched is None else marched
+
+
+def _marching(tolerances: Tolerances, fall: float, steps: int) -> Marching:
+    return Marching(
+        steps=steps,
+        corrections=_CORRECTIONS,
+        shrinks=_SHRINKS,
+        caution=_CAUTIOUS,
+        slowly=_SLOWLY,
+        exact=_EXACT,
+        contracts=_CONTRACTS,
+        noise=_NOISE,
+        longest=_LONGEST,
+        refusals=_REFUSED,
+        long_ago=_LONG_AGO,
+        rise=_RISE,
+        stationary=tolerances.stationary,
+        settled=tolerances.settled,
+        flat=tolerances.flat,
+        faded=tolerances.faded,
+        growth=tolerances.growth,
+        fall=fall,
+        growths=_GROWTH,
+    )
+
+
+def _stepped(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, fall: float, steps: int) -> Marched:
+    """The march, step by step, of all restarts at once: what `engines/native/march.h` does lane by lane."""
     with single_threaded_operations():
         now = start = _start(f, theta)
-        fall = -math.inf if f.objective.coercive else _MORE * tolerances.remaining
         path = _Path.begin(now, steps)
         for _ in range(steps):
             active = now.open.nonzero().squeeze(1)
@@ -76,7 +94,7 @@ def march(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, 
             fallen = start.loss - now.loss > f.objective.scale * fall
             now = now._replace(open=now.open & ~(fallen & (norm(now.theta - theta) > limit)))
         grows = torch.where(now.rests, 0.0, _growth(_Mark.of(now), path.long_ago()))
-        return Marched(now.theta, now.loss, now.rests, now.faded, grows)
+        return Marched(now.theta, now.loss, now.gradient, now.rests, now.faded, grows)
 
 
 class _Now(NamedTuple):
@@ -134,7 +152,8 @@ def _advance(f: Derivatives, now: _Now) -> _Now:
 
 def _factor(now: _Now, taken: Tensor, corrections: Tensor) -> Tensor:
     """By which h changes: less where a longer step has been refused not long ago."""
-    growth = torch.where(now.caution > 0, _GROWTH[corrections].clamp(max=_SLOWLY), _GROWTH[corrections])
+    growth = torch.tensor(_GROWTH, dtype=torch.float64)[corrections]
+    growth = torch.where(now.caution > 0, growth.clamp(max=_SLOWLY), growth)
     growth = torch.where(now.refused > 0, 1.0, growth)
     return torch.where(taken, growth, torch.where(now.refused > 0, _SHRINKS**2, _SHRINKS))
 
@@ -238,8 +257,8 @@ def _ended(f: Derivatives, now: _Now, then: _Mark, tolerances: Tolerances) -> _N
     reach, slope = 1 + norm(now.theta), norm(now.gradient)
     still = now.length - then.length <= tolerances.settled * reach
     rests = now.open & still & (slope <= tolerances.stationary * now.curvature * reach) & (now.time * now.curvature > 1)
-    flat = then.loss - now.loss <= f.rounding(now.loss, _FLAT)
-    slack = (slope * reach <= _FADED * f.objective.scale) & (now.way > tolerances.settled * reach)
+    flat = then.loss - now.loss <= f.rounding(now.loss, tolerances.flat)
+    slack = (slope * reach <= tolerances.faded * f.objective.scale) & (now.way > tolerances.settled * reach)
     faded = now.open & ~rests & (flat | slack) & (_growth(_Mark.of(now), then) > tolerances.growth)
     goes_on = ~rests & ~faded & (now.refused < _REFUSED)
     return now._replace(rests=now.rests | rests, faded=now.faded | faded, open=now.open & goes_on)

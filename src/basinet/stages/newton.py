@@ -15,11 +15,9 @@ from basinet.protocols import Engine, Objective
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.tolerances import Tolerances
 
-_SHIFT = 1e-10  # smallest shift of the spectrum, relative to ‖H‖: flat directions of a degenerate bottom stay still
 _SMALLEST_REGION = 1e-14  # relative to 1 + ‖θ‖: no step can be told from rounding any more
 _ROUNDING = 1e-15  # a loss that rises by less, relative to itself, has not risen
 _INVISIBLE = 1e-13  # a loss that is foretold to fall by less, relative to itself, may show anything
-_BISECTIONS = 50  # of the shift, which then is exact enough: its range is bounded to begin with
 
 
 class Outcome(enum.IntEnum):
@@ -40,16 +38,19 @@ class Ended(NamedTuple):
     length: Tensor  # [restart], of the last step tried
     outcome: Tensor  # [restart] int8, an `Outcome`
 
+    def put(self, index: Tensor, part: Ended) -> Ended:
+        """This, with the rows `index` taken from `part`."""
+        return Ended(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
+
 
 def newton(f: Derivatives, theta: Tensor, limit: Tensor, steps: int, tolerances: Tolerances) -> Ended:
     """Newton's method in a trust region, from each restart until its gradient is at rounding level.
 
-        p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ,      p = -(H + μ I)⁻¹ ∇f  with μ ≥ 0 and H + μ I positive definite
+        p = argmin ∇f·p + ½ pᵀ H p  with ‖p‖ ≤ Δ (`Engine.newton_step`)
 
-    The shift μ comes from the eigendecomposition of H, and Δ from how well the quadratic model foretold the last step.
-    A step is taken only if it does not raise the loss.
+    Δ comes from how well the quadratic model foretold the last step; a step that raises the loss is not taken.
 
-    Source: Moré & Sorensen (1983), *Computing a trust region step*; Nocedal & Wright (2006), chapter 4.
+    Source: Nocedal & Wright (2006), *Numerical Optimization*, chapter 4.
 
     Args:
         f: what is minimised.
@@ -71,6 +72,10 @@ def newton_seconds(objective: Objective, theta: Tensor, engine: Engine) -> float
     """
     f, measured = Derivatives(objective, engine), min(objective.size, _MEASURED)
     with single_threaded_operations():
+        if objective.size <= _MEASURED:
+            start = time.perf_counter()
+            f.newton_step(theta, theta, norm(theta))
+            return (time.perf_counter() - start) / len(theta)
         start = time.perf_counter()
         hessian = f.hessian(theta)
         made = time.perf_counter()
@@ -110,22 +115,6 @@ class _State(NamedTuple):
         return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in zip(self, part, strict=True)))
 
 
-class _Model(NamedTuple):
-    """f around θ to second order: what is known of its Hessian."""
-
-    eigenvalues: Tensor  # [restart, parameter], ascending
-    vectors: Tensor  # [restart, parameter, eigenvalue]
-    norm: Tensor  # [restart], Frobenius norm
-
-    @staticmethod
-    def of(f: Derivatives, theta: Tensor) -> _Model:
-        hessian = f.hessian(theta)
-        return _Model(*eigenvectors(hessian, f.engine.threads), torch.linalg.matrix_norm(hessian))
-
-    def rows(self, index: Tensor) -> _Model:
-        return _Model(*(column[index] for column in self))
-
-
 class _Trial(NamedTuple):
     """Where a Newton step leads, one row per restart."""
 
@@ -134,6 +123,7 @@ class _Trial(NamedTuple):
     gradient: Tensor
     length: Tensor  # of the step
     foretold: Tensor  # by how much the model falls along it
+    curvature: Tensor  # Frobenius norm of the Hessian where it begins
 
 
 class _Verdict(NamedTuple):
@@ -147,32 +137,12 @@ class _Verdict(NamedTuple):
 
 def _follow(f: Derivatives, state: _State, way: _Way) -> _State:
     """Newton steps for all restarts whose outcome is open, until none is."""
-    refused, model = torch.empty(0, dtype=torch.int64), None
     for _ in range(way.steps):
         active = (state.outcome == _OPEN).nonzero().squeeze(1)
         if len(active) == 0:
             break
-        model = _models(f, state.theta, active, refused, model)
-        part, verdict = _iterate(f, model, state.rows(active), way.rows(active))
-        state = state.scatter(active, part)
-        again = (~verdict.taken & (part.outcome == _OPEN)).nonzero().squeeze(1)
-        refused, model = active[again], model.rows(again)
+        state = state.scatter(active, _iterate(f, state.rows(active), way.rows(active)))
     return state
-
-
-def _models(f: Derivatives, theta: Tensor, rows: Tensor, known: Tensor, model: _Model | None) -> _Model:
-    """Those at `theta[rows]`; of the rows `known`, which stand where they stood, `model` is still that."""
-    if model is None or len(known) == 0:
-        return _Model.of(f, theta[rows])
-    is_new = torch.isin(rows, known, invert=True)
-    if not bool(is_new.any()):
-        return model
-    whole = []
-    for old, new in zip(model, _Model.of(f, theta[rows[is_new]]), strict=True):
-        column = new.new_empty(len(rows), *new.shape[1:])
-        column[is_new], column[~is_new] = new, old
-        whole.append(column)
-    return _Model(*whole)
 
 
 def _start(f: Derivatives, theta: Tensor, limit: Tensor) -> _State:
@@ -182,12 +152,12 @@ def _start(f: Derivatives, theta: Tensor, limit: Tensor) -> _State:
     return _State(theta, loss, gradient, limit, torch.full_like(loss, torch.nan), outcome)
 
 
-def _iterate(f: Derivatives, model: _Model, state: _State, way: _Way) -> tuple[_State, _Verdict]:
+def _iterate(f: Derivatives, state: _State, way: _Way) -> _State:
     """One Newton step for every restart, taken or refused."""
-    step, foretold = _trust_region_step(model.eigenvalues, model.vectors, state.gradient, state.region)
-    theta = state.theta + step
-    trial = _Trial(theta, *f.loss_and_gradient(theta), norm(step), foretold)
-    verdict = _judged(f, model, state, trial, way)
+    made = f.newton_step(state.theta, state.gradient, state.region)
+    theta = state.theta + made.step
+    trial = _Trial(theta, *f.loss_and_gradient(theta), norm(made.step), made.foretold, made.curvature)
+    verdict = _judged(f, state, trial, way)
     region = _region(state, trial, verdict, way)
     taken = verdict.taken.unsqueeze(1)
     return _State(
@@ -197,13 +167,13 @@ def _iterate(f: Derivatives, model: _Model, state: _State, way: _Way) -> tuple[_
         region,
         trial.length,
         _outcome(state, trial, verdict, region, way),
-    ), verdict
+    )
 
 
-def _judged(f: Derivatives, model: _Model, state: _State, trial: _Trial, way: _Way) -> _Verdict:
+def _judged(f: Derivatives, state: _State, trial: _Trial, way: _Way) -> _Verdict:
     """Whether a step is taken: if it does not raise the loss, and stays within the radius."""
     before, after = norm(state.gradient), norm(trial.gradient)
-    at_rest = before <= way.tolerances.stationary * model.norm * (1 + norm(state.theta))
+    at_rest = before <= way.tolerances.stationary * trial.curvature * (1 + norm(state.theta))
     # Where the foretold fall is less than the loss can show, the gradient tells whether a step is good.
     invisible = (trial.foretold <= f.rounding(state.loss, _INVISIBLE)) & (after < before)
     rise = f.rounding(state.loss, torch.where(invisible, _INVISIBLE, _ROUNDING))
@@ -231,22 +201,3 @@ def _outcome(state: _State, trial: _Trial, verdict: _Verdict, region: Tensor, wa
     outcome = torch.where(verdict.better & verdict.outside, int(Outcome.LEFT_RADIUS), outcome)
     outcome = torch.where(converged, int(Outcome.CONVERGED), outcome)
     return outcome.to(torch.int8)
-
-
-def _trust_region_step(eigenvalues: Tensor, vectors: Tensor, gradient: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-    """The step p `[restart, parameter]`, and by how much the quadratic model falls along it, `[restart]`."""
-    along = (vectors * gradient.unsqueeze(2)).sum(1)  # ∇f in the eigenbasis
-    size = eigenvalues.abs().amax(1)
-    tiny = torch.finfo(size.dtype).tiny
-    low = torch.maximum(_SHIFT * size, _SHIFT * size - eigenvalues[:, 0]).clamp(min=tiny)
-    high = torch.maximum(low, norm(gradient) / region.clamp(min=tiny) - eigenvalues[:, 0])  # there, ‖p‖ ≤ Δ
-    high = torch.maximum(high, low)
-    too_long = norm(along / (eigenvalues + low.unsqueeze(1))) > region
-    for _ in range(_BISECTIONS if bool(too_long.any()) else 0):
-        middle = (low * high).sqrt()
-        longer = norm(along / (eigenvalues + middle.unsqueeze(1))) > region
-        low, high = torch.where(longer, middle, low), torch.where(longer, high, middle)
-    shift = torch.where(too_long, high, low)
-    parts = -along / (eigenvalues + shift.unsqueeze(1))
-    foretold = -(along * parts + 0.5 * eigenvalues * parts * parts).sum(1)
-    return (vectors * parts.unsqueeze(1)).sum(2), foretold

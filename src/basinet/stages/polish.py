@@ -9,14 +9,13 @@ from torch import Tensor
 
 from basinet.foundation.errors import require
 from basinet.foundation.threads import single_threaded_operations
-from basinet.protocols import Engine, Objective
+from basinet.protocols import Engine, Marched, Objective
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.infinity import recede
 from basinet.stages.march import march
 from basinet.stages.newton import Ended, Outcome, newton
 from basinet.stages.tolerances import Tolerances
 
-_NEAR = 1e-4  # relative to 1 + ‖θ‖: whether the flow leads to a bottom that near need not be asked
 _QUICK = 6  # Newton steps, which bring a restart that is near its bottom to rest
 
 
@@ -44,7 +43,7 @@ class Polished:
     gradient_norm: Tensor  # [restart], ‖∇f‖ at theta
     outcome: Tensor  # [restart] int8, an `Outcome`
     distance: Tensor  # [restart], from the descended point to where polishing got, kept or not
-    last_step: Tensor  # [restart], length of the last Newton step tried
+    last_step: Tensor  # [restart], length of the last Newton step tried; NaN where the flow has found no rest
     recedes: Tensor  # [restart] bool: the flow from here rests nowhere, and goes on until nothing is left of its slope
     remaining: Tensor  # [restart], by how much f falls along that flow, relative to its scale
     grows: Tensor  # [restart], by which share ‖θ‖ grows in the last two decades of its time
@@ -98,7 +97,7 @@ def _as_it_is(f: Derivatives, theta: Tensor) -> Polished:
 def _polished(f: Derivatives, theta: Tensor, settings: Polishing, tolerances: Tolerances) -> Polished:
     """By Newton's method where the bottom is near, along the flow where it is not."""
     reach = 1 + norm(theta)
-    tried = newton(f, theta, min(settings.radius, _NEAR) * reach, min(settings.steps, _QUICK), tolerances)
+    tried = newton(f, theta, min(settings.radius, tolerances.near) * reach, min(settings.steps, _QUICK), tolerances)
     near = tried.outcome == Outcome.CONVERGED
     now = _moved(_as_it_is(f, theta), tried, near)
     index = (~near & (tried.outcome != Outcome.SKIPPED)).nonzero().squeeze(1)
@@ -112,14 +111,25 @@ def _flowed(f: Derivatives, now: Polished, settings: Polishing, tolerances: Tole
     theta, reach = now.theta, 1 + norm(now.theta)
     limit = settings.radius * reach
     marched = march(f, theta, tolerances, limit, settings.steps)
-    sharpened = newton(f, marched.theta, _NEAR * reach, settings.steps, tolerances)
-    rests = marched.rests & (sharpened.outcome == Outcome.CONVERGED) & (norm(sharpened.theta - theta) <= limit)
+    got_to = _sharpened(f, marched, tolerances.near * reach, settings.steps, tolerances)
+    rests = marched.rests & (got_to.outcome == Outcome.CONVERGED) & (norm(got_to.theta - theta) <= limit)
     left = norm(marched.theta - theta) > limit
     outcome = torch.where(left, int(Outcome.LEFT_RADIUS), int(Outcome.STALLED))
     outcome = torch.where(rests, int(Outcome.CONVERGED), outcome).to(torch.int8)
     far = recede(f, theta, now.loss, marched, tolerances, settings.steps)
-    now = _moved(now, sharpened._replace(outcome=outcome), rests)
+    now = _moved(now, got_to._replace(outcome=outcome), rests)
     return replace(now, recedes=far.recedes & ~rests, remaining=far.remaining, grows=far.grows)
+
+
+def _sharpened(f: Derivatives, marched: Marched, limit: Tensor, steps: int, tolerances: Tolerances) -> Ended:
+    """Where the flow has got to, and where it rests, what Newton's method makes of that."""
+    unknown = torch.full_like(marched.loss, torch.nan)
+    skipped = torch.full_like(marched.loss, int(Outcome.SKIPPED), dtype=torch.int8)
+    got_to = Ended(marched.theta, marched.loss, marched.gradient, unknown, skipped)
+    index = marched.rests.nonzero().squeeze(1)
+    if len(index) == 0:
+        return got_to
+    return got_to.put(index, newton(f, marched.theta[index], limit[index], steps, tolerances))
 
 
 def _moved(now: Polished, ended: Ended, kept: Tensor) -> Polished:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.threads import single_threaded_operations
-from basinet.linalg.eigen import eigenvectors
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.tolerances import Tolerances
 
@@ -124,9 +123,8 @@ def _start(f: Derivatives, theta: Tensor) -> _State:
 
 def _iterate(f: Derivatives, state: _State, goal: _Goal) -> _State:
     """One step for every search, taken or refused."""
-    hessian = f.hessian(state.theta)
-    curvature = torch.linalg.matrix_norm(hessian)
-    values, vectors = eigenvectors(hessian, f.engine.threads)
+    values, vectors = f.eigenvectors(state.theta)
+    curvature = norm(values)  # Frobenius norm of the Hessian
     along = (vectors * state.gradient.unsqueeze(2)).sum(1)
     step = _step(values, along, state.region, goal.wanted)
     length = norm(step.parts)

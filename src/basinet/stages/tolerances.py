@@ -13,6 +13,8 @@ class Tolerances:
 
     stationary: float
     settled: float
+    near: float
+    lowest: float
     zero: float
     floor: float
     leaves: float
@@ -20,6 +22,9 @@ class Tolerances:
     falls: float
     remaining: float
     growth: float
+    flat: float
+    faded: float
+    aside: float
     kink: float
     same_function: float
     same_parameters: float

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.threads import single_threaded_operations
-from basinet.linalg.eigen import eigenvectors
 from basinet.stages.derivatives import Derivatives, norm
 from basinet.stages.newton import Outcome, newton
 from basinet.stages.tolerances import Tolerances
@@ -89,7 +88,7 @@ def bottoms_beside(f: Derivatives, saddles: Tensor, tolerances: Tolerances) -> t
 
 def beside_saddles(f: Derivatives, saddles: Tensor) -> list[Tensor]:
     """A point on each of the two sides of each saddle, `[point, parameter]` each."""
-    _, vectors = eigenvectors(f.hessian(saddles), f.engine.threads)
+    _, vectors = f.eigenvectors(saddles)
     aside = _signed(vectors[:, :, 0]) * (_ASIDE * (1 + norm(saddles))).unsqueeze(1)
     return [saddles + aside, saddles - aside]
 
@@ -114,7 +113,7 @@ class _Slope(NamedTuple):
 
 def _advance(f: Derivatives, now: Traced, tolerances: Tolerances) -> Traced:
     """One step for every point, taken or refused; or none, where it has arrived or rests on a saddle."""
-    slope = _Slope(*eigenvectors(f.hessian(now.theta), f.engine.threads))
+    slope = _Slope(*f.eigenvectors(now.theta))
     reach, size = 1 + norm(now.theta), slope.values.abs().amax(1)
     lowest = slope.values[:, 0]
     step = torch.where(now.step.isnan(), 0.1 / size.clamp(min=_SMALLEST), now.step)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor
 
 from basinet.descents import DESCENTS
-from basinet.descents.budget import Budget
 from basinet.engines import check_engine, choose_engine
 from basinet.foundation import synonyms
 from basinet.foundation.errors import ConfigError, require, unknown
@@ -25,8 +25,7 @@ from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS, Arrays, ProblemFamily, Samples, split
 from basinet.problems.arrays import NAME as ARRAYS
-from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem
-from basinet.stages.descend import record_steps
+from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem, SelfPaced
 from basinet.stages.landscape import LANDSCAPES, NoLandscape, Saddles
 from basinet.stages.polish import Polishing
 from basinet.stages.tolerances import Tolerances
@@ -34,7 +33,7 @@ from basinet.study import defaults
 from basinet.study.convert import fill
 from basinet.study.defaults import unnamed
 
-_NUMERICS = 3  # raised when the same settings give other numbers than before: nothing old is then taken up again
+_NUMERICS = 4  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
 _DEEPEST = 10_000  # weight layers: each takes a handful of operations a step, however narrow
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads", "landscape")  # of a restart
@@ -61,6 +60,11 @@ class Execution:
         require(self.threads is None or self.threads <= _MOST_THREADS, many)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the descent."""
+        return torch.float32 if self.dtype == "float32" else torch.float64
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,11 @@ class Study:
         trained = objectives.trained(problem, network)
         init: Init = _filled(INITS, resolved, "init")
         descent = _descent(resolved["descent"], execution.seed)
-        resolved["descent"] = {**resolved["descent"], "learning_rate": descent.budget.learning_rate}
         polishing = fill(Polishing, unnamed(settings["polish"]), "polish")
+        if isinstance(descent, SelfPaced):
+            dense = polishing.dense_max or defaults.complete({})["polish"]["dense_max"]  # 0: no spectra are wanted
+            descent = descent.suited(trained.size, execution.precision, dense)
+        resolved["descent"] = _as_taken(resolved["descent"], descent)
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
         landscape: NoLandscape | Saddles = _filled(LANDSCAPES, settings, "landscape")
         remarks = (*samples.remarks, *_remarks(settings, resolved, problem))
@@ -196,7 +203,7 @@ class Study:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the descent."""
-        return torch.float32 if self.execution.dtype == "float32" else torch.float64
+        return self.execution.precision
 
     @cached_property
     def exact_objective(self) -> Objective:
@@ -230,9 +237,9 @@ class Study:
         return self.execution.threads or cores()
 
     @cached_property
-    def record_steps(self) -> list[int]:
-        """The steps at which losses are recorded."""
-        return record_steps(self.descent.budget.steps, self.descent.budget.records)
+    def marks(self) -> Sequence[float]:
+        """Where losses are recorded: numbers of steps, or times."""
+        return self.descent.budget.marks
 
     @cached_property
     def columns(self) -> dict[str, Any]:
@@ -374,9 +381,16 @@ def _network(settings: Mapping[str, Any], family: ProblemFamily, problem: Proble
     return Network(widths, wanted.activation, wanted.output or family.natural_output, wanted.bias)
 
 
+def _as_taken(settings: Mapping[str, Any], descent: Descent) -> dict[str, Any]:
+    """The settings of a descent, of the types that they have there."""
+    budget = descent.budget
+    return {key: getattr(budget, key, getattr(descent, key, value)) for key, value in settings.items()}
+
+
 def _descent(settings: Mapping[str, Any], seed: int) -> Descent:
     rest = unnamed(settings)
-    shared = [field.name for field in dataclasses.fields(Budget) if field.name != "seed"]
-    budget = fill(Budget, {key: rest.pop(key) for key in shared if key in rest}, "descent", seed=seed)
     method: type[Descent] = _member(DESCENTS, "descent", settings["name"])
+    limits = typing.get_type_hints(method)["budget"]
+    shared = [field.name for field in dataclasses.fields(limits) if field.init and field.name != "seed"]
+    budget = fill(limits, {key: rest.pop(key) for key in shared if key in rest}, "descent", seed=seed)
     return fill(method, rest, "descent", budget=budget)

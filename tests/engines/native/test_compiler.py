@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ from basinet.foundation.outcomes import Status
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import State
+from basinet.stages.derivatives import Derivatives
+from basinet.stages.march import march
+from basinet.study.defaults import tolerances
 
 Risks = Callable[..., EmpiricalRisk]
 Draws = Callable[..., Tensor]
@@ -336,6 +340,10 @@ def answers(risk: EmpiricalRisk, theta: Tensor, v: Tensor) -> list[Tensor]:
     results = [*state.tensors(), *engine.loss_and_gradient(risk, theta), engine.hvp(risk, theta, v)]
     if theta.dtype == torch.float64:
         results.append(engine.hessian(risk, theta))
+        results += [engine.eigenvalues(risk, theta), *engine.eigenvectors(risk, theta)]
+        results += engine.newton_step(risk, theta, v, torch.full_like(theta[:, 0], 0.1))
+        marched = march(Derivatives(risk, engine), theta, tolerances(), torch.ones_like(theta[:, 0]), steps=150)
+        results += [getattr(marched, field.name) for field in fields(marched)]
     x = torch.linspace(-800, 800, 20_001, dtype=theta.dtype)
     y = torch.empty_like(x)
     loaded = library.curvature_library(Shape.of(risk, theta.dtype))._loaded

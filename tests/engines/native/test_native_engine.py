@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from basinet.descents import Adam, Budget, GradientDescent, Momentum, Nesterov, Sgd
+from basinet.descents.budget import record_steps
 from basinet.engines import NativeEngine, TorchEngine
 from basinet.engines.native import library
 from basinet.engines.native.update import UPDATES
@@ -24,7 +25,7 @@ from basinet.foundation.outcomes import Status
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import CHECK_EVERY, Descent, Engine, State
-from basinet.stages.descend import descend, record_steps, retrace
+from basinet.stages.descend import descend, retrace
 from basinet.stages.newton import Outcome
 from basinet.stages.polish import Polishing, polish
 from basinet.stages.solution import Solution, fold
@@ -76,7 +77,7 @@ def descent_of(name: str, tolerance: float = 0.0, schedule: str = "cosine", step
 
 
 def solve(engine: Engine, risk: EmpiricalRisk, descent: Descent, theta: Tensor) -> Solution:
-    return fold(descend(risk, descent, engine, theta), record_steps(STEPS, RECORDS))
+    return fold(descend(risk, descent, engine, theta), descent, risk.samples)
 
 
 def running(theta: Tensor, descent: Descent) -> State:

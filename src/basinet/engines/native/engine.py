@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from basinet.descents.gradient_flow import GradientFlow
+from basinet.engines.native import flow
 from basinet.engines.native.compiler import NativeError, find_compiler
 from basinet.engines.native.library import (
     ACTIVATIONS,
     LOSSES,
     Library,
+    Rules,
     Segment,
     Shape,
     curvature_library,
     descent_library,
+    has_algebra,
     has_hessian,
     pointer,
 )
 from basinet.engines.native.update import UPDATES, constants_of, rates_of
+from basinet.engines.own_pace import Computed, followed, pieces
+from basinet.foundation.threads import single_threaded_operations
+from basinet.linalg.eigen import eigenvalues, eigenvectors
+from basinet.linalg.trust_region import BISECTIONS, SHIFT, newton_step
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import CHECK_EVERY, Descent, Objective, State
+from basinet.protocols import (
+    CHECK_EVERY,
+    Descent,
+    Marched,
+    Marching,
+    NewtonStep,
+    Objective,
+    SelfPaced,
+    State,
+    Stepwise,
+)
 
 _LARGEST = 50_000  # parameters: beyond, a block of lanes is far larger than any cache
 _DEEPEST = 100  # layers: kernels are unrolled over them
+_TRUST_REGION = (ctypes.c_double(SHIFT), ctypes.c_int(BISECTIONS))
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,8 @@ class NativeEngine:
         hidden, output = objective.trained_network.activation, objective.trained_network.output
         obstacles = {
             f"runs on the CPU, not on {device}": device != "cpu",
-            f"has no kernel for {type(descent).__name__}": type(descent) not in UPDATES,
+            f"has no kernel for {type(descent).__name__}": not isinstance(descent, SelfPaced)
+            and type(descent) not in UPDATES,
             f"has no kernel for the activation {hidden}": hidden not in ACTIVATIONS,
             f"has no kernel for the output {output}": output not in ACTIVATIONS,
             f"has no kernel for the loss {objective.loss_name}": objective.loss_name not in LOSSES,
@@ -71,14 +92,15 @@ class NativeEngine:
         """
         risk = _risk(objective)
         with ThreadPoolExecutor(2) as pool:  # two compilers at a time
-            made = [
-                pool.submit(self._descent_library, risk, risk.inputs.dtype, descent),
-                pool.submit(curvature_library, Shape.of(risk, torch.float64)),
-            ]
+            made = [pool.submit(curvature_library, Shape.of(risk, torch.float64))]
+            if isinstance(descent, Stepwise):
+                made.append(pool.submit(self._descent_library, risk, risk.inputs.dtype, descent))
+            elif isinstance(descent, SelfPaced) and flow.has_kernel(descent, Shape.of(risk, risk.inputs.dtype)):
+                made.append(pool.submit(flow.flow_library, Shape.of(risk, risk.inputs.dtype)))
         for library in made:
             library.result()
 
-    def segment(self, objective: Objective, descent: Descent, state: State, until: int) -> State:
+    def segment(self, objective: Objective, descent: Stepwise, state: State, until: int) -> State:
         risk = _risk(objective)
         restarts = state.theta.shape[0]
         result = replace(
@@ -88,13 +110,14 @@ class NativeEngine:
             **{name: getattr(state, name).clone() for name in ("status", "steps", "loss", "gradient_norm")},
         )
         memory = torch.stack(state.memory) if state.memory else None  # [memory, restart, parameter]
-        rates = torch.from_numpy(rates_of(descent, state.step, until))
+        first = int(state.step)
+        rates = torch.from_numpy(rates_of(descent, first, until))
         constants = torch.from_numpy(constants_of(descent))
-        batches, sizes = _batches(descent, state.step, until, risk.samples)
+        batches, sizes = _batches(descent, first, until, risk.samples)
         segment = Segment(
             *(pointer(tensor) for tensor in (result.theta, memory, result.status, result.steps)),
             *(pointer(tensor) for tensor in (result.loss, result.gradient_norm)),
-            *(state.step, until, CHECK_EVERY, descent.budget.tolerance),
+            *(first, until, CHECK_EVERY, descent.budget.tolerance),
             *(pointer(rates), rates.shape[1] if len(rates) > 1 else 0, pointer(constants)),
             *(pointer(tensor) for tensor in (batches, sizes)),
             0 if batches is None else batches.shape[1],
@@ -102,6 +125,14 @@ class NativeEngine:
         library = self._descent_library(risk, state.theta.dtype, descent)
         library.run("descend", risk, restarts, self.threads, ctypes.byref(segment))
         return replace(result, memory=() if memory is None else memory.unbind())
+
+    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+        risk = _risk(objective)
+        if isinstance(descent, GradientFlow) and flow.has_kernel(descent, Shape.of(risk, state.theta.dtype)):
+            return flow.followed(risk, descent, state, most, self.threads)
+        f, parts = Computed(objective, self), pieces(descent, state, objective.size, 1)  # kernels have their threads
+        with single_threaded_operations():
+            return State.join([followed(f, descent, part, most) for part in parts])
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         risk, theta = _risk(objective), theta.contiguous()
@@ -123,11 +154,50 @@ class NativeEngine:
         self._evaluate(risk, "hessian", theta, result)
         return result
 
-    def _evaluate(self, risk: EmpiricalRisk, name: str, theta: Tensor, *more: Tensor) -> None:
-        library = curvature_library(Shape.of(risk, theta.dtype))
-        library.run(name, risk, theta.shape[0], self.threads, *(pointer(tensor) for tensor in (theta, *more)))
+    def eigenvalues(self, objective: Objective, theta: Tensor) -> Tensor:
+        risk = _risk(objective)
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return eigenvalues(self.hessian(risk, theta), self.threads)
+        result = torch.empty_like(theta, memory_format=torch.contiguous_format)
+        self._evaluate(risk, "eigenvalues", theta.contiguous(), result)
+        return result
 
-    def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Descent) -> Library:
+    def eigenvectors(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        risk = _risk(objective)
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return eigenvectors(self.hessian(risk, theta), self.threads)
+        values = torch.empty_like(theta, memory_format=torch.contiguous_format)
+        vectors = theta.new_empty(theta.shape[0], risk.size, risk.size)  # [restart, eigenvalue, parameter]
+        self._evaluate(risk, "eigenvectors", theta.contiguous(), values, vectors)
+        return values, vectors.transpose(1, 2)
+
+    def newton_step(self, objective: Objective, theta: Tensor, gradient: Tensor, region: Tensor) -> NewtonStep:
+        risk, theta = _risk(objective), theta.contiguous()
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return newton_step(self.hessian(risk, theta), gradient, region, self.threads)
+        step, (foretold, norms) = torch.empty_like(theta), theta.new_empty(2, theta.shape[0])
+        given = (theta, gradient.contiguous(), region.contiguous())
+        self._evaluate(risk, "newton_step", *given, step, foretold, norms, *_TRUST_REGION)
+        return NewtonStep(step, foretold, norms)
+
+    def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> Marched | None:
+        risk, theta = _risk(objective), theta.contiguous()
+        if not has_algebra(Shape.of(risk, theta.dtype)):
+            return None
+        loss, grows = theta.new_empty(2, theta.shape[0])
+        rests, faded = theta.new_empty(2, theta.shape[0], dtype=torch.bool)
+        found = Marched(torch.empty_like(theta), loss, torch.empty_like(theta), rests, faded, grows)
+        results = (getattr(found, field.name) for field in fields(found))
+        rules = Rules.of(marching, risk.scale, risk.rounding)
+        self._evaluate(risk, "march", theta, limit.contiguous(), *results, ctypes.byref(rules))
+        return found
+
+    def _evaluate(self, risk: EmpiricalRisk, name: str, theta: Tensor, *more: Any) -> None:
+        library = curvature_library(Shape.of(risk, theta.dtype))
+        arguments = (pointer(each) if isinstance(each, Tensor) else each for each in (theta, *more))
+        library.run(name, risk, theta.shape[0], self.threads, *arguments)
+
+    def _descent_library(self, risk: EmpiricalRisk, dtype: torch.dtype, descent: Stepwise) -> Library:
         rates = rates_of(descent, 0, 1).shape[1]
         return descent_library(Shape.of(risk, dtype), UPDATES[type(descent)].header, rates)
 
@@ -138,7 +208,7 @@ def _risk(objective: Objective) -> EmpiricalRisk:
     return objective
 
 
-def _batches(descent: Descent, first: int, until: int, samples: int) -> tuple[Tensor | None, Tensor | None]:
+def _batches(descent: Stepwise, first: int, until: int, samples: int) -> tuple[Tensor | None, Tensor | None]:
     """The samples of every step `[step, batch]` int32 and how many they are `[step]`; None for all of them."""
     batches = [descent.batch(step, samples) for step in range(first, until)]
     chosen = [batch for batch in batches if batch is not None]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -17,9 +18,11 @@ from torch import Tensor
 from basinet.engines.native.compiler import NativeError, build
 from basinet.foundation.threads import workers
 from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.protocols import Marching
 
 _STOP = 1 << 48  # no block has such a number, nor is it out of range when it is counted in restarts
 _DEEPEST_HESSIAN = 12  # layers
+_LARGEST_ALGEBRA = 64  # parameters
 
 ACTIVATIONS = ("logistic", "tanh", "relu", "softplus", "gelu", "identity")
 """Those that backprop.h has a struct for, of the same name in C++'s spelling."""
@@ -63,6 +66,26 @@ class Segment(ctypes.Structure):
     )
 
 
+_Growths = ctypes.c_double * 9
+_RULES = [field.name for field in fields(Marching) if field.name != "growths"]
+
+
+class Rules(ctypes.Structure):
+    """The numbers of `march`, in the order of march.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_double) for name in _RULES),
+        ("scale", ctypes.c_double),
+        ("rounding", ctypes.c_double),
+        ("growths", _Growths),
+    )
+
+    @staticmethod
+    def of(marching: Marching, scale: float, rounding: float) -> Rules:
+        """Those for an objective with this scale and rounding."""
+        return Rules(*(getattr(marching, name) for name in _RULES), scale, rounding, _Growths(*marching.growths))
+
+
 @dataclass(frozen=True)
 class Shape:
     """All that a kernel knows when it is compiled; the names are those of C++."""
@@ -82,6 +105,11 @@ class Shape:
         hidden, output = _camel(network.activation), _camel(network.output)
         loss = _camel(risk.loss_name)
         return Shape(network.widths, hidden, output, network.bias, loss, dtype, samples_together(risk.samples))
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(units * (inputs + self.bias) for inputs, units in pairwise(self.widths))
 
     def definitions(self) -> dict[str, str | int]:
         """The macros that say the same."""
@@ -201,7 +229,13 @@ def descent_library(shape: Shape, update: Path, rates: int) -> Library:
 @cache
 def curvature_library(shape: Shape) -> Library:
     """Loss, gradient and second derivatives (curvature.cpp); whole Hessians only of networks that `has_hessian`."""
-    return Library("curvature.cpp", shape, **({"HESSIAN": 1} if has_hessian(shape) else {}))
+    parts = {"HESSIAN": has_hessian(shape), "ALGEBRA": has_algebra(shape)}
+    return Library("curvature.cpp", shape, **{name: 1 for name, there in parts.items() if there})
+
+
+def has_algebra(shape: Shape) -> bool:
+    """Whether Hessians can be factorized and diagonalized in lanes: where that is quicker than LAPACK (measured)."""
+    return has_hessian(shape) and shape.size <= _LARGEST_ALGEBRA
 
 
 def has_hessian(shape: Shape) -> bool:

@@ -39,7 +39,8 @@ UPDATES: dict[type[Descent], Update] = {
 
 def rates_of(descent: Descent, first: int, until: int) -> Array:
     """The numbers of every step of a segment, `[step, rate]`; one row of them if all steps have the same."""
-    budget, steps = descent.budget, until - first
+    budget: Any = descent.budget
+    steps = until - first
     if budget.schedule == "constant":
         eta = np.full(steps, budget.rate(0))
     else:

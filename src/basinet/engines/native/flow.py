@@ -1,0 +1,127 @@
+"""The gradient flow in lanes: what its kernel is told, and when there is one."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import replace
+from functools import cache
+
+import torch
+
+from basinet.descents import rosenbrock
+from basinet.descents.gradient_flow import (
+    AFTER_REFUSAL,
+    GROWTHS,
+    LATER,
+    LOWER,
+    NOISE,
+    NOWHERE,
+    PATIENCE,
+    RISE,
+    GradientFlow,
+    growth_limits,
+)
+from basinet.engines.native.library import Library, Shape, has_algebra, pointer
+from basinet.objectives.empirical_risk import EmpiricalRisk
+from basinet.protocols import SelfPaced, State
+
+_STAGES = len(rosenbrock.C)
+_NUMBERS = (
+    *("rtol", "atol", "tolerance", "steps", "patience", "first", "rise", "rounding", "noise", "later", "lower"),
+    *("after_refusal", "nowhere", "cost", "gamma"),
+)
+_Square = ctypes.c_double * _STAGES**2
+_Growths = ctypes.c_double * len(GROWTHS)
+
+
+class _Rules(ctypes.Structure):
+    """The numbers that decide, in the order of flow.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_double) for name in _NUMBERS),
+        ("a", _Square),
+        ("c", _Square),
+        ("growths", _Growths),
+        ("limits", _Growths),
+    )
+
+
+class _Flow(ctypes.Structure):
+    """The argument of `follow` (flow.cpp says what is what)."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("theta", "control", "status", "steps", "loss", "gradient_norm")),
+        *((name, ctypes.c_void_p) for name in ("time", "gradients", "records", "marks")),
+        ("mark_count", ctypes.c_int64),
+        ("most", ctypes.c_int64),
+    )
+
+
+def has_kernel(descent: SelfPaced, shape: Shape) -> bool:
+    """Whether a descent of networks of that shape never leaves the lanes."""
+    return isinstance(descent, GradientFlow) and descent.method == "rosenbrock" and has_algebra(shape)
+
+
+@cache
+def flow_library(shape: Shape) -> Library:
+    """The flow (flow.cpp) of networks of that shape."""
+    return Library("flow.cpp", shape)
+
+
+def followed(risk: EmpiricalRisk, descent: GradientFlow, state: State, most: int, threads: int) -> State:
+    """As `Engine.follow`."""
+    result = replace(
+        state,
+        theta=state.theta.clone(memory_format=torch.contiguous_format),
+        memory=tuple(tensor.clone() for tensor in state.memory),
+        **{name: getattr(state, name).clone() for name in ("status", "steps", "loss", "gradient_norm")},
+        **{name: getattr(state, name).clone() for name in ("time", "gradients", "records")},
+    )
+    marks = torch.tensor(descent.budget.marks, dtype=torch.float64, device="cpu")
+    flow = _Flow(
+        *(pointer(tensor) for tensor in (result.theta, result.memory[0], result.status, result.steps)),
+        *(pointer(tensor) for tensor in (result.loss, result.gradient_norm, result.time, result.gradients)),
+        *(pointer(result.records), pointer(marks), len(marks), most),
+    )
+    library = flow_library(Shape.of(risk, state.theta.dtype))
+    rules = _rules(risk, descent)
+    library.run("follow", risk, len(state.status), threads, ctypes.byref(flow), ctypes.byref(rules))
+    return result
+
+
+def _rules(risk: EmpiricalRisk, descent: GradientFlow) -> _Rules:
+    numbers = {
+        "rtol": descent.rtol,
+        "atol": descent.atol,
+        "tolerance": descent.budget.tolerance,
+        "steps": descent.budget.steps,
+        "patience": PATIENCE,
+        "first": rosenbrock.FIRST,
+        "rise": RISE,
+        "rounding": risk.rounding,
+        "noise": NOISE,
+        "later": LATER,
+        "lower": LOWER,
+        "after_refusal": AFTER_REFUSAL,
+        "nowhere": NOWHERE,
+        "cost": rosenbrock.cost(risk.size),
+        "gamma": rosenbrock.GAMMA,
+    }
+    return _Rules(
+        *(float(numbers[name]) for name in _NUMBERS),
+        *(_square(_whole(rosenbrock.A)), _square(rosenbrock.C)),
+        *(_Growths(*GROWTHS), _Growths(*growth_limits(rosenbrock.ORDER))),
+    )
+
+
+def _whole(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+    """With the rows of the last stages, each of which begins where the one before it has ended."""
+    whole = list(rows)
+    while len(whole) < _STAGES:
+        whole.append((*whole[-1], 1.0))
+    return tuple(whole)
+
+
+def _square(rows: tuple[tuple[float, ...], ...]) -> ctypes.Array[ctypes.c_double]:
+    """Rows of a lower triangle, filled up with zeros."""
+    return _Square(*(number for row in rows for number in (*row, *(0.0,) * (_STAGES - len(row)))))
