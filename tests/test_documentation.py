@@ -22,6 +22,7 @@ FEWER = {
     "experiment=depth": "init=normal,orthogonal network.depth=1,2",
     "experiment=textbook": "network.depth=1,2",
     "experiment=xor": "network.width=2,3",
+    "experiment=barriers": "network.depth=2 network.width=2,3 landscape.searches=8",
     "experiment=landscape_xor": "network.width=1 objective.l2_weights=1e-3 landscape.searches=8",
     "network.depth=2,3,4": "network.depth=2",
 }
