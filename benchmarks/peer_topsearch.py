@@ -44,7 +44,7 @@ class Xor(Potential):
 
 
 def main() -> None:
-    starts = np.load(sys.argv[1])["starts"]
+    starts = np.load(sys.argv[1], allow_pickle=False)["starts"]
     coordinates = StandardCoordinates(ndim=starts.shape[1], bounds=[(-BOX, BOX)] * starts.shape[1])
     following = HybridEigenvectorFollowing(Xor(), ts_conv_crit=1e-6, ts_steps=200, pushoff=0.1)
     np.random.seed(0)  # noqa: NPY002 (it draws its first eigenvectors from there)

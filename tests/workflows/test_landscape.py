@@ -69,7 +69,9 @@ def test_only_the_searches_that_were_missing_are_made(folder: Path, told: list[s
 def test_a_launch_that_asks_for_no_more_computes_nothing(folder: Path, told: list[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("searches-*/*.parquet")}
     assert "finished" in launch(folder, f"{SADDLES} landscape.searches=80 dry_run=true")
-    assert "partly done" in launch(folder, f"{SADDLES} landscape.searches=90 dry_run=true")
+    more = launch(folder, f"{SADDLES} landscape.searches=90 dry_run=true")
+    assert "partly done" in more
+    assert "not counted: at most 90 searches for saddles" in more
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("searches-*/*.parquet")} == before
 
 

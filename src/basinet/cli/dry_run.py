@@ -218,6 +218,9 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
         print(f"time      at most {duration(most)}, {together}; mostly less, as restarts stop when they arrive")
         if any(one.study.is_auto and not one.is_done for one in ahead):
             print("          restarts=auto: counted for all restarts_max, mostly it ends long before")
+        searches = sum(one.study.landscape.most for one in ahead if not one.is_done)
+        if searches:
+            print(f"          not counted: at most {searches:,} searches for saddles, after the restarts")
         print(f"memory    {amount(memory)}; this machine has {amount(there)}{_verdict(memory <= there)}")
         is_room = _verdict(_is_room(planned, ahead))
         print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free{is_room}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from basinet.foundation.errors import require
 
@@ -13,6 +13,8 @@ _MOST = 10_000_000  # searches: of more, the blocks alone would fill a disk
 @dataclass(frozen=True)
 class NoLandscape:
     """Nothing: the minima are all that is wanted."""
+
+    most: ClassVar[int] = 0
 
 
 @dataclass(frozen=True)
