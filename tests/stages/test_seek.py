@@ -62,19 +62,19 @@ def test_a_search_that_gets_too_far_is_given_up() -> None:
 def test_where_a_search_begins_depends_on_its_number_and_not_on_the_range() -> None:
     points = critical_points_of_the_camel()
     minima = torch.from_numpy(points[points[:, 2] == 0][:, :2].copy())
-    whole = departures(CAMEL, minima, 3, range(24), "all")
+    whole = departures(CAMEL, minima, 3, range(32), "all")
     for first in (0, 5, 17):
-        part = departures(CAMEL, minima, 3, range(first, 24), "all")
+        part = departures(CAMEL, minima, 3, range(first, 32), "all")
         assert torch.equal(whole.theta[first:], part.theta)
         assert torch.equal(whole.index[first:], part.index)
     assert set(whole.index.tolist()) >= {1, ANY}
-    assert set(departures(CAMEL, minima, 3, range(24), 1).index.tolist()) == {1}
+    assert set(departures(CAMEL, minima, 3, range(32), 1).index.tolist()) == {1}
 
 
 def test_between_two_minima_a_search_begins_above_both() -> None:
     points = critical_points_of_the_camel()
     minima = torch.from_numpy(points[points[:, 2] == 0][:, :2].copy())
-    begun = departures(CAMEL, minima[:2], 0, range(64), 1).theta[2::4]
+    begun = departures(CAMEL, minima[:2], 0, range(128), 1).theta[4::8]
     ends = CAMEL.loss_and_gradient(minima[:2])[0].max()
     on_the_line = ((begun - minima[0]).norm(dim=1) + (begun - minima[1]).norm(dim=1)) - (minima[0] - minima[1]).norm()
     between = on_the_line.abs() < 1e-12

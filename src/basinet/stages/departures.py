@@ -33,9 +33,10 @@ class Departures:
 def departures(f: Derivatives, known: Tensor, seed: int, searches: range, indices: Literal[1, "all"]) -> Departures:
     """Where searches begin; each depends on (seed, its number, the known points) alone.
 
-    By turns: beside a known point along one of its softest eigenvectors; beside one in a random direction; at the
-    highest point of the straight line between two, or two copies of one; at a random point. From all of them a saddle
-    of index 1 is sought, with `indices="all"` by turns also one of a higher index, and any critical point.
+    Five of eight at a random point: most of the rare saddles are found from there. The others by turns beside a known
+    point along one of its softest eigenvectors, beside one in a random direction, and at the highest point of the
+    straight line between two, or two copies of one. From all of them a saddle of index 1 is sought, with
+    `indices="all"` by turns also one of a higher index, and any critical point.
 
     Args:
         f: the objective.
@@ -51,7 +52,7 @@ def departures(f: Derivatives, known: Tensor, seed: int, searches: range, indice
     theta = _random(known, draws, steps)
     if len(known) > 0:
         for turn, place in enumerate((_beside_softly, _beside, _between)):
-            rows = (number % 4 == turn).nonzero().squeeze(1)
+            rows = (number % 8 == 2 * turn).nonzero().squeeze(1)
             if len(rows) > 0:
                 theta = theta.index_copy(0, rows, place(f, known, draws[rows], steps[rows]))
     return Departures(theta, _wanted(number, draws, indices, f.objective.size))
@@ -61,7 +62,7 @@ def _wanted(number: Tensor, draws: Tensor, indices: Literal[1, "all"], size: int
     one = torch.ones_like(number)
     if indices == 1:
         return one
-    turn, highest = number // 4 % 4, min(size, _HIGHEST)
+    turn, highest = number // 8 % 4, min(size, _HIGHEST)
     higher = (1 - draws[:, 0].log2().floor()).long().clamp(max=highest)  # each half as often as the one below
     return torch.where(turn == 1, higher, torch.where(turn == 3, ANY, one))
 
