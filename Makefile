@@ -51,6 +51,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/minima.py
+	$(BIN)/python benchmarks/lbfgs.py
 	$(BIN)/python benchmarks/hessians.py
 	$(BIN)/python benchmarks/saddles.py
 	$(BIN)/python benchmarks/linearity.py

@@ -25,6 +25,7 @@ from basinet.reporting import data, points, writing
 from basinet.study.study import Study
 from basinet.tracking.record import OpenRun, open_condition, open_sweep, write_condition, write_parquet
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import SYMMETRY
 
 STATUS = ["arrived", "budget", "diverged"]
 VOID = {"meta", "img", "br", "link", "input", "hr", "source"}
@@ -567,6 +568,15 @@ def test_a_condition_of_one_restart_is_said_to_say_nothing(launch: Launch) -> No
     launch.condition({"init": "orthogonal"}, [0.1, 0.2, 0.3])
     text = Page(basinet.report("made")).text
     assert "init=normal : it has one restart; intervals and comparisons say next to nothing." in text
+
+
+def test_the_symmetries_of_problems_are_named_beside_the_bottoms(launch: Launch, undrawn: None) -> None:
+    for init, told in (("normal", "inputs 1 and 2 exchanged (2 in all)"), ("orthogonal", "")):
+        run = launch.condition({"init": init}, [0.1, 0.2], status=None)
+        run.log(tags={SYMMETRY: told})
+        run.close("FINISHED")
+    text = Page(basinet.report("made")).text
+    assert "Problem symmetries of 1 of 2 conditions: inputs 1 and 2 exchanged (2 in all)." in text
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -105,6 +105,39 @@ class Symmetry(Protocol):
         ...
 
 
+class ProblemSymmetry(Protocol):
+    """What may be done to a problem, such as exchanging two inputs, without changing an objective as a whole.
+
+    It is no symmetry of the network: it makes other answers, and another minimum, of the same loss.
+    """
+
+    @property
+    def order(self) -> int:
+        """How many different things may be done, nothing at all among them."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all."""
+        ...
+
+    @property
+    def words(self) -> list[str]:
+        """What they are made of, in words; empty if nothing may be done."""
+        ...
+
+    def invariants(self, theta: Tensor) -> Tensor:
+        """Numbers `[restart, n]` that all images of parameters have in common, and copies by `Objective.symmetry`."""
+        ...
+
+    def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
+        """Those images of `theta [parameter]` that may be `other`, up to `Objective.symmetry`.
+
+        Whether one of them is has to be seen: they are no more than the likely ones.
+        """
+        ...
+
+
 class Objective(Protocol):
     """A function to be minimised from many starts at once, with what certifying and merging ask about it.
 
@@ -144,6 +177,11 @@ class Objective(Protocol):
     @property
     def symmetry(self) -> Symmetry:
         """Which changes of the parameters leave f as it is."""
+        ...
+
+    @property
+    def problem_symmetry(self) -> ProblemSymmetry:
+        """Which changes of the problem leave f as it is, and what becomes of parameters in them."""
         ...
 
     @property
@@ -254,7 +292,7 @@ class ObjectiveFamily(Protocol):
 
 
 Memory = tuple[Tensor, ...]
-"""What a descent carries from step to step (momentum, moments), each `[restart, parameter]`."""
+"""What a descent carries from step to step (momentum, moments): one row per restart, mostly `[restart, parameter]`."""
 
 
 class Limits(Protocol):
@@ -291,7 +329,7 @@ class Limits(Protocol):
 
 
 class Descent(Protocol):
-    """A method of descent: frozen settings. How it makes its steps says `Stepwise` or `SelfPaced`."""
+    """A method of descent: frozen settings. How it makes its steps says `Stepwise`, `SelfPaced` or `Searching`."""
 
     @property
     def budget(self) -> Limits:
@@ -362,6 +400,22 @@ class SelfPaced(Descent, Protocol):
         ...
 
 
+@runtime_checkable
+class Searching(Descent, Protocol):
+    """Every restart chooses its own steps, each after as many evaluations as its search takes.
+
+    Restarts that are evaluated together are at different places of their searches, so the loop is the descent's own.
+    """
+
+    def follow(self, f: Objective, state: State, most: int) -> State:
+        """A chunk of restarts as `Engine.follow` has it, at most as many as `Objective.chunk_size`."""
+        ...
+
+
+AtOwnPace = SelfPaced | Searching
+"""Descents in which every restart chooses its own steps, so that none waits for the others."""
+
+
 @dataclass(frozen=True)
 class State:
     """What a descent carries between segments; every tensor but `step` has one row per restart."""
@@ -374,12 +428,16 @@ class State:
     loss: Tensor = field(repr=False)  # [restart], at theta
     gradient_norm: Tensor = field(repr=False)  # [restart], Euclidean, at theta
     time: Tensor | None = field(default=None, repr=False)  # [restart] float64, where that is the descent's clock
-    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent so far, if it is `SelfPaced`
+    gradients: Tensor | None = field(default=None, repr=False)  # [restart] float64, spent, if it is `AtOwnPace`
     records: Tensor | None = field(default=None, repr=False)  # [restart, record, 3], likewise: see `RECORDED`
 
     def rows(self, index: Tensor) -> State:
         """The state of some restarts only."""
         return self._with([tensor.index_select(0, index) for tensor in self.tensors()], self.step)
+
+    def copy(self) -> State:
+        """The same in memory of its own, contiguous."""
+        return self._with([tensor.clone(memory_format=torch.contiguous_format) for tensor in self.tensors()], self.step)
 
     def split(self, size: int) -> list[State]:
         """The state in pieces of at most `size` restarts."""
@@ -488,7 +546,7 @@ class Engine(Protocol):
         """Take all restarts of `state` from `state.step` to step `until`, freezing those that arrive or diverge."""
         ...
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, most: int) -> State:
         """Take every restart of `state` that is running at most so many steps of its own, refused ones included.
 
         Each makes a record where it gets to a mark, and ends at the last. With `most` = 0 only starts are looked at,

@@ -39,7 +39,7 @@ def ended(kinds: list[str], because: str | None = None, **settings: Any) -> pd.D
     [
         ("far", {}, "objective.l2_weights=0.001 objective.l2_biases=0.001"),
         ("far", {"objective.l2_weights": 0.01}, "nearer with objective.l2_biases=0.001"),
-        ("far", PENALISED, "descent=adam, or polish.radius=1"),
+        ("far", PENALISED, "descent=lbfgs, or polish.radius=1"),
         ("far", {**PENALISED, "descent": "adam"}, "descent.steps=100000, or polish.radius=1"),
         ("far", {"descent": "sgd"}, "descent=adam"),
         ("wanders", {"descent": "adam"}, "adam never rests where it is flat: descent=gradient_descent"),

@@ -28,6 +28,22 @@ def test_tables_that_were_written_without_levels_are_read_by_their_losses() -> N
         assert levels(table, ["init"])["loss"].tolist() == [0.1, 0.2]
 
 
+def test_orbits_are_counted_of_minima_and_only_where_they_were_kept() -> None:
+    minima = pd.DataFrame(
+        {"init": list("aaaab"), "kind": ["minimum"] * 3 + ["degenerate", "minimum"], "loss": [1.0, 1, 2, 3, 1]}
+    ).assign(share=0.1, orbit=[0.0, 0.0, 1.0, -1.0, np.nan])
+    table = levels(minima, ["init"])
+    assert table[["init", "loss", "bottoms"]].to_numpy().tolist() == [
+        ["a", 1, 2],
+        ["a", 2, 1],
+        ["a", 3, 1],
+        ["b", 1, 1],
+    ]
+    assert table["orbits"].iloc[:3].tolist() == [1, 1, 0]
+    assert np.isnan(table["orbits"].iloc[3])
+    assert levels(minima.drop(columns="orbit"), ["init"])["orbits"].isna().all()
+
+
 def test_every_condition_is_a_row_whatever_its_restarts_found_and_whatever_setting_it_lacks() -> None:
     conditions = pd.DataFrame({"init": ["a", "b", "c"], "init.gain": [1.0, np.nan, np.nan]})
     minima = pd.DataFrame(

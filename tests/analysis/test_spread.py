@@ -267,3 +267,14 @@ def test_of_fewer_than_six_values_the_interval_is_all_of_them(n: int) -> None:
 
 def test_of_no_values_there_is_no_interval() -> None:
     assert np.isnan(median_interval(np.array([]))).all()
+
+
+def test_orbits_of_minima_are_counted_where_they_were_kept(restarts: pd.DataFrame) -> None:
+    assert "orbits" not in spread(restarts, ["init"])
+    minimum = restarts["minimum"].where(restarts["kind"] == "minimum", -1)
+    kept = restarts.assign(minimum=minimum, orbit=minimum // 2)  # -1 for none, and of 0 to 3 two each
+    table = spread(kept.assign(orbit=kept["orbit"].where(kept["init"] == "a")), ["init"]).set_index("init")
+    reached = kept[(kept["init"] == "a") & (kept["kind"] == "minimum")]
+    assert table.loc["a", "orbits"] == len(set(reached["orbit"])) == 2
+    assert table.loc["a", "minima"] == 4
+    assert np.isnan(table.loc["b", "orbits"])

@@ -54,6 +54,42 @@ def test_the_clause_about_minima_counts_them_and_says_how_many_restarts_ended_in
     assert wording.minima_clause(row) == "no restart was certified as a minimum (diverged 100 %)"
 
 
+def test_orbits_are_told_where_they_are_fewer_than_minima() -> None:
+    (row,) = rows(a=[1.0] * 60 + [2.0] * 39 + [3.0])
+    fewer, as_many = row.copy(), row.copy()
+    fewer["orbits"], as_many["orbits"] = 2.0, 3.0
+    assert wording.minima_clause(fewer).startswith("3 distinct minima (2 modulo the problem's symmetries) cover 99 % [")
+    assert wording.minima_clause(as_many) == wording.minima_clause(row)
+    assert wording.spread_cells(fewer)["orbits"] == "2"
+    assert "orbits" not in wording.spread_cells(row)
+    minimum = pd.Series({"minimum": 0, "orbit": -1, "kind": "degenerate", "loss": 1.0, "count": 3, "restart": 0})
+    for name in ("share", "share_low", "share_high", "lambda_min", "lambda_max"):
+        minimum[name] = 0.5
+    assert wording.minimum_cells(minimum)["orbit"] == "-"
+    assert "orbit" not in wording.minimum_cells(minimum.drop("orbit"))
+
+
+def test_symmetries_of_a_problem_are_told_once_with_how_many_conditions_have_them() -> None:
+    class Found:
+        order, complete, words = 8, True, ["a exchanged", "b reflected"]
+
+    class CutShort:
+        order, complete, words = 1, False, list[str]()
+
+    told = wording.symmetry(Found())
+    assert told == "a exchanged; b reflected (8 in all)"
+    assert wording.symmetry(CutShort()).startswith(
+        "none found (1 in all, not searched for to the end: there may be more"
+    )
+    assert wording.symmetries([told, told]) == [f"Problem symmetries: {told}."]
+    assert wording.symmetries([told, "", told]) == [f"Problem symmetries of 2 of 3 conditions: {told}."]
+    assert wording.symmetries(list("abcdefgg"))[5:] == [
+        "Problem symmetries of 1 of 8 conditions: f.",
+        "2 more conditions have others.",
+    ]
+    assert wording.symmetries([""]) == wording.symmetries([]) == []
+
+
 def test_coverage_is_written_with_the_share_of_restarts_that_it_is_of() -> None:
     (all_of_them,) = rows(a=[1.0] * 60 + [2.0] * 39 + [3.0])
     (tenth,) = rows(a=[1.0] * 10 + [np.nan] * 90)
@@ -155,14 +191,33 @@ def test_a_setting_that_matters_is_told_from_one_that_does_not() -> None:
 
 def test_where_the_best_minimum_is_found_is_said_with_its_share() -> None:
     table = spread(restarts(a=[1.0] * 3 + [2.0], b=[1.0] + [2.0] * 3), ["init"])
-    assert wording.best_sentence(table, ["init"]).startswith(
-        "The best known minimum is reached most often from init=a: 75 % ["
-    )
-    assert "; least often from init=b: 25 % [" in wording.best_sentence(table, ["init"])
+    told = wording.best_sentence(table, ["init"])
+    assert told.startswith("The lowest minimum is reached by 75 % [")
+    assert "] of the restarts with init=a, and by 25 % [" in told
+    assert told.endswith("] with init=b.")
     lost = spread(restarts(a=[np.nan], b=[np.nan]), ["init"])
     assert (
         wording.best_sentence(lost, ["init"]) == "No restart was certified as a minimum, so that no best one is known."
     )
+
+
+def test_inits_are_compared_within_the_network_in_which_they_differ_most() -> None:
+    """Of two networks, one is reached alike from both inits; in the other it is three of four restarts."""
+    alike = restarts(a=[1.0] * 4, b=[1.0] * 4).assign(**{"network.depth": 2})
+    apart = restarts(a=[1.0] * 4, b=[1.0] + [2.0] * 3).assign(**{"network.depth": 3})
+    by = ["network.depth", "init"]
+    told = wording.best_sentence(spread(pd.concat([alike, apart], ignore_index=True), by), by)
+    assert told.startswith("The lowest minimum is reached at network.depth=3 by 100 % [")
+    assert "with init=a, and by 25 % [" in told
+
+
+def test_distinct_minima_are_counted_network_by_network() -> None:
+    one = restarts(a=[1.0] * 4).assign(**{"network.depth": 2})
+    two = restarts(a=[1.0, 1.0, 2.0, 2.0]).assign(**{"network.depth": 3})
+    by = ["network.depth", "init"]
+    table = spread(pd.concat([one, two], ignore_index=True), by)
+    expected = "Distinct minima found: 1 at network.depth=2, 2 at network.depth=3."
+    assert wording.networks_sentence(table, by) == expected
 
 
 @pytest.mark.parametrize(

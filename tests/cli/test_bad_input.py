@@ -179,6 +179,10 @@ COMMANDS = [
     ("descent=adam descent.beta1=1", "descent.beta1=1", "at least 0 and below 1"),
     ("descent=adam descent.epsilon=0", "descent.epsilon=0", "must be positive"),
     ("descent=adam descent.epsilon=inf", "descent.epsilon=inf", "must be a finite number"),
+    ("descent=lbfgs descent.memory=0", "descent.memory=0", "must be at least 1"),
+    ("descent=lbfgs descent.memory=1.5", "descent.memory=1.5", "must be a whole number"),
+    ("descent=lbfgs descent.memory=1e9", "descent.memory=1,000,000,000", "must be at most 1,000"),
+    ("descent=lbfgs descent.learning_rate=.1", "unknown setting 'descent.learning_rate'", "descent.memory"),
     ("descent=momentum descent.momentum=-.5", "descent.momentum=-0.5", "at least 0 and below 1"),
     # polishing
     ("polish=newtn", "unknown polish 'newtn'", "did you mean 'newton'?"),

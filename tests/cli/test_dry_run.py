@@ -137,9 +137,20 @@ def test_a_dry_run_of_what_has_finished_needs_neither_mlflow_nor_a_measurement(
 ) -> None:
     for name in ("tracking.store.mlflow_client", "pipeline.costs.pace", "pipeline.solve.solve"):
         monkeypatch.setattr(f"basinet.{name}", lambda *arguments: pytest.fail("takes seconds"))
-    answer = swept_again("dry_run=true")
-    assert (answer.code, answer.err) == (0, "")
-    assert [(row[1], row[2]) for row in rows(answer.out)] == [DONE, DONE]
+    quick = swept_again("dry_run=true")
+    assert (quick.code, quick.err) == (0, "")
+    assert [(row[1], row[2]) for row in rows(quick.out)] == [DONE, DONE]
+    monkeypatch.setattr("basinet.cli.dry_run.finished", lambda composed: [])
+    assert swept_again("dry_run=true").out == quick.out  # by the way that any other dry run goes
+
+
+def test_a_dry_run_of_what_has_finished_refuses_the_same_condition_twice(
+    swept_again: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("basinet.cli.plan.plan", lambda *arguments: pytest.fail("has been looked at"))
+    answer = swept_again("init=normal init.std=1,1.0 dry_run=true")
+    told = "basinet: init=normal,uniform init.std=1,1.0: conditions 1 and 2 of this sweep are the same\n"
+    assert (answer.code, answer.out, answer.err) == (1, "", told)
 
 
 @pytest.mark.parametrize("settings", ["", "restarts=50 rerun=all"])

@@ -23,6 +23,7 @@ import yaml
 
 import basinet
 from basinet import plots
+from basinet.cli.compose import compose_all
 from basinet.cli.main import _parsed
 from basinet.cli.plan import plan
 from basinet.foundation import machine
@@ -197,12 +198,21 @@ def test_the_line_to_analyse_with_is_python_that_runs(
 
 
 def test_where_there_is_no_terminal_progress_is_one_line_for_each_condition(launched: Launched) -> None:
-    disk, note, engine, *lines = launched.err.splitlines()
+    first, disk, note, engine, *lines = launched.err.splitlines()
+    assert first == "4 conditions, 30 restarts each"
     assert re.fullmatch(r"disk: at most [\d.]+ MB; [\d.,]+ [GT]B free", disk)
     assert note.startswith("note: no problem chosen: XOR, with network.activation=tanh objective.l2_weights=")
     assert engine.startswith("engine: ")
     assert [line.split()[0] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
     assert all(re.search(r"init=\w+: best \S+, median \S+ of 30 restarts$", line) for line in lines)
+
+
+def test_what_is_going_to_be_run_is_said_before_mlflow_has_been_loaded(
+    sweeps: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("basinet.workflows.sweep.begin", lambda *arguments: sys.exit("loaded"))
+    assert sweeps(f"-m seed=1,2 {TINY}").err.startswith("2 conditions, 6 restarts each\ndisk: at most ")
+    assert sweeps(f"{TINY} restarts=auto restarts_max=7").err.startswith("1 condition, up to 7 restarts\ndisk: ")
 
 
 def _store(folder: Path) -> TrackingStore:
@@ -292,7 +302,7 @@ def test_conditions_share_the_cores(
     monkeypatch.setattr(machine, "cores", lambda: cores)
     seeds = ",".join(map(str, range(conditions)))
     arguments = _parsed(["-m", f"seed={seeds}", *launcher.split()])
-    planned = plan(arguments, ["-m"])
+    planned = plan(compose_all(arguments, ["-m"]))
     assert (planned.workers, planned.threads) == expected
 
 
@@ -567,9 +577,10 @@ def test_the_shell_can_complete_groups_members_and_settings(
         ("main", "init=xaver"),
         ("listing", ""),
         ("ui", "--help"),
+        ("main", "-m init=normal,uniform network.depth=1 restarts=30 descent.steps=100 dry_run=true"),  # has finished
     ],
 )
-def test_quick_answers_do_not_wait_for_the_numerical_libraries(module: str, line: str, tmp_path: Path) -> None:
+def test_quick_answers_do_not_wait_for_the_numerical_libraries(module: str, line: str, swept: Path) -> None:
     code = (
         f"import sys; from basinet.cli.{module} import main; sys.argv[1:] = {line.split()!r}\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
@@ -577,7 +588,7 @@ def test_quick_answers_do_not_wait_for_the_numerical_libraries(module: str, line
     )
     answer = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
+        cwd=swept,
         env={**os.environ, "COMP_LINE": "basinet in"},
         capture_output=True,
         text=True,

@@ -166,3 +166,30 @@ def test_what_a_server_did_not_take_is_kept_and_logged_next_time(
 
 def computing_again(*arguments: object) -> None:
     raise AssertionError("all blocks of these conditions are there")
+
+
+@pytest.mark.slow
+def test_what_is_loaded_from_a_server_leaves_no_copies(
+    serve: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    uri = serve(f"sqlite:///{tmp_path}/server.db").uri
+    launch = [
+        Path(sys.executable).parent / "basinet",
+        f"tracking.uri={uri}",
+        "restarts=3",
+        "descent.steps=5",
+        "tracking.figures=none",
+    ]
+    subprocess.run(launch, cwd=tmp_path, check=True, capture_output=True)
+    code = f"""
+import os, basinet
+for _ in range(3):
+    basinet.load_restarts("basinet", tracking_uri={uri!r})
+print(sum(len(files) for _, _, files in os.walk({str(temporary)!r})))
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert loaded.stdout == "1\n"
+    assert [path.name for path in temporary.iterdir() if path.name.startswith("basinet")] == []

@@ -246,6 +246,15 @@ def test_fewer_searches_than_there_are_stand_for_themselves() -> None:
     pd.testing.assert_frame_equal(fewer.saddles, landscape(chain(3), searches=60).saddles)
 
 
+def test_where_restarts_have_reached_no_minimum_searches_find_them() -> None:
+    nowhere = {**chain(3), "descent": {"steps": 0}, "polish": {"radius": 1e-9}, "restarts": 3}
+    found = landscape(nowhere, searches=64)
+    assert found.minima["count"].tolist() == [0, 0]
+    assert found.minima["orbit"].tolist() == [0, 1]
+    np.testing.assert_allclose(found.minima["loss"], [CHAINS[3][1], 0.5], rtol=0, atol=1e-10)
+    assert found.metrics["landscape/euler"] == 1
+
+
 def test_without_being_asked_for_there_is_no_landscape() -> None:
     assert run(Study.from_config({**chain(3), "restarts": 5})).landscape is None
 

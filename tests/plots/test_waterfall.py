@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from basinet.plots import waterfall
@@ -27,8 +28,26 @@ def test_a_waterfall_shows_every_restart_that_has_not_diverged_in_the_order_of_i
     np.testing.assert_array_equal(points, np.stack([np.arange(1, 109), np.sort(kept)], axis=1))
     assert (axes.get_yscale(), axes.get_title(loc="left")) == ("log", "a title")
     assert axes.get_xlim() == (0, 109)
-    expected = ["n = 120, 12 diverged\nevery restart drawn", "minimum (n = 60)", "at infinity (n = 48)"]
-    assert legend(figure) == expected
+    assert legend(figure)[0] == "n = 120, 12 diverged\nevery restart drawn"
+
+
+def test_levels_have_the_colours_of_their_losses_from_the_lowest_and_their_shares_beside_them(
+    drawn: Callable[[Figure], Figure], legend: Callable[[Figure], list[str]]
+) -> None:
+    frame = pd.DataFrame(
+        {
+            "loss": [0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.5, 0.5, 0.9, np.nan],
+            "minimum": [1, 0, 0, 0, 0, 2, 1, 1, -1, -1],
+            "kind": ["minimum"] * 8 + ["unfinished", "diverged"],
+            "status": ["arrived"] * 9 + ["diverged"],
+        }
+    )
+    figure = drawn(waterfall(frame, ""))
+    (axes,) = figure.axes
+    entries = ["f = 0.1: minimum (n = 5)", "f = 0.5: minimum (n = 3)", "at no bottom: unfinished (n = 1)"]
+    assert legend(figure)[1:] == entries
+    assert [to_hex(line.get_color()) for line in axes.lines] == ["#0072b2", "#d55e00", "#000000"]
+    assert [(text.xy[1], text.get_text()) for text in axes.texts] == [(0.1, "50 %"), (0.5, "30 %")]
 
 
 def test_a_waterfall_of_too_many_restarts_says_which_share_is_drawn(

@@ -229,9 +229,17 @@ def test_the_note_of_a_condition_begins_with_its_headline_and_has_a_row_for_ever
     count = (findings.minima["kind"] == "minimum").sum()
     assert note.startswith(f"{count} distinct minima cover ")
     headings, *rows = _rows(note)
-    assert headings[:4] == ["minimum", "kind", "loss", "restarts"]
+    assert headings[:5] == ["minimum", "orbit", "kind", "loss", "restarts"]
     assert [cells[0] for cells in rows] == [str(minimum) for minimum in findings.minima["minimum"]]
-    assert [int(cells[3]) for cells in rows] == findings.minima["count"].tolist()
+    assert [cells[1] for cells in rows] == [str(orbit).replace("-1", "-") for orbit in findings.minima["orbit"]]
+    assert [int(cells[4]) for cells in rows] == findings.minima["count"].tolist()
+
+
+def test_a_note_names_the_symmetries_of_the_problem(findings: Findings) -> None:
+    row = spread(findings.restarts.assign(condition="depth 2"), ["condition"]).iloc[0]
+    told = "inputs 1 and 2 exchanged (2 in all)"
+    assert f"\n\nProblem symmetries: {told}.\n\n" in exhibits.condition_note(row, findings.minima, told)
+    assert "ymmetries:" not in exhibits.condition_note(row, findings.minima)
 
 
 def test_a_note_of_many_minima_shows_twenty_and_says_how_many_more_there_are(findings: Findings) -> None:

@@ -23,6 +23,20 @@ NORMAL = {"seed": 0, "init": "normal", "init.std": 1.5, "network.depth": 2, "net
 XAVIER = {"seed": 0, "init": "xavier_normal", "init.gain": 1.0, "network.depth": 3, "network.bias": True}
 
 
+def test_a_run_is_found_by_the_beginning_of_its_id_as_reports_show_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = write(NORMAL, [3.0, 1.0]), write(XAVIER, [2.0])
+    for run, losses in ((one, [3.0, 1.0]), (other, [2.0])):
+        assert basinet.load_restarts(run.id[:8])["loss"].tolist() == losses
+    for name in (one.id[:7], "0123456789"):
+        with pytest.raises(ConfigError, match=rf"^unknown experiment or run '{name}'"):
+            basinet.load_restarts(name)
+    monkeypatch.setattr(find, "search", lambda *arguments: [one.run, other.run])
+    with pytest.raises(ConfigError, match=rf"^run '{one.id[:8]}': the ids of 2 runs begin so; give more of it$"):
+        basinet.load_restarts(one.id[:8])
+
+
 def test_the_rows_are_those_of_the_tables_with_the_settings_as_columns(write: Write) -> None:
     one, other = write(NORMAL, [3.0, 1.0]), write(XAVIER, [2.0])
     frame = basinet.load_restarts("made")
@@ -282,3 +296,15 @@ def test_bottoms_of_a_run_without_a_sweep_keep_their_ids(write: Write) -> None:
     write(NORMAL, [1.0, 9.0, 2.0], minimum=[0, -1, 1])
     frame = basinet.load_restarts("made")
     assert frame["sweep_minimum"].tolist() == frame["minimum"].tolist() == [0, -1, 1]
+
+
+def test_conditions_from_before_there_were_orbits_are_read_beside_newer_ones(write: Write) -> None:
+    write(NORMAL, [1.0, 9.0], minimum=[0, -1])
+    newer = write(XAVIER, [2.0, 3.0], minimum=[0, 1])
+    assert newer.folder is not None
+    for table, orbits in (("restarts", [0, 0]), ("minima", [0, 0])):
+        path = newer.folder / "tables" / f"{table}.parquet"
+        write_parquet(pd.read_parquet(path).assign(orbit=orbits), path)
+    assert basinet.load_restarts("made")["orbit"].isna().tolist() == [True, True, False, False]
+    assert basinet.load_minima("made", columns=["orbit", "loss"])["orbit"].tolist()[1:] == [0, 0]
+    assert basinet.open("made").symmetries == ["", ""]

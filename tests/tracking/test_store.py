@@ -17,8 +17,9 @@ import pytest
 
 from basinet.foundation.errors import ConfigError
 from basinet.tracking import load
+from basinet.tracking.address import checked_uri, default_uri
 from basinet.tracking.mlflow_internals import make_database
-from basinet.tracking.store import TrackingStore, checked_uri, default_uri
+from basinet.tracking.store import TrackingStore
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -147,7 +147,7 @@ def test_of_one_condition_every_level_is_a_line_also_those_at_infinity_and_the_d
     frame["kind"] = ["at_infinity"] * 6 + ["degenerate"] * 3 + ["unfinished"]
     levels = pd.DataFrame(
         {"kind": ["at_infinity", "degenerate"], "loss": [3e-16, 0.125], "share": [0.6, 0.3], "bottoms": [2, 1]}
-    )
+    ).assign(orbits=0.0)
     frame["condition"] = "problem=xor"
     print_bottoms(Summary(spread(frame, ["condition"]), levels, ["condition"], "run", None))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
@@ -196,3 +196,22 @@ def test_accuracies_stand_in_the_table_where_there_are_any_and_a_line_explains_t
     assert heading.index("accuracy") < heading.index("held out")
     assert re.search(r" 3 +75 % +50 % +minimum 100 %", row)
     assert "median share of samples in the right class" in " ".join(out.split())
+
+
+def test_orbits_are_shown_beside_minima_where_they_are_fewer_and_the_symmetries_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frame = restarts([1.0] * 3 + [2.0] * 2 + [2.0 + 1e-9] * 2 + [-1.0], condition="a")
+    minima = pd.DataFrame({"condition": "a", "kind": "minimum", "loss": [1.0, 2.0, 2.0], "share": [0.3, 0.2, 0.2]})
+    for orbits, shown in (([0, 1, 1], True), ([0, 1, 2], False)):
+        of_restarts = frame.assign(orbit=np.append(orbits, -1)[frame["minimum"]])
+        levels = bottoms.levels(minima.assign(orbit=orbits), ["condition"])
+        told = ("inputs 1 and 2 exchanged (2 in all)",)
+        print_summary(
+            Summary(spread(of_restarts, ["condition"]), levels, ["condition"], "run", None, told * shown), SETTINGS
+        )
+        out = capsys.readouterr().out
+        assert ("orbits" in out) == shown
+        assert ("Problem symmetries: inputs 1 and 2 exchanged (2 in all).\n" in out) == shown
+        (two,) = (line.split() for line in out.splitlines() if re.match(r"minimum +2 ", line))
+        assert two[-2:] == ["2", "1"] if shown else two[-1] == "2"

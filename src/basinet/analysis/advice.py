@@ -75,14 +75,14 @@ def _unpolished(settings: Settings) -> str:
 
 
 def _far(settings: Settings) -> str:
-    """Measured: penalties bring bottoms near, Adam nearer; then a wider radius, and last more steps."""
+    """Measured: penalties bring bottoms near, and L-BFGS arrives there; then a wider radius, and last more steps."""
     descent = _common(settings, "descent")
     if descent == "sgd":
         return "minibatches keep them off their bottom: descent=adam"
     if missing := _missing_penalties(settings):
         return f"their bottom is far away, beyond polish.radius; nearer with {missing}"
-    if descent != "adam":
-        return f"their bottom is beyond polish.radius: descent=adam, or {_wider(settings)}"
+    if descent not in ("adam", "lbfgs"):
+        return f"their bottom is beyond polish.radius: descent=lbfgs, or {_wider(settings)}"
     return f"their bottom is beyond polish.radius: {_longer(settings)}, or {_wider(settings)}"
 
 

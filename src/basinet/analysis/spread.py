@@ -42,6 +42,7 @@ class Summary:
     by: list[str]  # what tells conditions apart
     run: str  # the id of its run: that of the sweep, or of the only condition
     figures: Path | None  # the folder of the figures, if there is one on this machine
+    symmetries: tuple[str, ...] = ()  # of the problem, of every condition, in words (`basinet.analysis.wording`)
     landscapes: tuple[tuple[str, str], ...] = ()  # of conditions whose saddles were sought: name, and what was found
 
 
@@ -61,7 +62,8 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Args:
         restarts: one row per restart with `loss status kind minimum` and the columns `by`. `steps` is wanted for the
-            steps to arrival; `sweep_minimum` tells minima with nearly the same loss apart across conditions.
+            steps to arrival; `sweep_minimum` tells minima with nearly the same loss apart across conditions; `orbit` is
+            counted where it is known.
         by: the columns that tell conditions apart.
 
     Returns:
@@ -69,13 +71,13 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         lowest loss of so many restarts, infinite where so many or more have diverged: they could be the ones) and
         `best_of_*_median` (half of the draws of so many restarts find a loss at most that); `share_*` of each status
         and kind; `share_best_known` (restarts in the best known minimum; NaN where none is known); `steps_q25`,
-        `steps_median` and `steps_q75` (to arrival, of those that arrived); `minima` (distinct ones found), `coverage`
-        (of the starts that end in a minimum), `minima_low` (a lower bound for how many there are; of Chao's
-        `minima_chao1` and `minima_high` only that end can be trusted), `minima_of_*` (expected among so many restarts),
-        `minima_expected` and `enough` (Boender & Rinnooy Kan), `entropy`, `simpson`; `share_best` (restarts in the
-        condition's own lowest minimum), `restarts_needed` (to reach it with 95 %); where targets name classes,
-        `accuracy_median`, and `accuracy_holdout_median` where samples are held out; where that is known,
-        `unfinished_because`, the most frequent reason of those that are unfinished.
+        `steps_median` and `steps_q75` (to arrival, of those that arrived); `minima` (distinct ones found), `orbits` (…
+        modulo the symmetries of the problem), `coverage` (of the starts that end in a minimum), `minima_low` (a lower
+        bound for how many there are; of Chao's `minima_chao1` and `minima_high` only that end can be trusted),
+        `minima_of_*` (expected among so many restarts), `minima_expected` and `enough` (Boender & Rinnooy Kan),
+        `entropy`, `simpson`; `share_best` (restarts in the condition's own lowest minimum), `restarts_needed` (to reach
+        it with 95 %); where targets name classes, `accuracy_median`, and `accuracy_holdout_median` where samples are
+        held out; where that is known, `unfinished_because`, the most frequent reason of those that are unfinished.
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
@@ -185,6 +187,7 @@ def _counts_of(group: pd.DataFrame) -> dict[str, float]:
     best = int(reached["minimum"].isin(ties).sum())
     row = {
         "minima": len(counts),
+        **_orbits_of(reached),
         "coverage": seen.value,
         "coverage_low": seen.low,
         "coverage_high": seen.high,
@@ -201,6 +204,14 @@ def _counts_of(group: pd.DataFrame) -> dict[str, float]:
     shares = _share("share_best", best, len(group) if len(reached) else 0)
     needed = float(unseen.restarts_needed(best / len(group))) if len(reached) else np.nan
     return {**row, **shares, "restarts_needed": max(needed, 1.0)}
+
+
+def _orbits_of(reached: pd.DataFrame) -> dict[str, float]:
+    """How many minima there are modulo the symmetries of the problem; nothing where that was not kept."""
+    if "orbit" not in reached:
+        return {}
+    kept = reached["orbit"].notna().all()  # older tables beside newer ones have none
+    return {"orbits": float(reached["orbit"].nunique()) if kept else np.nan}
 
 
 def median_interval(ordered: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:

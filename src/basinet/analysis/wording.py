@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from basinet.analysis.spread import ACCURACIES, OBJECTIVE, SAME_LOSS
-from basinet.foundation.outcomes import ALL_ENDS, ENDS
+from basinet.foundation.outcomes import ALL_ENDS
 
+_NAMED = 6  # networks that are named in one sentence
 SIGNIFICANCE = 0.05
 """Of p-values that are corrected for how many they are."""
 
@@ -30,12 +31,50 @@ def spread_cells(row: pd.Series) -> dict[str, str]:
         },
         "ended at": ", ".join(f"{name} {percent(share)}" for name, share in shares.items() if share > 0),
         "minima": _number(row["minima"], "d"),
+        **({"orbits": _number(row["orbits"], "d")} if "orbits" in row.index else {}),
         "coverage": "-"
         if np.isnan(row["coverage"])
         else f"{percent(row['coverage'])} of {percent(row['share_minimum'])}",
         "at the best": percent(row["share_best"]),
         "needed": _number(row["restarts_needed"], ".0f"),
     }
+
+
+class Symmetry(Protocol):
+    """What a problem's symmetries say of themselves (`basinet.protocols.ProblemSymmetry`)."""
+
+    @property
+    def order(self) -> int: ...
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def words(self) -> list[str]: ...
+
+
+def symmetry(found: Symmetry) -> str:
+    """What may be done to a problem without changing what is minimised; nothing if nothing may."""
+    if found.order == 1 and found.complete:
+        return ""
+    told = "; ".join(found.words) or "none found"
+    cut = "" if found.complete else ", not searched for to the end: there may be more, and fewer orbits"
+    return f"{told} ({found.order:,} in all{cut})"
+
+
+def symmetries(of_conditions: Sequence[str]) -> list[str]:
+    """The symmetries of the problems of some conditions, a sentence each: what `symmetry` says of every condition.
+
+    >>> symmetries(["inputs 1 and 2 exchanged (2 in all)", ""])
+    ['Problem symmetries of 1 of 2 conditions: inputs 1 and 2 exchanged (2 in all).']
+    """
+    counts = {told: list(of_conditions).count(told) for told in dict.fromkeys(of_conditions) if told}
+    every = len(of_conditions)
+    some = {told: "" if count == every else f" of {count:,} of {every:,} conditions" for told, count in counts.items()}
+    sentences = [f"Problem symmetries{of}: {told}." for told, of in some.items()]
+    left = sum(list(counts.values())[_SYMMETRIES:])
+    return [*sentences[:_SYMMETRIES], *([f"{left:,} more conditions have others."] if left else [])]
+
+
+_SYMMETRIES = 6  # of different problems that are told
 
 
 def losses_sentence(row: pd.Series) -> str:
@@ -54,7 +93,9 @@ def minima_clause(row: pd.Series) -> str:
     found = int(row["minima"])
     if found == 0:
         return f"no restart was certified as a minimum ({spread_cells(row)['ended at']})"
-    minima = "1 distinct minimum covers" if found == 1 else f"{found:,} distinct minima cover"
+    orbits = row.get("orbits", found)
+    fewer = f" ({int(orbits):,} modulo the problem's symmetries)" if orbits < found else ""
+    minima = "1 distinct minimum covers" if found == 1 else f"{found:,} distinct minima{fewer} cover"
     elsewhere = 1 - row["share_minimum"]
     starts = "starts" if elsewhere <= 0 else f"starts that end in a minimum ({percent(row['share_minimum'])} of all)"
     clause = f"{minima} {with_interval(row, 'coverage')} of the {starts}; "
@@ -139,20 +180,69 @@ def ended_sentence(spread: pd.DataFrame) -> str:
 
 
 def best_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
-    """From where the best known minimum is reached most often, and least often."""
+    """From where the best known minimum of a network is reached most often and least often, where that differs most."""
     known = spread[spread["share_best_known"].notna()]
     if known.empty:
         return "No restart was certified as a minimum, so that no best one is known."
-    of = " of its problem and network" if any(key.partition(".")[0] in OBJECTIVE for key in by) else ""
-    ordered = known.sort_values("share_best_known", kind="stable")
-    most, least = ordered.iloc[-1], ordered.iloc[0]
-    told = f"{condition_label(most, by)}: {with_interval(most, 'share_best_known')} of its restarts"
+    apart = [key for key in by if key.partition(".")[0] in OBJECTIVE]
+    groups = [(key, table.sort_values("share_best_known", kind="stable")) for key, table in each(known, apart)]
+    compared = [(key, table) for key, table in groups if len(table) > 1]
+    if not compared:  # each network has one condition
+        key: dict[str, Any] = {}
+        table = known.sort_values("share_best_known", kind="stable")
+    else:
+        key, table = max(compared, key=lambda group: float(np.ptp(group[1]["share_best_known"])))
+    own = [name for name in by if name not in key]
+    most, least = table.iloc[-1], table.iloc[0]
+    of = " of its network" if apart and not key else ""
+    at = f"at {condition_label(key, apart)} " if len(compared) > 1 else ""
+    told = f"{with_interval(most, 'share_best_known')} of the restarts"
     if most["share_best_known"] == least["share_best_known"]:
-        return f"The best known minimum{of} is reached equally often everywhere, from {told}."
+        return f"The lowest minimum{of} is reached equally often from everywhere: by {told}."
     return (
-        f"The best known minimum{of} is reached most often from {told}; "
-        f"least often from {condition_label(least, by)}: {with_interval(least, 'share_best_known')}."
+        f"The lowest minimum{of} is reached {at}by {told} with {condition_label(most, own)}, "
+        f"and by {with_interval(least, 'share_best_known')} with {condition_label(least, own)}."
     )
+
+
+def networks_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
+    """How many distinct minima a condition of each network has found at most; nothing where there were none."""
+    apart = [key for key in by if key.partition(".")[0] in OBJECTIVE]
+    most = [(condition_label(key, apart), int(table["minima"].max())) for key, table in each(spread, apart)]
+    numbers = [number for _, number in most]
+    if max(numbers, default=0) == 0:
+        return ""
+    if len(most) == 1:
+        return f"Up to {numbers[0]:,} distinct minima were found by one condition." if numbers[0] > 1 else ""
+    if len(most) <= _NAMED:
+        return f"Distinct minima found: {', '.join(f'{number:,} at {name}' for name, number in most)}."
+    return f"Between {min(numbers):,} and {max(numbers):,} distinct minima were found, depending on the network."
+
+
+def each(table: pd.DataFrame, by: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """The rows of each combination of some settings, in the order of the table, and the settings; all without any."""
+    if not by:
+        return [({}, table)]
+    groups = table.groupby(list(by), observed=True, sort=False, dropna=False)
+    return [(dict(zip(by, key, strict=True)), rows) for key, rows in groups]
+
+
+def within(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows with these settings."""
+    chosen = np.ones(len(table), dtype=bool)
+    for key, value in settings.items():
+        chosen &= (table[key].isna() if pd.isna(value) else table[key] == value).to_numpy(bool)
+    return table[chosen]
+
+
+def level_heading(loss: float, kind: str) -> str:
+    """A column of condition × bottom: the loss, and the kind where it is none of the usual.
+
+    >>> level_heading(0.0625, "at_infinity"), level_heading(0.0625, "minimum")
+    ('→ 0.0625', '0.0625')
+    """
+    written = bottom_loss({"kind": kind, "loss": loss, "level": loss}, 3)
+    return f"{written} (degenerate)" if kind == "degenerate" else written
 
 
 def factor_sentence(factor: str, table: pd.DataFrame, within: Sequence[str]) -> str:
@@ -236,6 +326,7 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
     """A row of a condition's table of minima by the headings a person reads."""
     return {
         "minimum": str(row["minimum"]),
+        **({"orbit": _orbit(row["orbit"])} if "orbit" in row.index else {}),
         "kind": str(row["kind"]).replace("_", " "),
         "loss": bottom_loss(row, 6),
         "restarts": f"{row['count']:,}",
@@ -246,8 +337,13 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
     }
 
 
+def _orbit(number: float) -> str:
+    return f"{number:.0f}" if number >= 0 else "-"  # NaN where that was not kept
+
+
 _EXPLAINED = {
     "minima": "distinct ones found",
+    "orbits": "… modulo the symmetries of the problem",
     "coverage": "of the starts that end in a minimum, the share that leads to those found (Good-Turing), of the "
     "restarts that ended in one (98 % of 60 %: nothing is said of the other 40 %)",
     "at the best": "share of the restarts in the lowest minimum",
@@ -267,15 +363,7 @@ def legend(headings: Sequence[str]) -> str:
     return f"{'; '.join(told)}." if told else ""
 
 
-LEGEND = legend(["minima", "coverage", "at the best", "needed"])
-
-
-def bottoms_sentence(bottoms: pd.DataFrame) -> str:
-    """How many distinct bottoms the conditions of a sweep have found together."""
-    counts = bottoms["kind"].astype(str).value_counts()
-    told = [f"{kind.replace('_', ' ')} {int(counts[kind]):,}" for kind in ENDS if counts.get(kind, 0)]
-    found = "1 distinct bottom was" if len(bottoms) == 1 else f"{len(bottoms):,} distinct bottoms were"
-    return f"{found} found in all: {', '.join(told)}."
+LEGEND = legend(["minima", "orbits", "coverage", "at the best", "needed"])
 
 
 def bottom_cells(row: pd.Series) -> dict[str, str]:
@@ -304,33 +392,6 @@ def held_out_cells(row: pd.Series) -> dict[str, str]:
     quartiles = f"{_loss(row['q25'])} to {_loss(row['q75'])}"
     measure = name.get(row["measure"], "accuracy on held-out samples")
     return {"measure": measure, "median": _loss(row["median"]), "quartiles": quartiles}
-
-
-def duration(seconds: float) -> str:
-    """A wall time as it is written.
-
-    >>> duration(0.25), duration(100), duration(7261)
-    ('0.25 s', '1 min 40 s', '2 h 1 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.2g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def amount(size: float) -> str:
-    """Bytes.
-
-    >>> amount(999), amount(1_234_567), amount(73e9)
-    ('999 bytes', '1.2 MB', '73 GB')
-    """
-    if size < 1000:
-        return f"{size:.0f} byte{'s' * (size != 1)}"
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 999.5:
-            return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
-    return f"{size / 1000:,.1f} TB"
 
 
 def percent(share: float) -> str:

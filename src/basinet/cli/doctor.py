@@ -40,7 +40,8 @@ def main() -> None:
 
 
 def _main(arguments: argparse.Namespace) -> int:
-    from basinet.tracking.store import TrackingStore, check_whole, checked_uri
+    from basinet.tracking.address import check_whole, checked_uri
+    from basinet.tracking.store import TrackingStore
 
     uri = checked_uri(arguments.tracking_uri)
     tell_environment(arguments.tracking_uri)
@@ -52,7 +53,7 @@ def _main(arguments: argparse.Namespace) -> int:
 
 
 def _examine(store: TrackingStore, arguments: argparse.Namespace) -> int:
-    from basinet.analysis import wording
+    from basinet.analysis.amounts import amount
     from basinet.tracking import housekeeping
 
     health = housekeeping.examine(store)
@@ -68,7 +69,7 @@ def _examine(store: TrackingStore, arguments: argparse.Namespace) -> int:
     if arguments.free:
         spare = sum(work.size for work in health.spare)
         freed = spare if arguments.dry_run else housekeeping.free(health)
-        print(f"{'would be freed' if arguments.dry_run else 'freed'}: {wording.amount(freed)}")
+        print(f"{'would be freed' if arguments.dry_run else 'freed'}: {amount(freed)}")
     needs_user = bool(doubtful or health.faults)
     print("something needs you, see above" if needs_user else "all is well")
     return int(needs_user)
@@ -80,7 +81,7 @@ def _print(lines: Iterator[str]) -> None:
 
 
 def _uses(store: TrackingStore, health: Health) -> Iterator[str]:
-    from basinet.analysis.wording import amount
+    from basinet.analysis.amounts import amount
 
     yield f"store: {store.uri}"
     width = max(len(title) for title in ("experiment", *(use.experiment for use in health.uses)))
@@ -117,7 +118,7 @@ def _named(run: Any) -> str:
 
 
 def _work(health: Health, *, frees: bool) -> Iterator[str]:
-    from basinet.analysis.wording import amount
+    from basinet.analysis.amounts import amount
 
     by_state: dict[str, list[Work]] = {}
     for work in health.work:
@@ -165,7 +166,7 @@ def _remove(store: TrackingStore, arguments: argparse.Namespace) -> int:
 
 
 def _removal(plan: Removal) -> Iterator[str]:
-    from basinet.analysis.wording import amount
+    from basinet.analysis.amounts import amount
 
     if plan.sweep is not None:
         yield f"sweep {plan.sweep.info.run_id} ({plan.sweep.info.run_name})"

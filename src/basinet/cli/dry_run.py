@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from basinet.cli.plan import check_different, experiment_of, tracking_of, without_launch
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require
+from basinet.study.defaults import differing
 
 if TYPE_CHECKING:
+    from basinet.cli.compose import Composed
     from basinet.cli.plan import Plan
     from basinet.pipeline.costs import Pace
+    from basinet.study.resolve import Resolved
     from basinet.study.study import Study
     from basinet.tracking.glance import Glance
 
 _HOUR, _YEAR = 3600.0, 365 * 86400.0  # seconds
+_HEADINGS = ("condition", "state", "restarts to do", "memory", "disk", "descent ≤", "polishing ≤")
 _SECONDS = 2.0  # for the tables, figures and runs of a condition (measured)
 
 
@@ -37,13 +42,52 @@ class Ahead:
         return 0 if self.is_done else self.study.restarts - self.there
 
 
+def finished(composed: Composed) -> list[Resolved]:
+    """All conditions of a command line, if earlier launches have finished all of them and this is seen at once.
+
+    This takes the settings and the store's file only: neither torch nor MLflow, which take seconds to load. Else none.
+
+    Raises:
+        ConfigError: as the launch itself would.
+    """
+    from basinet.study.resolve import resolve
+    from basinet.tracking.address import checked_uri
+    from basinet.tracking.glance import look
+    from basinet.workflows.launch import is_whole
+
+    tracking = tracking_of(composed)
+    seen = look(checked_uri(tracking.uri), experiment_of(composed, tracking))
+    if seen is None or tracking.rerun == "all":
+        return []
+    found = []
+    for settings in composed.conditions:
+        one = resolve(without_launch(settings))
+        run = seen.runs.get(one.key)
+        if run is None or not is_whole(seen.store, run, one):
+            return []
+        found.append(one)
+    check_different([one.key for one in found], composed.swept)
+    return found
+
+
+def show_finished(composed: Composed, done: Sequence[Resolved]) -> int:
+    """Print what `show` would of conditions that have all been `finished`; the exit code."""
+    from basinet.workflows.launch import condition_name
+
+    varied = differing([one.columns for one in done])
+    _print_table([[condition_name(one.columns, varied), "finished", "0", "-", "-", "-", "-"] for one in done])
+    _print_to_do(0, len(done), 0)
+    _print_last(composed.remarks(done))
+    return 0
+
+
 def show(planned: Plan) -> int:
     """Print what a command line would do; the exit code, which is 1 if there is not the room for it.
 
     Raises:
         ConfigError: as the launch itself would.
     """
-    from basinet.analysis.wording import amount, duration
+    from basinet.analysis.amounts import amount, duration
     from basinet.pipeline import costs
     from basinet.workflows.launch import condition_name
 
@@ -61,14 +105,14 @@ def show(planned: Plan) -> int:
         seconds.append(0.0 if one.is_done else descent + polishing + _SECONDS)
         times = [duration(value) if value > 0 else "-" for value in (descent, polishing)]
         rows.append([name, one.state, f"{one.missing:,}", memory, room, *times])
-    _print_table(["condition", "state", "restarts to do", "memory", "disk", "descent ≤", "polishing ≤"], rows)
+    _print_table(rows)
     _print_totals(planned, ahead, seconds)
     return 0 if _is_room(planned, ahead) else 1
 
 
 def check_room(planned: Plan) -> None:
     """Raise `ConfigError` if what a launch will write does not fit the disk."""
-    from basinet.analysis.wording import amount
+    from basinet.analysis.amounts import amount
 
     # Most of it may be there already, which takes longer to find out.
     if _is_room(planned, _everything(planned)) or _is_room(planned, ahead := _ahead(planned)):
@@ -105,7 +149,7 @@ def _long(seconds: float) -> str:
 
 def print_room(planned: Plan) -> None:
     """Say on standard error how much of the disk a launch may take."""
-    from basinet.analysis.wording import amount
+    from basinet.analysis.amounts import amount
 
     most = sum(_room(planned, one) for one in _everything(planned))
     print(f"disk: at most {amount(most)}; {amount(_free(planned))} free", file=sys.stderr)
@@ -118,8 +162,8 @@ def _everything(planned: Plan) -> list[Ahead]:
 
 def _ahead(planned: Plan) -> list[Ahead]:
     """What earlier launches have left of each condition, as `basinet.workflows.sweep.run_condition` will find it."""
+    from basinet.tracking.address import checked_uri
     from basinet.tracking.glance import glance
-    from basinet.tracking.store import checked_uri
 
     seen = glance(checked_uri(planned.tracking.uri), planned.experiment)
     if seen is None:
@@ -190,7 +234,8 @@ def _is_room(planned: Plan, ahead: Sequence[Ahead]) -> bool:
 
 def _folder(planned: Plan) -> Path:
     """Where the store will be; of a server, where unfinished work will be."""
-    from basinet.tracking.store import TrackingStore, checked_uri
+    from basinet.tracking.address import checked_uri
+    from basinet.tracking.store import TrackingStore
 
     return TrackingStore.place(checked_uri(planned.tracking.uri)) or Path.cwd()
 
@@ -200,7 +245,7 @@ def _free(planned: Plan) -> int:
 
 
 def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float]) -> None:
-    from basinet.analysis.wording import amount, duration
+    from basinet.analysis.amounts import amount, duration
     from basinet.pipeline import costs
 
     cores = machine.cores()
@@ -212,7 +257,7 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
     room = sum(_room(planned, one) for one in ahead)
     done = sum(one.is_done for one in ahead)
     restarts = sum(one.missing for one in ahead)
-    print(f"\nto do     {len(ahead) - done:,} of {len(ahead):,} conditions, {restarts:,} restarts")
+    _print_to_do(len(ahead) - done, len(ahead), restarts)
     if done < len(ahead):
         together = f"{at_a_time} condition{'s' * (at_a_time != 1)} at a time"
         print(f"time      at most {duration(most)}, {together}; mostly less, as restarts stop when they arrive")
@@ -224,7 +269,15 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
         print(f"memory    {amount(memory)}; this machine has {amount(there)}{_verdict(memory <= there)}")
         is_room = _verdict(_is_room(planned, ahead))
         print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free{is_room}")
-    for remark in planned.remarks:
+    _print_last(planned.remarks)
+
+
+def _print_to_do(conditions: int, of: int, restarts: int) -> None:
+    print(f"\nto do     {conditions:,} of {of:,} conditions, {restarts:,} restarts")
+
+
+def _print_last(remarks: Sequence[str]) -> None:
+    for remark in remarks:
         print(f"note      {remark}")
     print("dry run: nothing was done")
 
@@ -233,9 +286,9 @@ def _verdict(is_enough: bool) -> str:
     return "" if is_enough else ": not enough"
 
 
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+    for row in (_HEADINGS, *rows):
         cells = [
             cell.ljust(width) if column < 2 else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))

@@ -47,36 +47,46 @@ def _main(raw: list[str]) -> int:
     if arguments.shell_completion:
         _check_completion(arguments.overrides)
     elif arguments.help or arguments.hydra_help or arguments.info or arguments.cfg:
+        from basinet.cli.compose import composed
         from basinet.cli.help import explain
-        from basinet.cli.plan import composed
 
         config = composed(arguments)
         if arguments.help:
             print(explain(config, arguments.config_dir))
             return 0
     else:
-        with waiting() as say:
-            say("loading Hydra")
-            from basinet.cli.dry_run import check_room, check_time, show
-            from basinet.cli.plan import plan
-
-            say("reading the settings")
-            planned = plan(arguments, flags, say)
-            say("looking at the store")
-            from basinet.tracking.store import check_whole, checked_uri
-
-            uri = checked_uri(planned.tracking.uri)
-            check_whole(uri)
-        tell_environment(uri)
-        if planned.dry_run:
-            return show(planned)
-        with waiting() as say:
-            _check_compiler(planned, say)
-            check_room(planned)
-        check_time(planned)
-        return _execute(planned)
+        return _begin(arguments, flags)
     sys.argv[1:] = [*flags, *arguments.overrides]
     return _printed(lambda: _launch(lambda config: None))
+
+
+def _begin(arguments: Namespace, flags: list[str]) -> int:
+    """Check everything that is asked for, and do it, or show what would be done."""
+    with waiting() as say:
+        say("loading Hydra")
+        from basinet.cli.compose import compose_all
+        from basinet.cli.dry_run import check_room, check_time, finished, show, show_finished
+        from basinet.cli.plan import plan, tracking_of
+
+        say("reading the settings")
+        composed = compose_all(arguments, flags)
+        say("looking at the store")
+        from basinet.tracking.address import check_whole, checked_uri
+
+        uri = checked_uri(tracking_of(composed).uri)
+        check_whole(uri)
+        done = finished(composed) if composed.dry_run else []
+        planned = None if done else plan(composed, say)
+    tell_environment(uri)
+    if planned is None:
+        return show_finished(composed, done)
+    if composed.dry_run:
+        return show(planned)
+    with waiting() as say:
+        _check_compiler(planned, say)
+        check_room(planned)
+    check_time(planned)
+    return _execute(planned)
 
 
 def _printed(show: Callable[[], int]) -> int:
@@ -130,25 +140,29 @@ def _check_completion(settings: list[str]) -> None:
 
 def _execute(planned: Plan) -> int:
     """Everything has been checked: from here on things are written."""
+    from basinet.tracking.address import checked_uri
+    from basinet.tracking.glance import is_known
+
+    is_told = is_known(checked_uri(planned.tracking.uri), planned.experiment)
+    if is_told:  # before the seconds that MLflow takes; another store may refuse yet, in one line
+        _print_first(planned)
     with waiting() as say:
         say("loading MLflow")
-        from basinet.cli.dry_run import print_room
         from basinet.workflows import sweep
         from basinet.workflows.journal import Follower
         from basinet.workflows.progress import SweepProgress, print_failures
 
         say("opening the store")
-        command = shlex.join(["basinet", *planned.asked]) if planned.is_sweep else None
+        command = shlex.join(["basinet", *planned.composed.asked]) if planned.is_sweep else None
         place = sweep.begin(
             planned.tracking, planned.experiment, planned.studies, planned.varied, planned.threads, command
         )
-    sys.argv[1:] = planned.arguments
+    sys.argv[1:] = planned.composed.arguments
     status, code = "FAILED", 1
     progress = SweepProgress(len(planned.studies))
     try:
-        print_room(planned)
-        for remark in planned.remarks:
-            print(f"note: {remark}", file=sys.stderr)
+        if not is_told:
+            _print_first(planned)
         with progress, Follower(Path(place.journal), progress.show):
             code = _launch(lambda config: _job(config, place))
         if progress.failures:
@@ -164,6 +178,19 @@ def _execute(planned: Plan) -> int:
     return code
 
 
+def _print_first(planned: Plan) -> None:
+    """What is going to be run."""
+    from basinet.cli.dry_run import print_room
+
+    restarts, many = planned.studies[0].restarts, len(planned.studies)
+    most = "up to " if planned.studies[0].is_auto else ""
+    each = " each" if many > 1 else ""
+    print(f"{many:,} condition{'s' * (many > 1)}, {most}{restarts:,} restarts{each}", file=sys.stderr)
+    print_room(planned)
+    for remark in planned.remarks:
+        print(f"note: {remark}", file=sys.stderr)
+
+
 def _summary_of(event: dict[str, Any] | None) -> Summary | None:
     """The summary of a launch of one condition, from how it ended."""
     import pandas as pd
@@ -173,10 +200,14 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
     if event is None:
         return None
     figures = None if event["figures"] is None else Path(event["figures"])
-    levels = pd.DataFrame(event["bottoms"], columns=["kind", "loss", "share", "bottoms"])
-    levels = levels.astype({"loss": float, "share": float, "bottoms": int})  # there may be none
-    found = tuple((name, told) for name, told in event["landscapes"])
-    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures, found)
+    levels = pd.DataFrame(event["bottoms"], columns=_LEVELS)
+    levels = levels.astype({"loss": float, "share": float, "bottoms": int, "orbits": float})  # there may be none
+    symmetries, found = tuple(event["symmetries"]), tuple((name, told) for name, told in event["landscapes"])
+    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures, symmetries, found)
+
+
+_LEVELS = ["kind", "loss", "share", "bottoms", "orbits"]
+"""Of a condition that is alone: what the launching process shows of its bottoms."""
 
 
 def _launch(job: Callable[[DictConfig], None]) -> int:
@@ -198,8 +229,9 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
 
 def _job(config: DictConfig, place: Place) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
+    from basinet.cli.compose import settings_of
     from basinet.cli.hydra_internals import number_of_job
-    from basinet.cli.plan import settings_of, without_launch
+    from basinet.cli.plan import without_launch
     from basinet.study.study import Study
     from basinet.workflows import sweep
     from basinet.workflows.journal import Journal
@@ -234,9 +266,17 @@ def _write_end(journal: Journal, ended: Ended, *, alone: bool) -> None:
     row = {key: math.nan if value is None else value for key, value in row.items()}
     summary = ended.summary
     figures = None if summary.figures is None else str(summary.figures)
-    levels = summary.bottoms[["kind", "loss", "share", "bottoms"]] if alone else summary.bottoms.iloc[:0]
-    told = {"bottoms": levels.to_numpy().tolist(), "landscapes": summary.landscapes}
-    journal.write("end", row=row, figures=figures, before=ended.before, run=summary.run, **told)
+    levels = summary.bottoms[_LEVELS] if alone else summary.bottoms.iloc[:0]
+    journal.write(
+        "end",
+        row=row,
+        figures=figures,
+        before=ended.before,
+        run=summary.run,
+        bottoms=levels.to_numpy().tolist(),
+        symmetries=summary.symmetries,
+        landscapes=summary.landscapes,
+    )
 
 
 def _print_end(planned: Plan, place: Place, summary: Summary | None) -> None:
@@ -260,7 +300,7 @@ def _print_end(planned: Plan, place: Place, summary: Summary | None) -> None:
 
 
 def _is_usual(place: Place) -> bool:
-    from basinet.tracking.store import default_uri
+    from basinet.tracking.address import default_uri
 
     return place.uri == default_uri()
 
@@ -272,7 +312,7 @@ def _print_if_it_fits(line: str) -> None:
 
 
 def _browse(uri: str) -> str:
-    from basinet.tracking.store import default_uri
+    from basinet.tracking.address import default_uri
 
     if uri.startswith("http"):
         return uri

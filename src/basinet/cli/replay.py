@@ -14,7 +14,7 @@ def main() -> None:
         parser = argparse.ArgumentParser(
             prog="basinet-replay", description="Train one restart of a finished run again."
         )
-        parser.add_argument("run", help="the id of a condition's run")
+        parser.add_argument("run", help="the id of a condition's run; its first 8 characters do")
         parser.add_argument("restart", type=int, help="index of the restart")
         parser.add_argument("--tracking-uri", help="the store; default: mlflow.db of the working directory")
         parser.add_argument("--output", type=Path, help="folder to write to; default: replay-RUN-RESTART")

@@ -22,8 +22,9 @@ def show(tracking_uri: str | None) -> None:
     Raises:
         ConfigError: if there is no store, or nothing in it.
     """
+    from basinet.tracking.address import checked_uri
     from basinet.tracking.contents import contents
-    from basinet.tracking.store import TrackingStore, checked_uri
+    from basinet.tracking.store import TrackingStore
 
     uri = checked_uri(tracking_uri)
     store = TrackingStore.look_into(uri)

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _show(tracking_uri: str | None, port: int | None, *, with_browser: bool) -> None:
-    from basinet.tracking.store import checked_uri
+    from basinet.tracking.address import checked_uri
 
     uri = checked_uri(tracking_uri)
     tell_environment(uri)

@@ -67,6 +67,30 @@ class Budget:
         return self.learning_rate * SCHEDULES[self.schedule](step / max(self.steps, 1))
 
 
+@dataclass(frozen=True)
+class StepLimits:
+    """What is left of a budget where steps have a length of their own: how many, when to stop, when to record."""
+
+    steps: int
+    tolerance: float
+    records: int
+    seed: int = 0
+
+    clock: Literal["step"] = field(default="step", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require_limits(self.steps, self.tolerance, self.records)
+
+    @property
+    def marks(self) -> list[int]:
+        """The steps at which losses are recorded."""
+        return record_steps(self.steps, self.records)
+
+    def share(self, mark: float) -> float:
+        """The part of all steps."""
+        return mark / max(self.steps, 1)
+
+
 def require_limits(steps: int, tolerance: float, records: int) -> None:
     """Raise `ConfigError` for what no descent can have."""
     require(steps >= 0, f"descent.steps={steps}: must be 0 (certify the starts) or more")

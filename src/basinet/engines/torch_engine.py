@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,13 +17,14 @@ from basinet.linalg.eigen import eigenvalues, eigenvectors
 from basinet.linalg.trust_region import newton_step
 from basinet.protocols import (
     CHECK_EVERY,
+    AtOwnPace,
     Chunk,
     Descent,
     Marching,
     Memory,
     NewtonStep,
     Objective,
-    SelfPaced,
+    Searching,
     State,
     Stepwise,
 )
@@ -45,24 +47,20 @@ class TorchEngine:
         def run(part: State) -> State:
             return _segment_of_chunk(objective, descent, part, until)
 
-        keep_freed_memory()
-        parts = state.split(objective.chunk_size)
-        threads = min(self.threads if objective.parallel_chunks else 1, len(parts))
-        with single_threaded_operations():
-            if threads <= 1:
-                return State.join([run(part) for part in parts])
-            return State.join(in_threads(run, parts, threads))
+        return _joined(run, state.split(objective.chunk_size), self._threads_of_chunks(objective))
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, most: int) -> State:
         def run(part: State) -> State:
+            if isinstance(descent, Searching):
+                return descent.follow(objective, part, most)
             return followed(objective, descent, part, most)
 
-        keep_freed_memory()
-        parts = pieces(descent, state, objective.size, self.threads)
-        with single_threaded_operations():
-            if min(self.threads, len(parts)) <= 1:
-                return State.join([run(part) for part in parts])
-            return State.join(in_threads(run, parts, self.threads))
+        if isinstance(descent, Searching):
+            return _joined(run, state.split(objective.chunk_size), self._threads_of_chunks(objective))
+        return _joined(run, pieces(descent, state, objective.size, self.threads), self.threads)
+
+    def _threads_of_chunks(self, objective: Objective) -> int:
+        return self.threads if objective.parallel_chunks else 1
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)
@@ -84,6 +82,14 @@ class TorchEngine:
 
     def march(self, objective: Objective, theta: Tensor, limit: Tensor, marching: Marching) -> None:
         return None
+
+
+def _joined(run: Callable[[State], State], parts: list[State], threads: int) -> State:
+    """What becomes of parts of a state, so many at a time."""
+    keep_freed_memory()
+    threads = min(threads, len(parts))
+    with single_threaded_operations():
+        return State.join([run(part) for part in parts] if threads <= 1 else in_threads(run, parts, threads))
 
 
 def _segment_of_chunk(objective: Objective, descent: Stepwise, state: State, until: int) -> State:

@@ -15,6 +15,7 @@ class Status(enum.IntEnum):
     ARRIVED = 1  # the gradient norm fell to the tolerance
     BUDGET = 2  # the budget of steps ended first
     DIVERGED = 3  # the loss or the gradient is not finite any more
+    STALLED = 4  # a line search finds nothing lower down the slope: at the rounding of the loss, or at a kink
 
 
 class Kind(enum.IntEnum):

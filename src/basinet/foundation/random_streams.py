@@ -14,7 +14,6 @@ import enum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 Array = npt.NDArray[np.float64]
 
@@ -55,6 +54,8 @@ def normal(seed: int, restarts: range, size: int, purpose: Purpose = Purpose.STA
 
     Always scipy's `ndtri` in float64 on the CPU: other implementations differ in the last bits.
     """
+    from scipy.special import ndtri  # which takes the time of all of scipy: what has no normal draws does without
+
     result: Array = ndtri(uniform(seed, restarts, size, purpose))
     return result
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -18,9 +20,14 @@ from basinet.mlp import curvature
 from basinet.mlp.backprop import Forward, backward, forward
 from basinet.mlp.layouts import Layout, layout_for
 from basinet.mlp.network import Network
+from basinet.mlp.problem_symmetry import CarriedSymmetry, sensitivity_kernels
+from basinet.mlp.relabelling import Relabelling
+from basinet.mlp.sensitivity import input_jacobian
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.losses import LOSSES, Loss
-from basinet.protocols import Problem
+from basinet.permutations.automorphisms import Table, automorphisms
+from basinet.permutations.words import Rows
+from basinet.protocols import Problem, ProblemSymmetry
 
 _PROBES = 64  # inputs at which functions are compared
 _VECTOR = 64  # numbers that sums are padded to a multiple of
@@ -209,6 +216,49 @@ class EmpiricalRisk:
         """Which changes of the parameters leave f as it is."""
         softmax = self.loss_name == "cross_entropy"
         return SymmetryGroup(self.trained_network, self.l2_weights, self.l2_biases, softmax)
+
+    @cached_property
+    def problem_symmetry(self) -> ProblemSymmetry:
+        """Permutations and reflections of inputs and outputs that map the samples with their targets to themselves.
+
+        An input is reflected about the middle of its range where a first bias can make up for that without a penalty,
+        else about 0; an output, under the squared loss, where its activation can make up for it.
+        Inputs that are constant are left out: exchanging two of them that are equal changes nothing at a minimum.
+        """
+        features, outputs = self.network.widths[0], self.network.widths[-1]
+        centres, turns = self._reflections
+        values = torch.cat([self.inputs, self.targets]).numpy() - centres[:, None]
+        constant = (self.inputs.amax(1) == self.inputs.amin(1)).numpy()
+        stays = np.concatenate([constant, np.zeros(outputs, dtype=np.bool_)])
+        kind = np.repeat([0, 1], [features, outputs])
+        group = automorphisms(Table(values, kind, np.repeat([True, turns], [features, outputs]), stays))
+        names = [Rows("input", range(features)), Rows("output", range(features, features + outputs))]
+        return CarriedSymmetry(group, Relabelling(self.trained_network, centres), self._kernels, names)
+
+    @property
+    def _reflections(self) -> tuple[npt.NDArray[np.float64], bool]:
+        """About which numbers inputs and outputs may be reflected, `[row]`, and whether outputs may be.
+
+        1 - σ(z) = σ(-z) of the logistic function; tanh and erf are odd; where the output is the pre-activation, its
+        bias can make up for any centre.
+        """
+        shifts = self.network.bias and self.l2_biases == 0
+        output = self.trained_network.output
+        middles = [(values.amax(1) + values.amin(1)) / 2 for values in (self.inputs, self.targets)]
+        inputs = middles[0] if shifts else torch.zeros_like(middles[0])
+        turns = self.loss_name == "squared" and output in ("logistic", "tanh", "erf", "identity")
+        outputs = middles[1] if turns and output == "identity" and shifts else torch.zeros_like(middles[1])
+        if turns and output == "logistic":
+            outputs = torch.full_like(outputs, 0.5)
+        return torch.cat([inputs, outputs]).numpy(), turns
+
+    def _kernels(self, theta: Tensor) -> npt.NDArray[np.float64]:
+        """Numbers about pairs of inputs and outputs, of all samples alike and by their losses (`CarriedSymmetry`)."""
+        output, jacobian = input_jacobian(self.trained_network, theta, self.inputs)
+        losses = self.loss_function.value(output.unsqueeze(0), self.targets.unsqueeze(0)).sum((0, 1))
+        if self.loss_function.output is not None:  # of a softmax, which sees differences only
+            jacobian = jacobian - jacobian.mean(1, keepdim=True)
+        return sensitivity_kernels(jacobian, torch.stack([torch.ones_like(losses), losses]))
 
     @cached_property
     def scale(self) -> float:

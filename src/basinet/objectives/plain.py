@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.random_streams import Purpose, normal
-from basinet.protocols import Chunk, Nearest, Symmetry
+from basinet.protocols import Chunk, Nearest, ProblemSymmetry, Symmetry
 
 _CHUNK = 1024  # restarts that are evaluated at once
 _PROJECTIONS = 4
@@ -43,6 +44,20 @@ class NoSymmetry:
 
     def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
         return theta
+
+
+class NoProblemSymmetry:
+    """Nothing may be done to the problem."""
+
+    order = 1
+    complete = True
+    words: ClassVar[list[str]] = []
+
+    def invariants(self, theta: Tensor) -> Tensor:
+        return theta
+
+    def images(self, theta: Tensor, other: Tensor) -> Iterator[Tensor]:
+        return iter(())
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,10 @@ class Plain(ABC):
     @property
     def symmetry(self) -> Symmetry:
         return NoSymmetry()
+
+    @property
+    def problem_symmetry(self) -> ProblemSymmetry:
+        return NoProblemSymmetry()
 
     @abstractmethod
     def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:

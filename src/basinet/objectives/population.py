@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,10 +21,14 @@ from basinet.mlp.exchange import Exchange
 from basinet.mlp.gaussian import KERNELS, LANES, Kernel
 from basinet.mlp.layouts import Lanes
 from basinet.mlp.network import Network
+from basinet.mlp.problem_symmetry import CarriedSymmetry
+from basinet.mlp.relabelling import Relabelling
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.objectives.plain import Plain
-from basinet.protocols import Committee, Problem, Symmetry
+from basinet.permutations.automorphisms import Table, automorphisms
+from basinet.permutations.words import Rows
+from basinet.protocols import Committee, Problem, ProblemSymmetry, Symmetry
 
 _NUMBERS = 1 << 15  # of one value for each pair of units of a chunk: 256 kB (measured, and so is …)
 _MOST = 512  # … restarts of a chunk of small committees
@@ -145,8 +151,27 @@ class Population(Plain):
 
     @cached_property
     def symmetry(self) -> Symmetry:
-        """What may be done to the student's units; permutations of the teacher's are symmetries of the problem."""
+        """What may be done to the student's units; see `problem_symmetry` for the teacher's."""
         return SymmetryGroup(self.network, self.l2_weights) if self.trains_outputs else Exchange(self.units)
+
+    @cached_property
+    def problem_symmetry(self) -> ProblemSymmetry:
+        """Permutations and reflections of the inputs, whose law keeps them, that map the teacher's units to themselves.
+
+        An exchange of the teacher's units is one of the axes on which they lie. Of the rotations of what is orthogonal
+        to all of them, these are a part.
+        """
+        group = automorphisms(Table.of(self.teacher.units.T.numpy()))
+        relabelling = Relabelling(self.network, np.zeros(self.features))
+        return CarriedSymmetry(group, relabelling, self._unit_kernels, [Rows("input", range(self.features))])
+
+    def _unit_kernels(self, theta: Tensor) -> npt.NDArray[np.float64]:
+        """Σ_i p_i p_iᵀ and Σ_i |p_i|² p_i p_iᵀ of p_i = a_i w_i, `[kernel, feature, feature]`."""
+        weights = theta[: self.units * self.features].unflatten(0, (self.units, self.features))
+        outputs = theta[self.units * self.features :] if self.trains_outputs else theta.new_ones(self.units)
+        products = weights * outputs.unsqueeze(1)
+        longer = products * torch.linalg.vector_norm(products, dim=1, keepdim=True)
+        return torch.stack([products.T @ products, longer.T @ longer]).numpy()
 
     def chunk(self, restarts: int) -> PopulationChunk:
         return PopulationChunk(self, restarts)

@@ -123,7 +123,7 @@ def _new_minima(
         Bottoms(
             kind,
             np.concatenate([known.loss, candidates.loss.numpy()]),
-            np.concatenate([known.signature, candidates.signature.numpy()]),
+            np.stack([*known.signature, *candidates.signature.numpy()]),
             torch.cat([known.theta, candidates.theta]),
         ),
         study.exact_objective.symmetry,

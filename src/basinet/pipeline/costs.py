@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from basinet.pipeline.run import largest_block
+from basinet.pipeline.run import largest_block, remembered_numbers
 from basinet.pipeline.solve import examined_numbers, examined_together, solve
 from basinet.protocols import Descent
 from basinet.stages.descend import descend
@@ -25,7 +25,8 @@ _CURVE = 9
 _CURVE_HELD = 56  # … in memory while that table is made: its columns, and once more without the diverged
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
 _HELD = 4  # of the largest arrays of a restart while it is examined (measured): Hessian, aligned, eigenvectors, joined
-_DESCENDING = 8  # numbers of a restart and parameter while it descends: start, θ, memory, each before and after
+_DESCENDING = 4  # numbers of a restart and parameter while it descends: start and θ, before and after
+_REMEMBERING = 3  # what its descent remembers: before, after, and in parts that are put together
 _RECORDING = 24  # bytes of a restart and record while it descends: three numbers, and once more where they are stacked
 _NEWTON = 6  # Newton steps of a restart
 _CORRECTIONS = 4  # Hessians that a step along the flow takes (measured) …
@@ -55,8 +56,8 @@ def memory(study: Study, curves_max: int = 2000) -> int:
     Either while a block is computed, of which some restarts are examined at a time, or while tables are made of all.
     """
     block = min(largest_block(study), study.restarts)
-    numbers = study.network.size * study.dtype.itemsize
-    descending = block * (_DESCENDING * numbers + _RECORDING * len(study.marks))
+    numbers = _DESCENDING * study.network.size + _REMEMBERING * remembered_numbers(study)
+    descending = block * (numbers * study.dtype.itemsize + _RECORDING * len(study.marks))
     examining = min(block, examined_together(study)) * 8 * _HELD * examined_numbers(study)
     kept = study.restarts * _per_restart(study)
     joined = study.restarts * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from basinet.analysis import unseen
+from basinet.analysis import unseen, wording
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
@@ -32,6 +32,7 @@ class Findings:
     curves: pd.DataFrame  # one row per restart and record, of the first restarts
     quantiles: pd.DataFrame  # one row per record, of all restarts
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
+    symmetry: str  # what may be done to the problem without changing the objective, in words; empty if nothing may
     seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables, connect
     landscape: Landscape | None = None  # what lies between the minima, where that was asked for
 
@@ -62,15 +63,19 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
     with watch.stage("merge"):
         evidence = tables.evidence_arrays(blocks)
         kind, found = _judged(study, blocks, evidence)
+        orbit = tables.orbits_of(blocks, found, study)
         zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
     with watch.stage("tables"):
+        restarts = tables.restarts_table(blocks, study, kind, evidence, zero_modes, found)
+        minima = tables.minima_table(blocks, evidence, found, study.exact_objective)
         return Findings(
             study=study,
-            restarts=tables.restarts_table(blocks, study, kind, evidence, zero_modes, found),
-            minima=tables.minima_table(blocks, evidence, found, study.exact_objective),
+            restarts=tables.with_orbits(restarts, orbit),
+            minima=tables.with_orbits(minima, orbit),
             evidence_arrays=evidence,
             curves=tables.curves_table(blocks, curves_max),
             quantiles=tables.quantiles_table(blocks),
             parameters=tables.parameters(blocks),
+            symmetry=wording.symmetry(study.exact_objective.problem_symmetry),
             seconds=watch.seconds,
         )

@@ -83,7 +83,7 @@ def explore(study: Study, settings: Saddles, minima: pd.DataFrame, store: Store[
     Searches are numbered, and begin at what was known at the last of 256, 512, 1024, … of them: what one of them finds
     does not depend on how many there are in the end, nor on where a launch was interrupted.
     """
-    known = _known(minima)
+    known = _known(minima, study.network.size)
     kept = store.beside(f"searches-{_key(settings, known)}", Searches)
     with watch.stage("connect"):
         while (searches := _next(study, settings, known, kept)) is not None:
@@ -93,11 +93,11 @@ def explore(study: Study, settings: Saddles, minima: pd.DataFrame, store: Store[
         return _summed_up(study, settings, minima, known, blocks)
 
 
-def _known(minima: pd.DataFrame) -> Known:
+def _known(minima: pd.DataFrame, size: int) -> Known:
     """The minima that restarts have reached, as searches need them."""
     rows = minima[minima["kind"] == "minimum"]
     if len(rows) == 0:
-        return Known(np.zeros(0, np.int64), torch.zeros(0, 0, dtype=torch.float64), np.zeros(0), np.zeros((0, 0)))
+        return Known(np.zeros(0, np.int64), torch.zeros(0, size, dtype=torch.float64), np.zeros(0), np.zeros((0, 0)))
     theta = torch.from_numpy(np.stack(rows["parameters"].to_list()))
     signature = np.stack(rows["signature"].to_list())
     return Known(rows["minimum"].to_numpy(np.int64), theta, rows["loss"].to_numpy(np.float64), signature)
@@ -149,7 +149,7 @@ def _summed_up(
 ) -> Landscape:
     found: Catalogue = catalogue(study, known, blocks)
     exact = study.exact_objective
-    whole = tables.with_new_minima(minima, found.minima, exact)
+    whole = tables.with_new_minima(minima, found.minima, study)
     numbers = np.concatenate([known.number, np.arange(len(minima), len(whole))])
     saddles = tables.saddles_table(found, whole, numbers, exact)
     tree = disconnectivity(whole, saddles)

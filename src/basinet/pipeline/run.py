@@ -9,6 +9,8 @@ import logging
 import time
 from dataclasses import replace
 
+import torch
+
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline.blocks import Block, MemoryStore, Store
 from basinet.pipeline.gather import Findings, enough, gather
@@ -88,8 +90,14 @@ def next_range(study: Study, store: Store[Block], pace: float | None = None) -> 
 
 def largest_block(study: Study) -> int:
     """How many restarts are computed at a time, at most."""
-    per_restart = 8 * (3 * study.network.size + 2 * len(study.marks))
+    per_restart = 8 * (3 * study.network.size + remembered_numbers(study) + 2 * len(study.marks))
     return max(1, min(_BLOCK_RESTARTS, _BLOCK_BYTES // per_restart))
+
+
+def remembered_numbers(study: Study) -> int:
+    """How many numbers the descent carries from step to step of each restart."""
+    memory = study.descent.init(torch.empty(1, study.network.size, device="meta"))
+    return sum(tensor.numel() for tensor in memory)
 
 
 def _tell_cost(study: Study) -> None:

@@ -22,6 +22,7 @@ from basinet.pipeline.searches import Points
 from basinet.protocols import Objective, Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
+from basinet.stages.orbits import Representatives, orbits
 from basinet.stages.reasons import reasons
 from basinet.stages.tolerances import Tolerances
 from basinet.study.study import Study
@@ -52,6 +53,25 @@ def merged(blocks: list[Block], kind: npt.NDArray[np.int8], symmetry: Symmetry, 
     loss = _column(blocks, lambda block: block.polished.loss)
     signature = _column(blocks, lambda block: block.signature)
     return distinct(Bottoms(kind, loss, signature, theta), symmetry, tolerances)
+
+
+def orbits_of(blocks: list[Block], found: Minima, study: Study) -> npt.NDArray[np.int64]:
+    """The orbit of each distinct bottom under the symmetries of the problem, `[minimum]`."""
+    restarts = found.representative
+    one_each = Representatives(
+        kind=found.kind,
+        loss=_column(blocks, lambda block: block.polished.loss)[restarts],
+        signature=_column(blocks, lambda block: block.signature)[restarts],
+        theta=torch.cat([block.polished.theta for block in blocks])[torch.from_numpy(restarts)],
+    )
+    return orbits(one_each, study.exact_objective, study.tolerances)
+
+
+def with_orbits(table: pd.DataFrame, orbit: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """A table with the column `minimum` and, behind it, the orbit of that: -1 for none."""
+    of_none = np.append(orbit, -1)  # where the minimum is -1
+    table.insert(list(table.columns).index("minimum") + 1, "orbit", of_none[table["minimum"].to_numpy()])
+    return table
 
 
 def restarts_table(
@@ -202,19 +222,20 @@ def orbit_sizes(
     return sizes
 
 
-def with_new_minima(minima: pd.DataFrame, new: Points, objective: Objective) -> pd.DataFrame:
+def with_new_minima(minima: pd.DataFrame, new: Points, study: Study) -> pd.DataFrame:
     """The table of minima with those behind that only searches between them have reached: no restart has, `count` is 0.
 
     `restart` is -1 for these, and ids go on where those of the restarts end.
     """
     if len(new.theta) == 0:
         return minima
-    eigenvalues, loss = new.eigenvalues.numpy(), new.loss.numpy()
+    eigenvalues, loss, objective = new.eigenvalues.numpy(), new.loss.numpy(), study.exact_objective
     restarts = int(np.rint((minima["count"] / minima["share"]).max())) if len(minima) > 0 else 1
     low, high = unseen.wilson(np.zeros(len(loss)), restarts)
     rows = pd.DataFrame(
         {
             "minimum": np.arange(len(minima), len(minima) + len(loss)),
+            "orbit": _orbits_of_new(minima, new, study),
             "kind": pd.Categorical(["minimum"] * len(loss), categories=pd.Index(KIND_NAMES)),
             "loss": loss,
             "level": loss,
@@ -238,6 +259,27 @@ def with_new_minima(minima: pd.DataFrame, new: Points, objective: Objective) -> 
     if original is not None:
         rows["loss_original"] = original.numpy()
     return pd.concat([minima, rows], ignore_index=True)[[*minima.columns]]
+
+
+def _orbits_of_new(minima: pd.DataFrame, new: Points, study: Study) -> npt.NDArray[np.int64]:
+    """The orbit of each new minimum: that of a known one if symmetries of the problem relate the two, else another."""
+    known = minima[(minima["kind"] == "minimum").to_numpy()]
+    theta = [torch.from_numpy(np.array(row)) for row in known["parameters"]]
+    signature = [*known["signature"], *new.signature.numpy()]
+    together = Representatives(
+        kind=np.full(len(signature), int(Kind.MINIMUM), dtype=np.int8),
+        loss=np.concatenate([known["loss"].to_numpy(np.float64), new.loss.numpy()]),
+        signature=np.stack(signature),
+        theta=torch.stack([*theta, *new.theta]),
+    )
+    found = orbits(together, study.exact_objective, study.tolerances)
+    number = dict(zip(found[: len(known)].tolist(), known["orbit"].tolist(), strict=True))
+    first = int(minima["orbit"].max()) + 1 if len(minima) > 0 else 0
+    for label in found[len(known) :].tolist():
+        if label not in number:
+            number[label] = first
+            first += 1
+    return np.array([number[label] for label in found[len(known) :].tolist()], dtype=np.int64)
 
 
 def saddles_table(

@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from basinet.analysis import plot_data
 from basinet.plots import style
 
-_DASHES = ("-", "--", "-.", ":")
 _BANDS_MAX = 4  # lines of a panel that still have their bands drawn
 
 
@@ -61,7 +60,7 @@ def _lines(axes: Any, table: pd.DataFrame, colours: Sequence[Any], highest: floa
         loss = style.drawable(line["loss"])
         x = np.concatenate([loss[:1], loss, [highest]])  # up from zero, and on to beyond the highest loss of all
         y = {name: _from_zero(line[name]) for name in ("share", "share_low", "share_high")}
-        axes.plot(x, y["share"], drawstyle="steps-post", color=colours[number], ls=_DASHES[number % 4], lw=1.4)
+        axes.plot(x, y["share"], drawstyle="steps-post", color=colours[number], ls=style.DASHES[number % 4], lw=1.4)
         if len(colours) <= _BANDS_MAX:
             band = {"color": colours[number], "alpha": 0.15, "lw": 0}
             axes.fill_between(x, y["share_low"], y["share_high"], step="post", **band)
@@ -78,5 +77,7 @@ def _entries(placed: pd.DataFrame, names: Sequence[str], colours: Sequence[objec
     entries = []
     for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
         counted = style.count(int(n[number]), lost=int(n[number] - left.get(number, 0)))
-        entries.append(Line2D([], [], color=colour, ls=_DASHES[number % 4], label=style.plain(f"{name} ({counted})")))
+        entries.append(
+            Line2D([], [], color=colour, ls=style.DASHES[number % 4], label=style.plain(f"{name} ({counted})"))
+        )
     return entries

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from basinet.analysis import plot_data
+from basinet.analysis import bottoms, plot_data
 from basinet.plots import style
 
 _START = 0.7  # where step 0 stands on a log axis
@@ -70,34 +70,57 @@ def fans(curves: pd.DataFrame, restarts: pd.DataFrame, by: str, title: str) -> F
     shown = {value: ending for value, ending in _endings(restarts, by).items() if (table[by] == value).any()}
     few = len(shown) <= _WIDE_MAX
     bands = _BANDS if few else _BANDS[1:]
-    handles = [_fan(axes, table[table[by] == value], bands, *ending) for value, ending in shown.items()]
+    handles = [_fan(axes, table[table[by] == value], bands, ending) for value, ending in shown.items()]
     _scales(axes, table[[bands[0][0], bands[0][1]]])
     style.legend_beside(figure, handles, f"restarts by {by}: median,\n25-75 %{', 5-95 %' if few else ''}")
     return figure
 
 
-def _endings(restarts: pd.DataFrame, by: str) -> dict[Any, tuple[str, Any]]:
-    """For each value that can have a fan, what it is called and its colour; in the order of the values."""
+class _Ending(NamedTuple):
+    """What restarts that end alike are called, and how they are drawn."""
+
+    name: str
+    colour: Any
+    dashes: str = "-"
+
+
+def _endings(restarts: pd.DataFrame, by: str) -> dict[Any, _Ending]:
+    """For each value that can have a fan; in the order of the values."""
     if by == "kind":
-        return {kind: (style.kind_name(kind), colour) for kind, colour in style.KIND_COLOURS.items()}
+        return {kind: _Ending(style.kind_name(kind), colour) for kind, colour in style.KIND_COLOURS.items()}
     own = plot_data.commonest(restarts, by, style.RANKS if by == "minimum" else len(style.KIND_COLOURS))
-    endings: dict[Any, tuple[str, Any]] = {}
-    lowest = restarts.groupby(by, observed=True)["loss"].min() if by == "minimum" else None
-    for value in sorted(own, key=plot_data.sort_key):
-        name = plot_data.label(value) if lowest is None else f"minimum {value}, f = {lowest[value]:.3g}"
-        endings[value] = (name, style.rank_colour(own.index(value)))
-    return {**endings, plot_data.OTHERS: ("others", style.GREY), -1: ("no minimum", style.COLOURS[7])}
+    own = sorted(own, key=plot_data.sort_key)
+    named = _minima(restarts, own) if by == "minimum" else _levels(own)
+    return {**named, plot_data.OTHERS: _Ending("others", style.GREY), -1: _Ending("no minimum", style.COLOURS[7])}
 
 
-def _fan(axes: Any, fan: pd.DataFrame, bands: Sequence[tuple[str, str, float]], name: str, colour: Any) -> Line2D:
+def _levels(values: Sequence[Any]) -> dict[Any, _Ending]:
+    return {value: _Ending(plot_data.label(value), style.COLOURS[number]) for number, value in enumerate(values)}
+
+
+def _minima(restarts: pd.DataFrame, own: Sequence[Any]) -> dict[Any, _Ending]:
+    """Minima have the colour of their loss, as in all figures; those that share it are dashed differently."""
+    found = bottoms.ends(restarts, []).set_index("minimum").loc[list(own)]
+    again = found.groupby("rank").cumcount()
+    return {
+        value: _Ending(
+            f"minimum {value}, f = {loss:.3g}", style.rank_colour(rank), style.DASHES[number % len(style.DASHES)]
+        )
+        for value, loss, rank, number in zip(found.index, found["loss"], found["rank"], again, strict=True)
+    }
+
+
+def _fan(axes: Any, fan: pd.DataFrame, bands: Sequence[tuple[str, str, float]], ending: _Ending) -> Line2D:
     n = int(fan["restarts"].max())
     fan = fan[fan["restarts"] >= _LEAVES * n].sort_values("step")
     step = fan["step"].clip(lower=_START)
     for low, high, alpha in bands:
-        axes.fill_between(step, style.drawable(fan[low]), style.drawable(fan[high]), color=colour, alpha=alpha, lw=0)
-    marker = "o" if len(step) == 1 else None
-    axes.plot(step, style.drawable(fan["median"]), color=colour, lw=1.6, marker=marker)
-    return Line2D([], [], color=colour, lw=1.6, label=style.plain(f"{name} ({style.count(n)})"))
+        axes.fill_between(
+            step, style.drawable(fan[low]), style.drawable(fan[high]), color=ending.colour, alpha=alpha, lw=0
+        )
+    line: dict[str, Any] = {"color": ending.colour, "lw": 1.6, "ls": ending.dashes}
+    axes.plot(step, style.drawable(fan["median"]), marker="o" if len(step) == 1 else None, **line)
+    return Line2D([], [], label=style.plain(f"{ending.name} ({style.count(n)})"), **line)
 
 
 def _scales(axes: Any, losses: pd.DataFrame) -> None:

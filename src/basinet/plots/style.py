@@ -22,7 +22,8 @@ from basinet.foundation.outcomes import ALL_ENDS
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#000000"]
 GREY = COLOURS[6]
 KIND_COLOURS = dict(zip(ALL_ENDS, (COLOURS[i] for i in (0, 1, 2, 4, 5, 6, 7)), strict=True))
-RANKS = 6  # colours for the commonest bottoms; the rest is grey
+RANKS = 6  # colours for the lowest bottoms; the rest is grey
+DASHES = ("-", "--", "-.", ":")
 STYLE: dict[str, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -152,6 +153,16 @@ def scale(axis: Any, values: Any, form: Callable[[float], str] = "{:g}".format) 
         axis.set_minor_formatter(NullFormatter())
 
 
+def limits(values: Any, room: float) -> tuple[float, float]:
+    """Where the axis that `scale` chooses begins and ends, with a share of it as room on both sides."""
+    low, high = _ends(drawable(values))
+    if high <= low:
+        return low * (1 - room), high * (1 + room)
+    if np.log10(high / low) < _LINEAR:
+        return low - room * (high - low), high + room * (high - low)
+    return low * (low / high) ** room, high * (high / low) ** room
+
+
 def beyond(values: Any) -> float:
     """A number a little above all values, on the axis that `scale` chooses for them."""
     low, high = _ends(drawable(values))
@@ -164,8 +175,24 @@ def _ends(numbers: Any) -> tuple[float, float]:
 
 
 def rank_colour(rank: int) -> str:
-    """The colour of a bottom, by its rank among the commonest, from 0."""
+    """The colour of a bottom, by its rank from the lowest, 0."""
     return COLOURS[rank] if 0 <= rank < RANKS else GREY
+
+
+def ordinal(number: int) -> str:
+    """How a number counts.
+
+    >>> ordinal(2), ordinal(5)
+    ('2nd', '5th')
+    """
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th') }"
+
+
+def rank_name(rank: int) -> str:
+    """What the bottoms of a rank are called."""
+    if rank >= RANKS:
+        return "higher losses"
+    return "lowest loss of its network" if rank == 0 else f"{ordinal(rank + 1)} lowest"
 
 
 def level_colours(levels: Sequence[str]) -> list[Any]:

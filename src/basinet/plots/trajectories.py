@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from basinet.analysis import plot_data
+from basinet.analysis import bottoms, plot_data
 from basinet.plots import style
 
 _START = 0.7  # where step 0 stands on a log axis
@@ -27,13 +27,13 @@ def trajectories(curves: pd.DataFrame, restarts: pd.DataFrame, title: str) -> Fi
     table = plot_data.trajectories(curves, restarts)
     if table.empty:
         return style.sentence("no restart reached a bottom", title)
-    ranked = plot_data.commonest(restarts, "minimum", len(restarts))
+    rank = bottoms.rank_of(restarts)
     groups = table.groupby("minimum")
     down, across = style.panel_shape(len(groups))
     figure = style.new_figure(max(1.9 * across + 0.4, 4.4), 1.8 * down + 0.9, title)
     grid = style.panel_grid(figure, len(groups))
     for axes, (minimum, group) in zip(grid.all, groups, strict=True):
-        colour = style.rank_colour(ranked.index(minimum))
+        colour = style.rank_colour(int(rank[minimum]))
         first = group.iloc[0]
         for _, curve in group.groupby("restart"):
             steps = curve["step"].clip(lower=_START)

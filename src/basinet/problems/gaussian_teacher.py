@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from basinet.foundation import synonyms
 from basinet.foundation.elementary import VALUES
 from basinet.foundation.errors import require, unknown
 from basinet.foundation.random_streams import Purpose, normal
 from basinet.problems.samples import Samples
-from basinet.protocols import Committee
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,10 @@ class GaussianTeacher:
         return self.units
 
     def samples(self, seed: int) -> Samples:
+        import torch
+
+        from basinet.protocols import Committee
+
         # One row of the stream per sample: more samples keep the earlier ones.
         inputs = normal(seed, range(self.drawn), self.dimension, Purpose.DATA).T.copy()
         targets = np.zeros((1, self.drawn))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Array, Purpose, permutation
 from basinet.problems.standardization import Standardization
-from basinet.protocols import Committee, Problem
+
+if TYPE_CHECKING:
+    from basinet.protocols import Committee, Problem
 
 LARGEST = 1e150
 """The largest input or target: the square of a larger one, and sums of such, are no finite numbers."""
@@ -57,6 +58,10 @@ def split(samples: Samples, holdout: float, seed: int) -> Problem:
 
     What is standardized is so by the mean and deviation of the samples that are trained on.
     """
+    import torch  # here begins what takes it: until now there were settings and tables
+
+    from basinet.protocols import Problem
+
     require(0 <= holdout < 1, f"problem.holdout={holdout:g}: must be a share, at least 0 and below 1")
     x, y = samples.inputs, samples.targets
     finite = bool(np.isfinite(x).all() and np.isfinite(y).all())

@@ -36,7 +36,7 @@ class Material:
     by: list[str]  # what tells conditions apart
     restarts: pd.DataFrame  # one row per restart
     minima: pd.DataFrame  # one row per bottom and condition
-    curves: pd.DataFrame  # one row per restart and record, of a single condition; of several it is empty
+    curves: pd.DataFrame  # one row per restart and record
     quantiles: pd.DataFrame  # one row per record and condition
     spread: pd.DataFrame  # one row per condition
     bottoms: pd.DataFrame  # one row per bottom, whichever conditions found it
@@ -76,7 +76,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
     by = _told_apart_by(origin)
     results = Results(name, store, runs)
     known = results.columns("restarts")
-    wanted = [*_RESTARTS, *(column for column in ("start", BECAUSE, *_HELD_OUT) if column in known), *by]
+    wanted = [*_RESTARTS, *(column for column in ("start", "orbit", BECAUSE, *_HELD_OUT) if column in known), *by]
     restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
     asked = any(one.landscape is not None for one in origin.finished)
     return Material(
@@ -84,7 +84,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
         by=by,
         restarts=restarts,
         minima=minima,
-        curves=results.curves if len(origin.finished) == 1 else pd.DataFrame(),
+        curves=results.load_table("curves", ["run_id", "restart", "step", "loss"]),
         quantiles=results.quantiles,
         spread=spread(restarts, by),
         bottoms=bottoms(minima, restarts, by, {run.run_id: run.sweep_id for run in origin.finished}),

@@ -16,10 +16,10 @@ from basinet.reporting.data import Material
 from basinet.reporting.document import Report, Section
 from basinet.reporting.html import render
 from basinet.reporting.points import points
+from basinet.tracking.address import default_uri
 from basinet.tracking.minima_runs import MinimumRun, write_minima
 from basinet.tracking.origin import Origin
 from basinet.tracking.record import OpenRun, write_note
-from basinet.tracking.store import default_uri
 
 _PAGE = "figures/restarts.html"
 _GRAPH = "figures/disconnectivity.png"
@@ -47,7 +47,7 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
     links |= {"the disconnectivity graph": _GRAPH} if drawn and findings.landscape is not None else {}
     links |= {"the table of minima": "minima.csv"} if len(findings.minima) else {}
     between = "" if findings.landscape is None else f"\n\nBetween the minima: {findings.landscape.sentence}."
-    note = condition_note(spread.iloc[0], findings.minima)
+    note = condition_note(spread.iloc[0], findings.minima, findings.symmetry)
     write_note(written, f"{note}{between}\n\n{_links(written, links)}")
 
 
@@ -163,14 +163,15 @@ _FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figur
 
 def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str]) -> None:
     links = {**links, "the table": "tables/spread.csv"}
-    write_note(parent, f"{sweep_note(summary.spread, summary.by)}\n\n{_links(parent, links)}")
+    told = [sweep_note(summary.spread, summary.by), _links(parent, links), *wording.symmetries(summary.symmetries)]
+    write_note(parent, "\n\n".join(told))
 
 
-def condition_note(row: pd.Series, minima: pd.DataFrame) -> str:
+def condition_note(row: pd.Series, minima: pd.DataFrame, symmetry: str = "") -> str:
     """What came out of a condition, in Markdown: of a long note MLflow shows the beginning only, so that tells most."""
     told = wording.minima_clause(row)
     lines = [f"{told[0].upper()}{told[1:]}.", wording.losses_sentence(row)]
-    lines += [f"They ended at: {wording.spread_cells(row)['ended at']}."]
+    lines += [f"They ended at: {wording.spread_cells(row)['ended at']}.", *wording.symmetries([symmetry])]
     if len(minima):
         rows = [wording.minimum_cells(minimum) for _, minimum in minima.head(_MINIMA_SHOWN).iterrows()]
         lines.append(_table(rows, len(minima)))

@@ -14,16 +14,16 @@ from basinet.reporting.data import Material
 from basinet.reporting.document import Picture
 
 _CAPTIONS = {
-    "final_losses": "Every dot is a restart. Dots in a line are restarts that ended on one level, which is mostly one "
-    "minimum; the lower, the better. Black: median with its 95 % interval, and quartiles.",
+    "final_losses": "Where restarts end: a bar is a bottom at its loss, as wide as its share of the restarts; "
+    "bottoms of one loss stand side by side. The lower, the better. Dots are restarts at no bottom.",
     "distribution": "Which share of the restarts ended at or below a loss. A step is a level on which many restarts "
     "end; of two lines, the one further left and up is better.",
     "heat": "How likely one restart is to reach its condition's best minimum, and how many distinct minima were found. "
     "Grey: none.",
     "sharpness": "Every dot is a bottom. The further right, the more sharply curved: are low minima flat?",
     "loss_fan": "How the loss falls: the line is the median, half of the restarts lie in the darkest band.",
-    "waterfall": "All restarts from the lowest final loss to the highest: a plateau is a level, its length how many "
-    "restarts end on it.",
+    "waterfall": "All restarts from the lowest final loss to the highest: a plateau is a level, its length the share "
+    "of the restarts that end on it.",
     "fans_by_kind": "How the loss falls, apart for restarts that ended at bottoms of different kinds.",
     "fans_by_minimum": "How the loss falls, apart for restarts that ended in different bottoms: where do they part?",
     "trajectories": "A few descents into each of the commonest bottoms; the dashed line is the loss of the bottom.",
@@ -33,16 +33,16 @@ _CAPTIONS = {
 }
 
 SINGLE = {
-    "spread": ("waterfall", "distribution", "loss_fan"),
+    "spread": ("waterfall", "distribution"),
     "bottoms": ("rank_abundance", "rarefaction", "sharpness"),
-    "descents": ("trajectories", "fans_by_minimum", "fans_by_kind"),
+    "descents": ("fans_by_minimum", "trajectories", "fans_by_kind", "loss_fan"),
 }
 """Sections of a report on one condition, and their figures."""
 
 SEVERAL = {"spread": ("final_losses", "distribution"), "bottoms": ("heat", "sharpness")}
 """Sections of a report on several conditions, and their figures."""
 
-EACH = ("waterfall", "loss_fan", "rank_abundance")
+EACH = ("waterfall", "fans_by_minimum", "rank_abundance")
 """Figures of each of several conditions."""
 
 
@@ -63,7 +63,7 @@ def of_condition(material: Material, run_id: str, title: str) -> list[Picture]:
     restarts = material.of_run(material.restarts, run_id)
     drawn = {
         "waterfall": plots.waterfall(restarts, title),
-        "loss_fan": plots.loss_fan(material.of_run(material.quantiles, run_id), title),
+        "fans_by_minimum": plots.fans(material.of_run(material.curves, run_id), restarts, "minimum", title),
         "rank_abundance": plots.rank_abundance(material.of_run(material.minima, run_id), title),
     }
     return [replace(_picture(f"{run_id[:8]}_{name}", name, drawn[name], restarts), formats=("png",)) for name in EACH]

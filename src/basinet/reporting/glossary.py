@@ -12,6 +12,9 @@ GLOSSARY = {
     "kink": "A ReLU unit is at its boundary, where the loss has no derivative.",
     "unfinished": "None of these could be shown, mostly because the budget of steps was too small.",
     "diverged": "The loss was not finite any more.",
+    "orbit": "Minima that are one modulo the symmetries of the problem, too: where exchanging two inputs, say, leaves "
+    "the samples with their targets as they are, it makes of a minimum another one of the same loss. Minima of one "
+    "loss that no symmetry relates are two orbits.",
     "coverage": "Of the starts that end in a minimum, the share that leads to the minima found so far (Good and "
     "Turing's estimate, Esty's interval); the rest leads to minima nobody has seen. It says nothing of starts that "
     "end elsewhere, diverge or are unfinished: so it is written with the share of restarts that ended in a minimum, "

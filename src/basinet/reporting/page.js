@@ -33,6 +33,7 @@ function showPoints(figure, data) {
   const loss = new Float64Array(unpacked(data.loss));
   const place = new Uint16Array(unpacked(data.place));
   const kind = new Uint8Array(unpacked(data.kind));
+  const group = new Uint8Array(unpacked(data.group));
   const minimum = new Int32Array(unpacked(data.minimum));
   const restart = new Uint32Array(unpacked(data.restart));
   const y = data.log ? loss.map(Math.log10) : loss;
@@ -41,7 +42,7 @@ function showPoints(figure, data) {
   const context = canvas.getContext("2d");
   const tip = figure.querySelector(".tip");
   const chosen = figure.querySelector("output");
-  const shown = data.kinds.map(() => true);
+  const shown = data.groups.map(() => true);
   const dots = []; // of the legend, each with its colour
   const edge = { left: 64, right: 12, top: 10, bottom: 44 };
   const whole = limits();
@@ -205,11 +206,11 @@ function showPoints(figure, data) {
     context.clip();
     const size = x.length > 30000 ? 1.6 : x.length > 3000 ? 2.4 : 3.4;
     context.globalAlpha = x.length > 30000 ? 0.5 : 0.7;
-    for (let number = data.kinds.length - 1; number >= 0; number -= 1) {
+    for (let number = data.groups.length - 1; number >= 0; number -= 1) {
       if (!shown[number]) continue;
-      context.fillStyle = visible(data.kinds[number].colour, tone.dark);
+      context.fillStyle = visible(data.groups[number].colour, tone.dark);
       for (let index = 0; index < x.length; index += 1) {
-        if (kind[index] === number) context.fillRect(toX(x[index]) - size / 2, toY(y[index]) - size / 2, size, size);
+        if (group[index] === number) context.fillRect(toX(x[index]) - size / 2, toY(y[index]) - size / 2, size, size);
       }
     }
     context.restore();
@@ -220,7 +221,7 @@ function showPoints(figure, data) {
     let found = -1;
     let best = 12 ** 2;
     for (let index = 0; index < x.length; index += 1) {
-      if (!shown[kind[index]]) continue;
+      if (!shown[group[index]]) continue;
       const distance = (toX(x[index]) - left) ** 2 + (toY(y[index]) - top) ** 2;
       if (distance < best) { best = distance; found = index; }
     }
@@ -282,9 +283,9 @@ function showPoints(figure, data) {
     chosen.replaceChildren(`${told(index).join(", ")}: `, code);
   }
 
-  data.kinds.forEach((entry, number) => {
+  data.groups.forEach((entry, number) => {
     let count = 0;
-    for (const value of kind) count += value === number;
+    for (const value of group) count += value === number;
     if (!count) return;
     const button = document.createElement("button");
     const dot = document.createElement("i");

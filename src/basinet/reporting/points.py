@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from basinet.analysis import plot_data, wording
-from basinet.plots.style import KIND_COLOURS, drawable, kind_name
+from basinet.analysis.bottoms import ends
+from basinet.plots.style import COLOURS, KIND_COLOURS, RANKS, drawable, kind_name, rank_colour, rank_name
 from basinet.reporting.data import Material
 from basinet.reporting.document import Points
 
@@ -39,16 +40,20 @@ def points(material: Material, replay: str) -> Points | None:
     most = _per_condition(np.bincount(place), POINTS_MAX)
     shown = kept.assign(place=place, number=number)[number < most]
     losses = drawable(shown["loss"])
+    places = _ends(shown, material)
     if material.is_single:
         shown = shown.assign(x=shown["loss"].rank(method="first"))
     else:
-        shown = shown.assign(x=shown["place"] + _HALF * (2 * (shown["number"] * _GOLDEN % 1) - 1))
+        shown = shown.assign(
+            x=shown["place"] + _HALF * places["width"].to_numpy() * (2 * (shown["number"] * _GOLDEN % 1) - 1)
+        )
     labels = [wording.condition_label(row, material.by) for _, row in material.spread.iterrows()]
     data: dict[str, Any] = {
         "conditions": [
             {"label": label, "short": _short(label), "run": run} for label, run in zip(labels, runs, strict=True)
         ],
-        "kinds": [{"name": kind_name(kind), "colour": colour} for kind, colour in KIND_COLOURS.items()],
+        "kinds": [{"name": kind_name(kind)} for kind in KIND_COLOURS],
+        "groups": [{"name": name, "colour": colour} for name, colour in _groups()],
         "columns": not material.is_single,
         "axis": "restarts, by final loss" if material.is_single else " · ".join(material.by),
         "log": bool(losses.max() > _HALF_DECADE * losses.min()),
@@ -57,6 +62,7 @@ def points(material: Material, replay: str) -> Points | None:
         "loss": _packed(losses, "<f8"),  # those of restarts on their way to infinity are beyond single precision
         "place": _packed(shown["place"], "<u2"),
         "kind": _packed(_kinds(shown["kind"]), "u1"),
+        "group": _packed(places["group"], "u1"),
         "minimum": _packed(shown["minimum"], "<i4"),
         "restart": _packed(shown["restart"], "<u4"),
     }
@@ -64,7 +70,11 @@ def points(material: Material, replay: str) -> Points | None:
 
 
 def _caption(shown: int, kept: int, restarts: int, most: int, *, single: bool) -> str:
-    stands = "Restarts from the lowest final loss to the highest." if single else "Every column is a condition."
+    stands = (
+        "Restarts from the lowest final loss to the highest: a level is as long as its share."
+        if single
+        else "Every column is a condition; a level is as wide as its share of the condition's restarts."
+    )
     which = f"All {kept:,} restarts with a final loss are shown"
     if shown < kept:
         each = "" if single else " of each condition"
@@ -72,7 +82,7 @@ def _caption(shown: int, kept: int, restarts: int, most: int, *, single: bool) -
     lost = f"; {restarts - kept:,} have none" if restarts > kept else ""
     return (
         f"{stands} Point at a restart to see which it is; click it for the command that trains it again. "
-        f"Drag to zoom, double-click to go back; the legend hides and shows kinds. {which}{lost}."
+        f"Drag to zoom, double-click to go back; the legend hides and shows levels. {which}{lost}."
     )
 
 
@@ -92,6 +102,25 @@ def _per_condition(counts: npt.NDArray[np.int64], most: int) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if np.minimum(counts, middle).sum() <= most else (low, middle - 1)
     return low
+
+
+def _groups() -> list[tuple[str, str]]:
+    """What is told apart by colour: levels from the lowest, then kinds of restarts at no bottom."""
+    levels = [(rank_name(rank), rank_colour(rank)) for rank in range(RANKS + 1)]
+    return [*levels, *((f"at no bottom: {kind_name(kind)}", COLOURS[7]) for kind in KIND_COLOURS)]
+
+
+def _ends(shown: pd.DataFrame, material: Material) -> pd.DataFrame:
+    """For each restart its `group`, and as which share of a column its level is drawn."""
+    loose = (shown["minimum"] < 0).to_numpy()
+    if loose.all():
+        return pd.DataFrame({"group": RANKS + 1 + _kinds(shown["kind"]), "width": 1.0})
+    by = [] if material.is_single else list(material.by)
+    table = ends(material.restarts, by)
+    table["width"] = table.groupby([*by, "rank"], observed=True, dropna=False)["share"].transform("sum")
+    found = shown[[*by, "minimum"]].merge(table, on=[*by, "minimum"], how="left")
+    group = np.where(loose, RANKS + 1 + _kinds(shown["kind"]), found["rank"].fillna(0).clip(upper=RANKS))
+    return pd.DataFrame({"group": group.astype(np.int64), "width": found["width"].fillna(1.0)})
 
 
 def _kinds(kinds: pd.Series) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from basinet.analysis import plot_data, wording
+from basinet.analysis import amounts, plot_data
 from basinet.reporting.data import Material
 from basinet.reporting.document import Cell, Command, Element, Section, Table, Text
 from basinet.study.defaults import comments, conf_directory, differing, overrides
@@ -102,7 +102,7 @@ def _facts(origin: Origin) -> dict[str, str]:
     if origin.conditions:
         told["seed"] = _values(condition.columns.get("seed") for condition in origin.conditions)
     if origin.finished:
-        told["wall time"] = wording.duration(sum(condition.seconds for condition in origin.finished))
+        told["wall time"] = amounts.duration(sum(condition.seconds for condition in origin.finished))
     for sweep in origin.sweeps[:_COMMANDS]:
         told[f"sweep {sweep.run_id}"] = sweep.status + (f": {sweep.error}" if sweep.error else "")
     return told

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from basinet.analysis import wording
+from basinet.analysis import bottoms, wording
 from basinet.analysis.advice import PAGE, advice
 from basinet.reporting import provenance
 from basinet.reporting.between import between
@@ -18,7 +18,9 @@ from basinet.reporting.figures import of_condition, overview
 from basinet.reporting.glossary import GLOSSARY
 from basinet.reporting.points import points
 
-_HEADLINES = 12  # conditions whose headline is not folded away
+_TABLES = 6  # of networks that are not folded away
+_LEVELS = 8  # losses that are shown in one table, those that most restarts of some condition end at
+_ROUNDING = 1e-9  # of a sum of shares
 _PAIRS = 30  # pairs of conditions that are shown, the most different ones
 _ROWS = 30  # bottoms that are shown
 
@@ -36,18 +38,19 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
         drawn_max: the most conditions that have figures of their own; where there are more, none has.
     """
     origin = material.origin
-    sections = [_question(material), _headline(material), provenance.configuration(material)]
+    pictures = overview(material) if origin.finished else {}
+    first, *rest = pictures.get("spread", [None])
+    sections = [_question(material), _headline(material, first)]
     if origin.finished:
-        pictures = overview(material)
-        replay = provenance.replay_command("{run}", "{restart}", tracking_uri)
-        sections += [_spread(material, pictures.get("spread", []), replay)]
         sections += [_bottoms(material, pictures.get("bottoms", []))]
+        replay = provenance.replay_command("{run}", "{restart}", tracking_uri)
+        sections += [_spread(material, [picture for picture in rest if picture is not None], replay)]
         sections += [between(material)]
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:
             sections += [_differences(material), _each(material, drawn_max)]
-    sections += [provenance.how_it_was_run(material, tracking_uri), _words()]
+    sections += [provenance.configuration(material), provenance.how_it_was_run(material, tracking_uri), _words()]
     return Report(f"{origin.experiment}: where random restarts end", [part for part in sections if part.blocks])
 
 
@@ -56,11 +59,12 @@ def _question(material: Material) -> Section:
     question, *more = study or [wording.question([] if material.is_single else material.by)]
     blocks: list[Element] = [Text(question, "lead")]
     if more:
-        blocks.append(Text(" ".join(more)))
+        blocks.append(Text(" ".join(more), "note"))
     return Section("question", "The question", blocks)
 
 
-def _headline(material: Material) -> Section:
+def _headline(material: Material, picture: Picture | None) -> Section:
+    """What came out, on one screen: the picture, which share of the restarts ends where, and what that says."""
     origin, by = material.origin, material.by
     planned = max((sweep.planned for sweep in origin.sweeps), default=0) if len(origin.sweeps) == 1 else 0
     planned = 0 if origin.name not in (origin.experiment, *(sweep.run_id for sweep in origin.sweeps)) else planned
@@ -69,32 +73,68 @@ def _headline(material: Material) -> Section:
     blocks += _failed(material)
     if not origin.finished:
         return Section("headline", "What came out", blocks)
+    blocks += [] if picture is None else [picture]
     blocks.append(
         Text(f"{wording.size_sentence(material.spread, by)} {wording.ended_sentence(material.spread)}", "lead")
     )
     rows = [row for _, row in material.spread.iterrows()]
     if len(rows) > 1:
         told = _comparing(material)
-        blocks += [Items([("", sentence) for sentence in told], len(told)), Text("Condition by condition:")]
-    blocks.append(
-        Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], _HEADLINES)
-    )
+        blocks.append(Items([("", sentence) for sentence in told], len(told)))
+    blocks += _where(material)
+    clauses = Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], len(rows))
+    blocks.append(Part("Condition by condition", [clauses]) if len(rows) > 1 else clauses)
     remarks = [(wording.condition_label(row, by), remark) for row in rows if (remark := wording.remark(row))]
-    blocks += [Text("To be kept in mind:"), Items(remarks, _HEADLINES)] if remarks else []
+    blocks += [Part("To be kept in mind", [Items(remarks, len(remarks))])] if remarks else []
     advised = advice(material.spread, by, [condition.columns for condition in origin.finished])
     blocks += [Text(f"What to do about restarts that ended in no minimum ({PAGE}):")] if advised else []
     blocks += [Items([("", line) for line in advised], len(advised))] if advised else []
     return Section("headline", "What came out", blocks)
 
 
+def _where(material: Material) -> list[Element]:
+    """Condition × bottom: the share of the restarts at each loss; one table for each objective."""
+    if material.minima.empty:
+        return []
+    tables: list[Element] = []
+    by = material.by
+    apart = bottoms.objectives(by)
+    for key, conditions in wording.each(material.spread, apart):
+        mine = bottoms.levels(wording.within(material.minima, key), by)
+        if len(mine):
+            tables.append(_ends(mine, conditions, by, wording.condition_label(key, apart)))
+    shown, more = tables[:_TABLES], tables[_TABLES:]
+    return [*shown, Part(f"{len(more):,} more networks", more)] if more else shown
+
+
+def _ends(levels: pd.DataFrame, conditions: pd.DataFrame, by: Sequence[str], where: str) -> Table:
+    wide = bottoms.shares(levels, conditions, by)
+    most = wide.max().nlargest(_LEVELS).index
+    shown = wide[[column for column in wide.columns if column in most]]
+    own = [key for key in by if conditions[key].nunique(dropna=False) > 1] or list(by)[:1]
+    headings = [
+        *own,
+        *(wording.level_heading(float(end[0]), str(end[1])) for end in shown.columns),
+        "elsewhere",
+    ]
+    rows = []
+    for (_, condition), (_, row) in zip(conditions.iterrows(), shown.iterrows(), strict=True):
+        left = max(1 - float(row.sum()), 0.0)
+        numbers = [*row.tolist(), left if left > _ROUNDING else 0.0]
+        rows.append([*(_setting(condition[key]) for key in own), *(_share(number) for number in numbers)])
+    caption = "Share of the restarts that end at each loss" + (f", {where}." if where else ".")
+    return Table(caption, headings, rows)
+
+
+def _share(number: float) -> Cell:
+    return Cell("-" if number == 0 else wording.percent(number), number)
+
+
 def _comparing(material: Material) -> list[str]:
-    told = [wording.best_sentence(material.spread, material.by)]
-    told += [wording.factor_sentence(factor, table, within) for factor, table, within in _factors(material)]
-    if material.pairs is not None and len(material.pairs):
-        told.append(wording.pairs_sentence(material.pairs, material.by))
-    if len(material.bottoms):
-        told.insert(0, wording.bottoms_sentence(material.bottoms))
-    return told
+    """What there is to say of the conditions together."""
+    told = [wording.networks_sentence(material.spread, material.by)]
+    told.append(wording.best_sentence(material.spread, material.by))
+    return [sentence for sentence in told if sentence]
 
 
 def _failed(material: Material) -> list[Element]:
@@ -115,7 +155,7 @@ def _spread(material: Material, pictures: list[Picture], replay: str) -> Section
     spread = _frame_table(
         "One row per condition. " + wording.LEGEND, material.spread, material.by, wording.spread_cells, _SPREAD_NUMBERS
     )
-    blocks: list[Element] = [spread, *([] if shown is None else [shown]), *pictures]
+    blocks: list[Element] = [*([] if shown is None else [shown]), *pictures, spread]
     return Section("spread", "The spread of the final losses", [*blocks, *_held_out(material)])
 
 
@@ -125,6 +165,7 @@ _SPREAD_NUMBERS = {
     "median [95 %]": "loss_median",
     "worst": "loss_max",
     "minima": "minima",
+    "orbits": "orbits",
     "coverage": "coverage",
     "at the best": "share_best",
     "needed": "restarts_needed",
@@ -144,7 +185,6 @@ def _bottoms(material: Material, pictures: list[Picture]) -> Section:
         told = "No restart reached a bottom that could be told from others."
         return Section("bottoms", "The bottoms", [Text(told), *pictures])
     keys = [key for key in material.by if key in table]
-    found = wording.bottoms_sentence(table)
     shown = table.nlargest(_ROWS, "restarts").sort_index() if len(table) > _ROWS else table
     which = "" if len(shown) == len(table) else f" The {len(shown)} that most restarts reached, of {len(table):,}."
     caption = f"One row per bottom, the lowest first.{which}"
@@ -157,7 +197,8 @@ def _bottoms(material: Material, pictures: list[Picture]) -> Section:
         "λ max": "lambda_max",
     }
     rows = _frame_table(caption, shown, keys, wording.bottom_cells, numbers)
-    return Section("bottoms", "The bottoms", [Text(found), rows, *pictures])
+    symmetries = wording.symmetries([condition.symmetry for condition in material.origin.finished])
+    return Section("bottoms", "The bottoms", [*map(Text, symmetries), rows, *pictures])
 
 
 def _differences(material: Material) -> Section:
@@ -180,13 +221,14 @@ def _differences(material: Material) -> Section:
                 made = wording.level_cells(row, within)
                 headings = ["setting", *made]
                 rows.append([Cell(factor), *_cells(row, made, numbers)])
-        blocks.append(Table(explained, headings, rows))
+        told = [("", wording.factor_sentence(factor, table, within)) for factor, table, within in _factors(material)]
+        blocks += [Items(told, len(told)), Table(explained, headings, rows)]
     if material.pairs is None:
         blocks.append(
             Text(f"There are more than {PAIRS_MAX:,} pairs of conditions, which are not compared one by one.")
         )
     elif len(material.pairs):
-        blocks.append(_pairs(material.pairs, material.by))
+        blocks += [Text(wording.pairs_sentence(material.pairs, material.by)), _pairs(material.pairs, material.by)]
     else:
         blocks.append(Text("There are no two conditions of one problem, whose losses could be compared."))
     return Section("differences", "Differences between conditions", blocks)
@@ -274,4 +316,4 @@ def _upper(text: str) -> str:
 
 
 def _words() -> Section:
-    return Section("words", "What the words mean", [Terms(GLOSSARY)])
+    return Section("words", "What the words mean", [Part("The glossary", [Terms(GLOSSARY)])])

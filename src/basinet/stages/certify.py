@@ -61,7 +61,7 @@ def collect_evidence(
     theta = torch.where(diverged.unsqueeze(1), 0.0, polished.theta)
     f = Derivatives(objective, engine)
     spectrum = _spectrum(objective, theta, settings, engine)
-    converged = polished.outcome == Outcome.CONVERGED
+    converged = (polished.outcome == Outcome.CONVERGED) & _resolved(objective, polished, tolerances)
     kink_distance = objective.kink_distance(theta)
     return Evidence(
         diverged=diverged,
@@ -79,6 +79,17 @@ def collect_evidence(
         remaining=polished.remaining,
         grows=polished.grows,
     )
+
+
+def _resolved(objective: Objective, polished: Polished, tolerances: Tolerances) -> Tensor:
+    """Whether θ is fine enough a grid to find a bottom on, `[restart]` bool.
+
+    What rounding θ changes the gradient by counts as no gradient. Where a descent has thrown weights to 1e20, that
+    hides slopes along which f falls by orders of magnitude: over a way as long as θ no more than a small share of f.
+    """
+    fall = polished.gradient_norm * (1 + torch.linalg.vector_norm(polished.theta, dim=1))
+    resolved: Tensor = fall <= tolerances.remaining * (polished.loss - objective.lowest + objective.scale)
+    return resolved
 
 
 def _kink_falls(f: Derivatives, theta: Tensor, near: Tensor) -> Tensor:

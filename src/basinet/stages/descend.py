@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.outcomes import Status
-from basinet.protocols import RECORDED, Descent, Engine, Objective, SelfPaced, State, Stepwise
+from basinet.protocols import RECORDED, AtOwnPace, Descent, Engine, Objective, State, Stepwise
 
 _LONGEST_SEGMENT = 1000  # steps: arrived restarts are put aside, and progress is seen, at least this often
 _AT_OWN_PACE = 100  # steps of each restart, after which the same is done where each chooses its own
@@ -26,12 +26,12 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
     """
     if isinstance(descent, Stepwise):
         return _together(objective, descent, engine, theta)
-    if isinstance(descent, SelfPaced):
+    if isinstance(descent, AtOwnPace):
         return _each(objective, descent, engine, theta)
-    raise TypeError(f"{type(descent).__name__} is neither Stepwise nor SelfPaced")
+    raise TypeError(f"{type(descent).__name__} is neither Stepwise nor SelfPaced nor Searching")
 
 
-def _each(objective: Objective, descent: SelfPaced, engine: Engine, theta: Tensor) -> Iterator[State]:
+def _each(objective: Objective, descent: AtOwnPace, engine: Engine, theta: Tensor) -> Iterator[State]:
     """Every restart at its own pace; the step of a state is the mark that the last of them has got to."""
     state = engine.follow(objective, descent, _start(descent, theta), most=0)
     yield state
@@ -75,8 +75,8 @@ def _start(descent: Descent, theta: Tensor) -> State:
         loss=theta.new_zeros(restarts),
         gradient_norm=theta.new_zeros(restarts),
         time=exact if descent.budget.clock == "time" else None,
-        gradients=exact + 1 if isinstance(descent, SelfPaced) else None,  # that of the start
-        records=exact.new_full(shape, torch.nan) if isinstance(descent, SelfPaced) else None,
+        gradients=exact + 1 if isinstance(descent, AtOwnPace) else None,  # that of the start
+        records=exact.new_full(shape, torch.nan) if isinstance(descent, AtOwnPace) else None,
     )
 
 
@@ -104,7 +104,7 @@ def retrace(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
 def _every_step(objective: Objective, descent: Descent, engine: Engine, state: State, steps: int) -> Iterator[State]:
     """The state of one restart at its start and after each of so many steps."""
     yield state
-    if isinstance(descent, SelfPaced):
+    if isinstance(descent, AtOwnPace):
         while int(state.steps[0]) < steps:
             before, state = state, engine.follow(objective, descent, state, most=1)
             if int(state.steps[0]) > int(before.steps[0]):  # or else it was refused

@@ -9,8 +9,8 @@ from typing import Any
 
 from basinet.tracking import find
 from basinet.tracking.process import Presence, presence
-from basinet.tracking.record import ALONE, BEST_LOSS, RUN_KIND
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import ALONE, BEST_LOSS, RUN_KIND
 
 
 @dataclass(frozen=True)

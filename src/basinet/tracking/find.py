@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from basinet.foundation.errors import unknown
-from basinet.tracking.record import ALONE, CONDITION, NUMBERS, PARENT, RUN_KIND, SWEEPS
-from basinet.tracking.store import TrackingStore, checked_uri
+from basinet.foundation.errors import require, unknown
+from basinet.tracking.address import checked_uri
+from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import ALONE, CONDITION, NUMBERS, PARENT, RUN_KIND, SWEEPS
 
 _PAGE = 1000
+_SHORT = 8  # characters of the id of a run, where reports show it
 
 
 def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore, list[Any]]:
@@ -78,12 +81,25 @@ def find_run(store: TrackingStore, run_id: str) -> Any:
 
 
 def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
-    run = find_run(store, run_id)
+    run = _begun_with(store, run_id) or find_run(store, run_id)
     if run.data.tags.get(RUN_KIND) == "minimum":  # below the condition that is meant
         run = find_run(store, run.data.tags[PARENT])
     if run.data.tags.get(RUN_KIND) == "condition":
         return [run]
     return children(store, run.info.experiment_id, run.info.run_id)
+
+
+def _begun_with(store: TrackingStore, name: str) -> Any | None:
+    """The one run whose id begins with `name`, as it stands in reports; None if that is no such beginning.
+
+    Raises:
+        ConfigError: if several begin so.
+    """
+    if re.fullmatch(f"[0-9a-f]{{{_SHORT},31}}", name) is None:
+        return None
+    found = search(store, list(experiments(store)), f"attributes.run_id LIKE '{name}%'")
+    require(len(found) < 2, f"run '{name}': the ids of {len(found)} runs begin so; give more of it")
+    return found[0] if found else None
 
 
 def children(store: TrackingStore, experiment_id: str, sweep_id: str, *, deleted: bool = False) -> list[Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from basinet.foundation.errors import unknown
 from basinet.study.defaults import usual_columns
-from basinet.tracking.record import COLUMNS, PARENT
+from basinet.tracking.tags import COLUMNS, PARENT
 
 
 def joined(parts: list[pd.DataFrame], runs: list[Any], columns: Sequence[str] | None) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from basinet.tracking import find
+from basinet.tracking.address import SQLITE, place_of
 from basinet.tracking.mlflow_internals import (
     VERSION_COLUMN,
     VERSION_TABLE,
@@ -17,13 +18,11 @@ from basinet.tracking.mlflow_internals import (
     knows_version,
     runs_with_tag,
 )
-from basinet.tracking.record import CONDITION, RUN_KIND
 from basinet.tracking.store import TrackingStore, active
+from basinet.tracking.tags import CONDITION, RUN_KIND
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,28 @@ def glance(uri: str, experiment: str) -> Glance | None:
     Raises:
         ConfigError: if the store cannot be opened, or the experiment has been deleted.
     """
-    return _directly(uri, experiment) or _by_mlflow(uri, experiment)
+    return look(uri, experiment) or _by_mlflow(uri, experiment)
 
 
-def _directly(uri: str, experiment: str) -> Glance | None:
-    """Asked of the SQLite file itself; None if it is not one that is known well enough."""
-    path = Path(uri.removeprefix(_SQLITE))
-    if not uri.startswith(_SQLITE) or not path.is_file():
+def is_known(uri: str, experiment: str) -> bool:
+    """Whether nothing can be amiss with opening a store: an embedded one that is new, or has tables as they should be.
+
+    Raises:
+        ConfigError: if the experiment has been deleted.
+    """
+    if place_of(uri) is None:
+        return False
+    return not Path(uri.removeprefix(SQLITE)).exists() or look(uri, experiment) is not None
+
+
+def look(uri: str, experiment: str) -> Glance | None:
+    """The same without MLflow: asked of the SQLite file itself; None if it is not one that is known well enough.
+
+    Raises:
+        ConfigError: if the experiment has been deleted.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not path.is_file():
         return None
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:

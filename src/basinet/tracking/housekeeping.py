@@ -17,9 +17,10 @@ from basinet.tracking.integrity import damage
 from basinet.tracking.leftovers import are_held, leftovers, sweep_away
 from basinet.tracking.membership import leave_sweep, stand_for_condition
 from basinet.tracking.process import HOST, PID, Presence, presence
-from basinet.tracking.record import ALONE, CONDITION, PARENT, RUN_KIND, SWEEPS, OpenRun
+from basinet.tracking.record import OpenRun
 from basinet.tracking.removing import remove_run
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import ALONE, CONDITION, PARENT, RUN_KIND, SWEEPS
 
 _SEEN = (Presence.ALIVE, Presence.GONE)  # what is held by these, or was, can be seen from here
 

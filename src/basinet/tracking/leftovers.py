@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from basinet.pipeline.blocks import WRITING, FolderStore
+if TYPE_CHECKING:
+    from basinet.pipeline.blocks import FolderStore
 
 _JOURNALS = "journal-*.jsonl"
 _MOMENT = 2.0  # seconds that whoever makes a file has to take hold of it
@@ -35,7 +36,7 @@ def held(path: Path) -> Iterator[None]:
         os.close(number)
 
 
-def _is_left(path: Path) -> bool:
+def is_left(path: Path) -> bool:
     """Whether nobody holds a file or folder, and nobody is about to."""
     try:
         number = os.open(path, os.O_RDONLY)
@@ -63,10 +64,12 @@ def are_held(blocks: FolderStore[Any]) -> bool:
 
 def leftovers(work_folder: Path) -> list[Path]:
     """Files and folders of unfinished work that nobody will finish; blocks of restarts that are whole are none."""
+    from basinet.pipeline.blocks import WRITING, FolderStore  # which take the time of torch, and no lock does
+
     own = [*work_folder.glob(_JOURNALS), *work_folder.glob(f"{WRITING}*")]
     conditions = [path for path in work_folder.glob("blocks/*") if path.is_dir() and not are_held(FolderStore(path))]
     of_blocks = [path for folder in conditions for path in folder.rglob(f"{WRITING}*")]
-    return sorted(path for path in own + of_blocks if _is_left(path))
+    return sorted(path for path in own + of_blocks if is_left(path))
 
 
 def sweep_away(left: Iterable[Path]) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from basinet.tracking.find import numbers, search
-from basinet.tracking.record import ALONE, CONDITION, CURRENT, NUMBERS, PARENT, SWEEPS, OpenRun
+from basinet.tracking.record import OpenRun
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import ALONE, CONDITION, CURRENT, NUMBERS, PARENT, SWEEPS
 
 _SWEEPS_MAX = 200  # of the newest ones: with more, the tag would be cut
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from basinet.tracking.process import process_tags
-from basinet.tracking.record import CURRENT, PARENT, RUN_KIND, OpenRun
+from basinet.tracking.record import OpenRun
+from basinet.tracking.tags import CURRENT, PARENT, RUN_KIND
 
 _NUMBER = "basinet.minimum"
 

@@ -11,8 +11,8 @@ import yaml
 
 from basinet.tracking import find
 from basinet.tracking.integrity import reading
-from basinet.tracking.record import COLUMNS, LANDSCAPE, PARENT, RUN_KIND
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import COLUMNS, LANDSCAPE, PARENT, RUN_KIND, SYMMETRY
 
 _PROVENANCE = {
     "basinet.version": "basinet",
@@ -51,6 +51,7 @@ class Condition:
     settings: dict[str, Any] | None  # the whole configuration; None if the run has not finished
     provenance: dict[str, str]
     seconds: float  # wall time
+    symmetry: str  # what may be done to its problem without changing what is minimised; empty if nothing may
     error: str | None  # the last line of it
     landscape: str | None = None  # what was found between its minima; None if that was not asked for
 
@@ -109,6 +110,7 @@ def _condition(store: TrackingStore, run: Any) -> Condition:
         settings=_settings(store.artifact(run, "config.yaml")) if status == "finished" else None,
         provenance={title: tags[tag] for tag, title in _PROVENANCE.items() if tag in tags} | named,
         seconds=((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,
+        symmetry=tags.get(SYMMETRY, ""),
         error=_last_line(tags),
         landscape=tags.get(LANDSCAPE),
     )

@@ -28,15 +28,8 @@ from basinet.foundation.quantiles import QUANTILES
 from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
 from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import COLUMNS, CONDITION, CURRENT, NUMBERS, PARENT, RUN_KIND, SWEEPS
 
-RUN_KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.columns"
-SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
-NUMBERS = "basinet.numbers"  # … and its number in each of them, counted from 0 as they were asked for
-ALONE = "-"  # stands for a launch of the condition by itself, and for a number that is not known
-LANDSCAPE = "basinet.landscape"  # of a condition: what was found between its minima, in words
-BEST_LOSS = "final/best_loss"  # the metric of a condition
-PARENT = "mlflow.parentRunId"
-CURRENT = "basinet.current"  # "no": a later run of the same condition has finished
 _NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250

@@ -18,9 +18,9 @@ from basinet.study.defaults import columns_of
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
 from basinet.tracking.integrity import open_table, reading
-from basinet.tracking.record import COLUMNS, CONDITION, LANDSCAPE
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
+from basinet.tracking.tags import COLUMNS, CONDITION, LANDSCAPE, SYMMETRY
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
@@ -74,6 +74,14 @@ class Results:
     def saddles(self) -> pd.DataFrame:
         """As `basinet.load_saddles`."""
         return self._whole("saddles")
+
+    @property
+    def symmetries(self) -> list[str]:
+        """Of every condition that has finished, what may be done to its problem without changing what is minimised.
+
+        In words, empty where nothing may, or where it was not asked yet.
+        """
+        return [run.data.tags.get(SYMMETRY, "") for run in self._finished]
 
     @property
     def evidence(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A tracking store: an MLflow database, and the folder or server where its artifacts lie."""
+"""An open tracking store: an MLflow database, and the folder or server where its artifacts lie."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 
 from basinet.foundation.errors import ConfigError, require
+from basinet.tracking.address import DATABASES, FOLDER, SERVERS, SQLITE, place_of, tables_of, work_folder_of
+from basinet.tracking.fetched import fetch, found_again
+from basinet.tracking.leftovers import held
 from basinet.tracking.mlflow_internals import (
     EXPERIMENT_TAGS,
     VERSION_COLUMN,
@@ -35,14 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
-_SQLITE = "sqlite:///"
 _ARTIFACTS = "mlflow-artifacts:/"
-_FOLDER = "mlartifacts"  # where a plain `mlflow ui` keeps and looks for the artifacts of such addresses
-_SERVERS = ("http://", "https://")
-_DATABASES = ("postgresql", "mysql")
-_OTHERS = (*_DATABASES, "databricks")
-
-_BESIDE = ("-journal", "-wal", "-shm", ".lock")  # files of SQLite's, and ours, beside a database
 _PATIENCE = 90.0  # seconds for which a database that is locked or away is waited for
 _PAUSE = 0.5  # seconds between two tries
 _used: set[str] = set()
@@ -51,134 +46,6 @@ _used: set[str] = set()
 
 class StoreAway(OSError):
     """A store that was there does not answer any more, and waiting has not helped."""
-
-
-def default_uri() -> str:
-    """The embedded store of the working directory, as an absolute URI."""
-    return f"{_SQLITE}{Path.cwd() / 'mlflow.db'}"
-
-
-def checked_uri(uri: str | None) -> str:
-    """`uri` made absolute, or the default; touches nothing.
-
-    Raises:
-        ConfigError: if MLflow would not understand it, or an SQLite file is none or cannot be made where it should be.
-    """
-    if uri is None:
-        uri = default_uri()
-    if uri.startswith(_SQLITE):
-        return f"{_SQLITE}{_checked_path(Path(uri.removeprefix(_SQLITE)).absolute(), f'tracking.uri={uri}')}"
-    if uri.startswith(_SERVERS):
-        require(_names_server(uri), f"tracking.uri={uri}: names no server, as http://localhost:5000 does")
-        return uri
-    require(uri.startswith(_OTHERS), f"tracking.uri={uri}: must start with sqlite:///, postgresql:// or http://")
-    return uri
-
-
-def _names_server(uri: str) -> bool:
-    try:
-        parts = urlsplit(uri)
-        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a bracket without its other one, a port that is no number
-        return False
-
-
-def _checked_path(path: Path, what: str) -> Path:
-    require(path.name != "" and not path.is_dir(), f"{what}: must name a file")
-    require(_is_text(path), f"{_printable(what)}: the name of a folder above it is not UTF-8, which SQLite wants")
-    require("?" not in str(path), f"{what}: the path of an SQLite file must be without '?'")
-    require(path.parent.is_dir(), f"{what}: the folder {path.parent} does not exist")
-    require(os.access(path.parent, os.W_OK), f"{what}: the folder {path.parent} cannot be written to")
-    for file in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
-        require(
-            not os.path.lexists(file) or file.is_file(), f"{what}: {file} {_standing(file)}, where a file should be"
-        )
-    check_folder(path.parent / _FOLDER, what)
-    require(not path.is_file() or _is_database(path), f"{what}: is a file, but not an SQLite database")
-    tables = _tables(path)
-    require(not tables or VERSION_TABLE in tables, f"{what}: is a database of something else than MLflow")
-    return path
-
-
-def check_work_folder(uri: str | None) -> None:
-    """Raise `ConfigError` if something else stands where unfinished work is to be kept."""
-    checked = checked_uri(uri)
-    folder = _work_folder(checked)
-    for one in (folder, folder / "blocks"):
-        check_folder(one, f"tracking.uri={checked}")
-
-
-def check_folder(folder: Path, what: str) -> None:
-    """Raise `ConfigError` unless `folder` can be written to, or is not there yet."""
-    told = f"{what}: {folder} {_standing(folder)}, and must be a folder"
-    require(folder.is_dir() or not os.path.lexists(folder), told)
-    require(not folder.is_dir() or os.access(folder, os.W_OK), f"{what}: the folder {folder} cannot be written to")
-
-
-def _standing(path: Path) -> str:
-    """What stands at a path, for a message."""
-    if path.is_symlink() and not path.exists():
-        return "is a link to nothing"
-    kinds = {"a folder": path.is_dir, "a file": path.is_file, "a pipe": path.is_fifo, "a socket": path.is_socket}
-    return f"is {next((kind for kind, applies in kinds.items() if applies()), 'a device')}"
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _printable(text: str) -> str:
-    """Bytes that are no character as `\\xff`."""
-    return os.fsencode(text).decode(errors="backslashreplace")
-
-
-def check_whole(uri: str) -> None:
-    """Raise `ConfigError` if an embedded store's database is damaged: it is read from end to end."""
-    path = Path(uri.removeprefix(_SQLITE))
-    if not uri.startswith(_SQLITE) or not path.is_file():
-        return
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
-            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.OperationalError:  # locked just now
-        return
-    except sqlite3.DatabaseError as error:
-        said = str(error)
-    require(said == "ok", _damaged(uri, said))
-
-
-def _damaged(uri: str, reason: str) -> str:
-    """What to say of a database that is damaged."""
-    file = uri.removeprefix(_SQLITE)
-    return (
-        f"tracking.uri={uri}: the database is damaged ({' '.join(reason.split())}); move {file}* away, and the same "
-        "commands fill a new one: what they have computed is kept in .basinet"
-    )
-
-
-def _is_database(path: Path) -> bool:
-    """Asked of SQLite: whoever opens and closes its file otherwise makes this process give up SQLite's locks on it."""
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
-            connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.DatabaseError as error:
-        return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB
-    return True
-
-
-def _tables(path: Path) -> set[str]:
-    """The names of the tables of an SQLite file; none if it is not there."""
-    if not path.is_file():
-        return set()
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error:  # locked just now
-        return set()
 
 
 def mlflow_client(uri: str) -> MlflowClient:
@@ -255,7 +122,7 @@ def _opening(uri: str) -> Iterator[None]:
     except (StoreAway, ConfigError):
         raise
     except Exception as error:  # a driver that is missing, a database of another version, a refusing server, …
-        later = _later(Path(uri.removeprefix(_SQLITE)))
+        later = _later(Path(uri.removeprefix(SQLITE)))
         reason = later or str(error).partition("\n")[0].replace("<database_uri>", uri)
         raise ConfigError(f"tracking.uri={uri}: cannot be opened ({reason})") from error
 
@@ -290,8 +157,8 @@ class TrackingStore:
             ConfigError: if there is nothing at `uri` that MLflow can use.
         """
         with _opening(uri):
-            if uri.startswith(_SQLITE):
-                _patiently(lambda: _make(Path(uri.removeprefix(_SQLITE))))
+            if uri.startswith(SQLITE):
+                _patiently(lambda: _make(Path(uri.removeprefix(SQLITE))))
             store = TrackingStore._with_client(uri)
         _used.add(uri)
         return store
@@ -305,16 +172,16 @@ class TrackingStore:
     @staticmethod
     def open_existing(uri: str) -> TrackingStore:
         """Open a store to read from; raises `ConfigError` if an embedded one is not there."""
-        path = Path(uri.removeprefix(_SQLITE))
-        require(not uri.startswith(_SQLITE) or path.is_file(), f"there is no store at {uri}")
+        path = Path(uri.removeprefix(SQLITE))
+        require(not uri.startswith(SQLITE) or path.is_file(), f"there is no store at {uri}")
         return TrackingStore.open(uri)
 
     @staticmethod
     def look_into(uri: str) -> TrackingStore | None:
         """Open a store without making or changing anything; None if an embedded one is not there yet."""
-        if not uri.startswith(_SQLITE):
+        if not uri.startswith(SQLITE):
             return TrackingStore.open(uri)
-        if VERSION_TABLE not in _tables(Path(uri.removeprefix(_SQLITE))):
+        if VERSION_TABLE not in tables_of(Path(uri.removeprefix(SQLITE))):
             return None
         with _opening(uri):
             return TrackingStore._with_client(uri)
@@ -322,7 +189,7 @@ class TrackingStore:
     @staticmethod
     def place(uri: str) -> Path | None:
         """The folder of an embedded store, None for a server or another database."""
-        return Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else None
+        return place_of(uri)
 
     @property
     def folder(self) -> Path | None:
@@ -332,13 +199,13 @@ class TrackingStore:
     @property
     def database_files(self) -> list[Path]:
         """The files of an embedded store's database."""
-        path = Path(self.uri.removeprefix(_SQLITE))
+        path = Path(self.uri.removeprefix(SQLITE))
         return [] if self.folder is None else sorted(self.folder.glob(f"{glob.escape(path.name)}*"))
 
     @property
     def work_folder(self) -> Path:
         """Where unfinished work is kept: beside the database, or in the working directory if that is elsewhere."""
-        return _work_folder(self.uri)
+        return work_folder_of(self.uri)
 
     def make_work_folder(self) -> Path:
         """The same, made if it is not there; git leaves it alone, whatever stands beside it."""
@@ -358,7 +225,7 @@ class TrackingStore:
         """The id of the experiment of that name, made if it is not there."""
         if self.folder is None:
             return self._experiment_on_server(name)
-        with FileLock(f"{self.uri.removeprefix(_SQLITE)}.lock"):
+        with FileLock(f"{self.uri.removeprefix(SQLITE)}.lock"):
             found = self.find_experiment(name)
             if found is not None:
                 return found
@@ -385,16 +252,14 @@ class TrackingStore:
         """Where the artifacts of a run or an experiment lie on this machine; None if they are elsewhere."""
         if self.folder is None or not address.startswith(_ARTIFACTS):
             return None
-        root = self.folder / _FOLDER
+        root = self.folder / FOLDER
         folder = root / address.removeprefix(_ARTIFACTS).lstrip("/")
         return folder if ".." not in folder.parts and folder != root else None
 
     @contextmanager
     def writing(self, run: Any) -> Iterator[Path]:
         """A folder to write artifacts of a run into; they are the run's when the block ends without an error."""
-        # They take the time of torch: not everybody who asks for a store writes.
-        from basinet.pipeline.blocks import WRITING
-        from basinet.tracking.leftovers import held
+        from basinet.pipeline.blocks import WRITING  # which takes the time of torch: not everybody writes
 
         folder = self.artifact_folder(run)
         if folder is not None:
@@ -413,15 +278,14 @@ class TrackingStore:
         if folder is not None:
             path = folder / relative
             return path if path.is_file() else None
+        before = found_again(self.uri, run, relative)
+        if before is not None:
+            return before
         parent = str(Path(relative).parent)
         present = [
             entry.path for entry in self.client.list_artifacts(run.info.run_id, parent if parent != "." else None)
         ]
-        return Path(self.client.download_artifacts(run.info.run_id, relative)) if relative in present else None
-
-
-def _work_folder(uri: str) -> Path:
-    return (TrackingStore.place(uri) or Path.cwd()) / ".basinet"
+        return fetch(self.client, self.uri, run, relative) if relative in present else None
 
 
 def _move_files(source: Path, target: Path) -> None:
@@ -451,7 +315,7 @@ def _make(path: Path) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 complete = Path(folder) / path.name
                 _quieten()
-                make_database(f"{_SQLITE}{complete}")
+                make_database(f"{SQLITE}{complete}")
                 with closing(sqlite3.connect(complete)) as source:
                     source.backup(connection)
         with suppress(sqlite3.OperationalError):  # locked: next time
@@ -462,7 +326,7 @@ def _later(path: Path) -> str | None:
     """What to say of an embedded store that a later version of MLflow has made; None if it is none."""
     import mlflow
 
-    if VERSION_TABLE not in _tables(path):
+    if VERSION_TABLE not in tables_of(path):
         return None
     with closing(sqlite3.connect(path)) as connection:
         row = connection.execute(f"SELECT {VERSION_COLUMN} FROM {VERSION_TABLE}").fetchone()
@@ -473,9 +337,9 @@ def _later(path: Path) -> str | None:
 
 def _require_answer(uri: str) -> None:
     """Raise `ConfigError` unless a server or database answers; MLflow's own client would go on asking for minutes."""
-    if uri.startswith(_SERVERS):
+    if uri.startswith(SERVERS):
         _require_server(uri)
-    if uri.startswith(_DATABASES):
+    if uri.startswith(DATABASES):
         _require_database(uri)
 
 

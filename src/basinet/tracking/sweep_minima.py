@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from basinet.tracking.integrity import open_table
-from basinet.tracking.record import PARENT
 from basinet.tracking.store import TrackingStore
+from basinet.tracking.tags import PARENT
 
 
 class SweepMinima:

@@ -21,6 +21,7 @@ from basinet.tracking.mlflow_internals import (
     saved_view,
     table_state,
 )
+from basinet.tracking.tags import CURRENT, RUN_KIND
 
 if TYPE_CHECKING:
     from basinet.tracking.store import TrackingStore
@@ -77,8 +78,6 @@ def _table(
     kind: str, order: str, names: Mapping[str, int], metrics: Sequence[str], settings: Mapping[str, int]
 ) -> dict[str, Any]:
     """Which runs are shown in which order, and columns from the left, with their widths: names, metrics, settings."""
-    from basinet.tracking.record import CURRENT, RUN_KIND  # which takes the time of pandas: `basinet-ui` can do without
-
     shown = {**{f"metrics.`{name}`": max(90, 40 + _LETTER * len(name)) for name in metrics}, **settings}
     query = f"tags.`{RUN_KIND}` = '{kind}' and tags.`{CURRENT}` = 'yes'"
     return table_state(query, order, {**names, CREATED: _CREATED_WIDTH, **shown}, list(shown))

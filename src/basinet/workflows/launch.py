@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from basinet.foundation.errors import require, unknown
 from basinet.study.convert import fill
-from basinet.study.defaults import usual_columns
-from basinet.study.study import Study
+from basinet.study.defaults import unnamed, usual_columns
+from basinet.study.resolve import Resolved
+from basinet.tracking.address import check_work_folder
 from basinet.tracking.integrity import damage
-from basinet.tracking.store import TrackingStore, check_work_folder
+from basinet.tracking.store import TrackingStore
+
+if TYPE_CHECKING:
+    from basinet.study.study import Study
 
 _FIGURES = ("condition", "sweep", "none")
 _RERUN = ("failed", "none", "all")
@@ -68,20 +71,20 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
-def asked_for(study: Study) -> dict[str, str]:
+def asked_for(study: Study | Resolved) -> dict[str, str]:
     """How much of a condition was asked for, which its key does not say: tags of its run."""
     asked = {key: str(getattr(study.execution, key)) for key in ("restarts", "restarts_max")}
-    return asked | {f"landscape.{key}": str(value) for key, value in dataclasses.asdict(study.landscape).items()}
+    return asked | {f"landscape.{key}": str(value) for key, value in unnamed(study.settings["landscape"]).items()}
 
 
-def is_whole(store: TrackingStore, run: Any, study: Study) -> bool:
-    """Whether a run has all that a study asks for.
+def is_whole(store: TrackingStore, run: Any, study: Study | Resolved) -> bool:
+    """Whether a run of a condition has as many restarts, and searches, as are asked for.
 
     Raises:
         ConfigError: if a later version of this package has made it.
     """
-    asked = asked_for(study)
-    if not study.is_auto:
-        del asked["restarts_max"]
-    same = all(run.data.tags.get(key) == value for key, value in asked.items())
+    tags = asked_for(study)
+    if not study.execution.is_auto:
+        del tags["restarts_max"]
+    same = all(run.data.tags.get(key) == value for key, value in tags.items())
     return run.info.status == "FINISHED" and same and damage(store, run) is None

@@ -76,6 +76,7 @@ def replay(run_id: str, restart: int, *, tracking_uri: str | None = None) -> Rep
     """
     results = Results.open(run_id, tracking_uri)
     settings, table = results.settings(), results.restarts
+    run_id = str(table["run_id"].iloc[0])  # which may have been given shortened
     require(0 <= restart < len(table), f"run {run_id} has restarts 0 to {len(table) - 1}, not {restart}")
     row = table.iloc[restart]
     engine = "torch" if row["engine"] == "torch" else settings["engine"]  # whatever is installed by now

@@ -17,13 +17,13 @@ from rich.table import Table
 from basinet.analysis import bottoms, unseen
 from basinet.analysis.advice import PAGE, Settings, advice
 from basinet.analysis.spread import Summary
-from basinet.analysis.wording import bottom_loss, condition_label, legend, percent, spread_cells
+from basinet.analysis.wording import bottom_loss, condition_label, legend, percent, spread_cells, symmetries
 
 _PIPE = 160  # columns where nobody looks: lines may be long there, but not endless
 _GAP = 2  # blanks between two columns
 
 _IMPORTANCE = (
-    *("median [95 %]", "best loss", "minima", "held out", "accuracy", "at the best"),
+    *("median [95 %]", "best loss", "minima", "orbits", "held out", "accuracy", "at the best"),
     *("coverage", "worst", "needed", "restarts", "ended at"),
 )
 """Headings of the spread, in the order in which they are given room."""
@@ -55,6 +55,8 @@ def print_summary(summary: Summary, settings: Settings) -> None:
     print_spread(summary.spread, summary.by)
     print()
     print_bottoms(summary)
+    for sentence in symmetries(summary.symmetries):
+        console().print(escape(sentence), soft_wrap=not console().is_terminal)
     print_landscapes(summary)
     print_advice(advice(summary.spread, summary.by, settings))
 
@@ -92,6 +94,8 @@ def print_spread(table: pd.DataFrame, by: Sequence[str]) -> None:
 
 def _numbers(table: pd.DataFrame) -> list[_Column]:
     """The statistics of the spread, as columns."""
+    if "orbits" in table and (table["orbits"].isna() | (table["orbits"] == table["minima"])).all():
+        table = table.drop(columns="orbits")  # no symmetry of a problem makes a difference
     rows = [spread_cells(row) for _, row in table.iterrows()]
     return [
         _Column(
@@ -197,18 +201,25 @@ def _of_one(row: pd.Series, levels: pd.DataFrame) -> list[_Column]:
     """Every bottom of a condition by loss, share and how many bottoms have that loss; then those that ended at none."""
     total = int(row["restarts"])
     shown = levels.nlargest(_MOST, "share").sort_index()
-    lines = [(one["kind"], bottom_loss(one), one["share"], f"{one['bottoms']:,}") for _, one in shown.iterrows()]
+    lines = [(one["kind"], bottom_loss(one), one["share"], *_counts(one)) for _, one in shown.iterrows()]
     rest = levels.drop(index=shown.index)
     if len(rest):
-        lines.append((f"{len(rest):,} others", "", rest["share"].sum(), f"{rest['bottoms'].sum():,}"))
-    lines += [(kind, "", row[f"share_{kind}"], "") for kind in bottoms.WITHOUT if row[f"share_{kind}"] > 0]
-    kinds, losses, shares, counts = zip(*lines, strict=True)
+        lines.append((f"{len(rest):,} others", "", rest["share"].sum(), *_counts(rest[["bottoms", "orbits"]].sum())))
+    lines += [(kind, "", row[f"share_{kind}"], "", "") for kind in bottoms.WITHOUT if row[f"share_{kind}"] > 0]
+    kinds, losses, shares, counts, orbits = zip(*lines, strict=True)
+    differ = bool((levels["orbits"].between(1, levels["bottoms"], inclusive="left")).any())
     return [
         _Column("ended at", [kind.replace("_", " ") for kind in kinds], 0.0, "left"),
         _Column("loss", list(losses), 0.0),
         _Column("share [95 %]", [_with_interval(float(share), total) for share in shares], 0.0),
         _Column("bottoms", list(counts), 0.0),
+        *([_Column("orbits", list(orbits), 0.0)] if differ else []),
     ]
+
+
+def _counts(level: pd.Series) -> tuple[str, str]:
+    """How many bottoms there are, and how many orbits of minima, where there are any."""
+    return f"{level['bottoms']:,.0f}", f"{level['orbits']:,.0f}" if level["orbits"] > 0 else ""
 
 
 def _with_interval(share: float, total: int) -> str:

@@ -25,11 +25,10 @@ from basinet.reporting import exhibits
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
+from basinet.tracking.address import checked_uri
 from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
-    BEST_LOSS,
-    LANDSCAPE,
     OpenRun,
     open_condition,
     open_sweep,
@@ -38,7 +37,8 @@ from basinet.tracking.record import (
     write_parquet,
 )
 from basinet.tracking.results import Results
-from basinet.tracking.store import StoreAway, TrackingStore, checked_uri
+from basinet.tracking.store import StoreAway, TrackingStore
+from basinet.tracking.tags import BEST_LOSS, LANDSCAPE, SYMMETRY
 from basinet.tracking.view import save_views
 from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
@@ -62,6 +62,7 @@ _METRICS = {
     "loss_median": "final/median_loss",
     "loss_iqr": "spread/iqr",
     "minima": "minima/found",
+    "orbits": "minima/orbits",
     "minima_low": "minima/at_least",
     "coverage": "minima/coverage",
     "restarts_needed": "minima/restarts_needed",
@@ -111,13 +112,22 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
         join_sweep(store, run, sweep)
     found = Results(run.info.run_id, store, [run])
     table = spread(found.restarts.assign(condition=name), ["condition"])
-    return _summary(OpenRun(store, run), table, found.minima.assign(condition=name), ["condition"], [run])
+    minima, symmetries = found.minima.assign(condition=name), found.symmetries
+    return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries, [run])
 
 
-def _summary(run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str], runs: Sequence[Any]) -> Summary:
+def _summary(
+    run: OpenRun,
+    table: pd.DataFrame,
+    minima: pd.DataFrame,
+    by: list[str],
+    symmetries: Sequence[str],
+    runs: Sequence[Any],
+) -> Summary:
     figures = None if run.folder is None else run.folder / "figures"
     reached = minima[(minima["count"] > 0).to_numpy()]  # others only searches for saddles have found
-    return Summary(table, bottoms.levels(reached, by), by, run.id, figures, _landscapes(runs))
+    levels = bottoms.levels(reached, by)
+    return Summary(table, levels, by, run.id, figures, tuple(symmetries), _landscapes(runs))
 
 
 def _landscapes(runs: Sequence[Any]) -> tuple[tuple[str, str], ...]:
@@ -179,15 +189,15 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
         metrics={**metrics, **seconds, **between, "restarts": len(findings.restarts)},
-        tags={**asked_for(findings.study), **told},
+        tags={**asked_for(findings.study), **told, SYMMETRY: findings.symmetry},
         history=quantile_history(findings.quantiles),
     )
     exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
-    found = findings.minima.assign(condition=name)
-    return _summary(written, table, found, ["condition"], [written.store.client.get_run(written.id)])
+    minima, own = findings.minima.assign(condition=name), [written.store.client.get_run(written.id)]
+    return _summary(written, table, minima, ["condition"], [findings.symmetry], own)
 
 
 def begin(
@@ -250,7 +260,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        needed += [name for name in (*ACCURACIES, BECAUSE) if name in results.columns("restarts")]
+        needed += [name for name in (*ACCURACIES, BECAUSE, "orbit") if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None
@@ -261,7 +271,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _summary(parent, table, minima, by, results.found)
+    summary = _summary(parent, table, minima, by, results.symmetries, results.found)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary

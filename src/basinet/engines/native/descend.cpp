@@ -2,6 +2,7 @@
 // of every step Python hands over.
 
 #include "backprop.h"
+#include "supply.h"
 
 namespace {
 
@@ -25,28 +26,6 @@ struct Segment {
   const std::int32_t* batches;      // [step, batch_size] samples, or nullptr: all of them
   const std::int64_t* batch_sizes;  // [step]
   std::int64_t batch_size;
-};
-
-enum Status : std::int8_t { RUNNING = 0, ARRIVED = 1, DIVERGED = 3 };
-
-// The restarts that a thread has taken and not begun: it takes a block at a time.
-struct Supply {
-  const Function& f;
-  const Segment& segment;
-  std::int64_t at = 0, end = 0;
-  bool dry = false;
-
-  std::int64_t take() {  // the next restart that is running; -1 if there are no more
-    for (; !dry; ++at) {
-      if (at == end) {
-        at = __atomic_fetch_add(f.next, 1, __ATOMIC_RELAXED) * LANES;
-        end = at + LANES < f.restarts ? at + LANES : f.restarts;
-        dry = at >= f.restarts;
-      }
-      if (!dry && segment.status[at] == RUNNING) return at++;
-    }
-    return -1;
-  }
 };
 
 // What a thread works on: the vectors of its lanes, and who is in them. A restart that has come to its end makes room for
@@ -133,7 +112,7 @@ void test(const Function& f, const Segment& segment, bool all_of_them, V loss, V
 void follow(const Function& f, const Segment& segment, Work& w, Passes& p) {
   const Selection everything = select(nullptr, f.samples);
   const Penalty penalty = penalty_of(f);
-  Supply supply{f, segment};
+  Supply supply{f, segment.status};
   bool known = false;  // the gradient, from a test
   for (;;) {
     if (fill(f, segment, supply, w)) known = false;

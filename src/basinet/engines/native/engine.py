@@ -13,6 +13,7 @@ from torch import Tensor
 from basinet.descents.gradient_flow import GradientFlow
 from basinet.engines.native import flow
 from basinet.engines.native.compiler import NativeError, find_compiler
+from basinet.engines.native.follower import FOLLOWERS
 from basinet.engines.native.library import (
     ACTIVATIONS,
     LOSSES,
@@ -22,6 +23,7 @@ from basinet.engines.native.library import (
     Shape,
     curvature_library,
     descent_library,
+    follower_library,
     has_algebra,
     has_hessian,
     pointer,
@@ -34,6 +36,7 @@ from basinet.linalg.trust_region import BISECTIONS, SHIFT, newton_step
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import (
     CHECK_EVERY,
+    AtOwnPace,
     Descent,
     Marched,
     Marching,
@@ -68,7 +71,7 @@ class NativeEngine:
         obstacles = {
             f"runs on the CPU, not on {device}": device != "cpu",
             f"has no kernel for {type(descent).__name__}": not isinstance(descent, SelfPaced)
-            and type(descent) not in UPDATES,
+            and type(descent) not in (*UPDATES, *FOLLOWERS),
             f"has no kernel for the activation {hidden}": hidden not in ACTIVATIONS,
             f"has no kernel for the output {output}": output not in ACTIVATIONS,
             f"has no kernel for the loss {objective.loss_name}": objective.loss_name not in LOSSES,
@@ -97,6 +100,9 @@ class NativeEngine:
                 made.append(pool.submit(self._descent_library, risk, risk.inputs.dtype, descent))
             elif isinstance(descent, SelfPaced) and flow.has_kernel(descent, Shape.of(risk, risk.inputs.dtype)):
                 made.append(pool.submit(flow.flow_library, Shape.of(risk, risk.inputs.dtype)))
+            elif type(descent) in FOLLOWERS:
+                source = FOLLOWERS[type(descent)].source
+                made.append(pool.submit(follower_library, Shape.of(risk, risk.inputs.dtype), source))
         for library in made:
             library.result()
 
@@ -126,13 +132,23 @@ class NativeEngine:
         library.run("descend", risk, restarts, self.threads, ctypes.byref(segment))
         return replace(result, memory=() if memory is None else memory.unbind())
 
-    def follow(self, objective: Objective, descent: SelfPaced, state: State, most: int) -> State:
+    def follow(self, objective: Objective, descent: AtOwnPace, state: State, most: int) -> State:
         risk = _risk(objective)
+        if not isinstance(descent, SelfPaced):
+            return self._in_lanes(risk, descent, state, most)
         if isinstance(descent, GradientFlow) and flow.has_kernel(descent, Shape.of(risk, state.theta.dtype)):
             return flow.followed(risk, descent, state, most, self.threads)
         f, parts = Computed(objective, self), pieces(descent, state, objective.size, 1)  # kernels have their threads
         with single_threaded_operations():
             return State.join([followed(f, descent, part, most) for part in parts])
+
+    def _in_lanes(self, risk: EmpiricalRisk, descent: Descent, state: State, most: int) -> State:
+        follower, result = FOLLOWERS[type(descent)], state.copy()
+        marks = torch.tensor(descent.budget.marks, dtype=torch.int64, device="cpu")
+        task = follower.task(descent, result, marks, most)
+        library = follower_library(Shape.of(risk, state.theta.dtype), follower.source)
+        library.run("follow", risk, state.theta.shape[0], self.threads, ctypes.byref(task))
+        return result
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         risk, theta = _risk(objective), theta.contiguous()

@@ -227,6 +227,12 @@ def descent_library(shape: Shape, update: Path, rates: int) -> Library:
 
 
 @cache
+def follower_library(shape: Shape, source: str) -> Library:
+    """A descent whose restarts go at their own pace."""
+    return Library(source, shape)
+
+
+@cache
 def curvature_library(shape: Shape) -> Library:
     """Loss, gradient and second derivatives (curvature.cpp); whole Hessians only of networks that `has_hessian`."""
     parts = {"HESSIAN": has_hessian(shape), "ALGEBRA": has_algebra(shape)}
