@@ -19,7 +19,7 @@ from basinet.foundation.errors import ConfigError
 BIN = Path(sys.executable).parent
 CHAIN = (
     "problem=chain problem.targets=[1.0] network.depth=3 network.bias=false network.activation=identity "
-    "network.output=identity objective.l2_weights=0.1 descent.learning_rate=0.1 restarts=30 engine=torch"
+    "network.output=identity objective.l2_weights=0.1 descent.learning_rate=0.1 restarts=40 engine=torch"
 )
 SADDLES = f"{CHAIN} landscape=saddles landscape.indices=all"
 
@@ -104,7 +104,7 @@ def test_programs_for_energy_landscapes_get_their_files(folder: Path, uri: str) 
 
 def test_the_report_has_a_section_on_it(folder: Path, told: list[str]) -> None:
     launch(folder, "basinet", "basinet-report")
-    page = next(folder.glob("*.html")).read_text(encoding="utf-8")
+    page = next(folder.rglob("report.html")).read_text(encoding="utf-8")
     assert "Between the minima" in page
     assert "The saddles of index 1, the lowest first." in page
 
