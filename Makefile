@@ -19,7 +19,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,postgresql,submitit]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,postgresql,proofs,submitit]'
 	touch $@
 
 sweep: $(STAMP)
@@ -47,15 +47,17 @@ layers: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'jax>=0.4'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'jax>=0.4' 'diffrax>=0.6'
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/minima.py
 	$(BIN)/python benchmarks/lbfgs.py
 	$(BIN)/python benchmarks/hessians.py
 	$(BIN)/python benchmarks/saddles.py
+	$(BIN)/python benchmarks/algebra.py
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py
+	$(BIN)/python benchmarks/flows.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -2,12 +2,16 @@
 
 Both start from the same points. basinet descends, polishes, takes the whole spectrum and the verdict; scipy runs
 `minimize(method="trust-exact")` on one restart at a time with NumPy callbacks for loss, gradient and Hessian (the same
-formulas for one network, without batching) and then takes the spectrum.
+formulas for one network, without batching) and then takes the spectrum. All sides are measured in turns, several times,
+by the clock and by the time that processors were at it; of each the best counts.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +19,8 @@ from scipy.optimize import minimize
 
 from basinet.foundation.outcomes import Kind
 from basinet.pipeline import tables
-from basinet.pipeline.blocks import Block
 from basinet.pipeline.solve import solve
 from basinet.stages.certify import classify
-from basinet.study.defaults import tolerances
 from basinet.study.study import Study
 from report import replace_section
 
@@ -46,7 +48,8 @@ NEURON = {  # exactly 2^8 minima (Auer, Herbster & Warmuth, 1995)
 MERGED = {"XOR 2-2-1": STUDIES["XOR 2-2-1, logistic"], "one neuron on 8 axes": NEURON}
 RESTARTS = 10_000
 ENGINES = {"basinet (torch)": "torch", "basinet (native)": "native"}
-SCIPY_RESTARTS = 1000  # timed; the rate per restart is what counts
+SCIPY_RESTARTS = 400  # timed; the rate per restart is what counts
+REPEATS = 3
 
 
 class OneNetwork:
@@ -56,7 +59,7 @@ class OneNetwork:
         self.x, self.y = study.problem.inputs.numpy(), study.problem.targets.numpy()
         self.shape = study.network.widths
         self.hidden, self.output = study.network.activation, study.network.output
-        self.penalty = study.objective_settings.l2_weights
+        self.penalty = study.exact_objective.l2_weights
 
     def _split(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
         i, h, o = self.shape
@@ -111,20 +114,35 @@ class OneNetwork:
         return result + self.penalty * np.eye(len(theta))
 
 
-def ours(study: Study) -> tuple[float, int, Block]:
-    """Seconds for all restarts, and how many are certified minima."""
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class Found:
+    """Certified minima of some restarts, and what they took."""
+
+    restarts: int
+    minima: int
+    seconds: float
+    of_processors: float  # seconds, of all cores together
+
+    @staticmethod
+    def by(work: Callable[[], int], restarts: int) -> Found:
+        """What `work` takes to find the minima that it counts."""
+        start, busy = time.perf_counter(), time.process_time()
+        minima = work()
+        return Found(restarts, minima, time.perf_counter() - start, time.process_time() - busy)
+
+
+def ours(study: Study) -> int:
+    """How many of all restarts are certified minima."""
     block = solve(study, range(study.restarts))
-    kind = classify(tables.evidence_arrays([block]), tolerances())
-    tables.merged([block], kind, study.exact_objective.symmetry)
-    return time.perf_counter() - start, int((kind == Kind.MINIMUM).sum()), block
+    kind = classify(tables.evidence_arrays([block]), study.tolerances)
+    tables.merged([block], kind, study.exact_objective.symmetry, study.tolerances)
+    return int((kind == Kind.MINIMUM).sum())
 
 
-def scipys(study: Study, starts: np.ndarray) -> tuple[float, int]:
-    """Seconds for some restarts, and how many of them end with a gradient at rounding level and λ > 0."""
+def scipys(study: Study, starts: np.ndarray) -> int:
+    """How many starts end with a gradient at rounding level and λ > 0."""
     network = OneNetwork(study)
     found = 0
-    start = time.perf_counter()
     for theta in starts:
         end = minimize(
             network.loss_and_gradient,
@@ -136,7 +154,7 @@ def scipys(study: Study, starts: np.ndarray) -> tuple[float, int]:
         )
         _, gradient = network.loss_and_gradient(end.x)
         found += bool(np.linalg.norm(gradient) < 1e-10 and np.linalg.eigvalsh(network.hessian(end.x))[0] > 1e-9)
-    return time.perf_counter() - start, found
+    return found
 
 
 def check(study: Study, starts: np.ndarray) -> None:
@@ -153,36 +171,46 @@ def check(study: Study, starts: np.ndarray) -> None:
 
 def main() -> None:
     """Measure, print, and rewrite the table in the docs."""
-    headings = ["certified minima per second", "scipy trust-exact", *ENGINES, "native : scipy"]
-    lines = [" | ".join(headings), " | ".join(["---"] * 5)]
+    headings = ["certified minima per second", "scipy trust-exact", *ENGINES, "native : scipy", "by processor time"]
+    lines = [" | ".join(headings), " | ".join(["---"] * len(headings))]
     print("\n".join(lines), flush=True)
     for name, settings in STUDIES.items():
-        study = Study.from_config(settings)
-        starts = study.starts(range(SCIPY_RESTARTS)).numpy()
-        check(study, starts)
-        seconds, found = scipys(study, starts)
-        rates, shares = [found / seconds], [found / SCIPY_RESTARTS]
-        for engine in ENGINES.values():
-            study = Study.from_config({**settings, "restarts": RESTARTS, "engine": engine})
-            solve(study, range(100))  # compiles
-            seconds, found, _ = ours(study)
-            rates.append(found / seconds)
-            shares.append(found / RESTARTS)
-        cells = [f"{rate:,.0f} ({share:.1%} of the restarts)" for rate, share in zip(rates, shares, strict=True)]
-        lines.append(" | ".join([name, *cells, f"{rates[-1] / rates[0]:.0f}×"]))
+        sides = contestants(settings)
+        rounds = [[Found.by(work, restarts) for work, restarts in sides] for _ in range(REPEATS)]
+        best = [max(side, key=lambda found: found.minima / found.seconds) for side in zip(*rounds, strict=True)]
+        rates = [found.minima / found.seconds for found in best]
+        busy = [max(found.minima / found.of_processors for found in side) for side in zip(*rounds, strict=True)]
+        cells = [
+            f"{rate:,.0f} ({found.minima / found.restarts:.1%} of the restarts)"
+            for rate, found in zip(rates, best, strict=True)
+        ]
+        lines.append(" | ".join([name, *cells, f"{rates[-1] / rates[0]:.0f}×", f"{busy[-1] / busy[0]:.0f}×"]))
         print(lines[-1], flush=True)
     merging = [merge(name, settings) for name, settings in MERGED.items()]
     print(*merging, sep="\n")
     replace_section("minima", [*lines, "", *merging])
 
 
+def contestants(settings: dict[str, Any]) -> list[tuple[Callable[[], int], int]]:
+    """What finds minima, scipy first and the native engine last, each with how many restarts it takes."""
+    study = Study.from_config(settings)
+    starts = study.starts(range(SCIPY_RESTARTS)).numpy()
+    check(study, starts)
+    found: list[tuple[Callable[[], int], int]] = [(partial(scipys, study, starts), SCIPY_RESTARTS)]
+    for engine in ENGINES.values():
+        study = Study.from_config({**settings, "restarts": RESTARTS, "engine": engine})
+        solve(study, range(100))  # compiles
+        found.append((partial(ours, study), RESTARTS))
+    return found
+
+
 def merge(name: str, settings: dict[str, Any]) -> str:
     """How long 100,000 certified restarts take to be merged."""
     study = Study.from_config({**settings, "restarts": 100_000})
     block = solve(study, range(study.restarts))
-    kind = classify(tables.evidence_arrays([block]), tolerances())
+    kind = classify(tables.evidence_arrays([block]), study.tolerances)
     start = time.perf_counter()
-    found = tables.merged([block], kind, study.exact_objective.symmetry)
+    found = tables.merged([block], kind, study.exact_objective.symmetry, study.tolerances)
     seconds, minima = time.perf_counter() - start, int((found.kind == Kind.MINIMUM).sum())
     return f"* {name}: 100,000 restarts are merged into {minima:,} minima in {seconds:.2f} s."
 

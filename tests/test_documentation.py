@@ -20,6 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROO
 SMALL = "restarts=20 descent.steps=8 polish=none tracking.figures=none"
 FEWER = {
     "experiment=depth": "init=normal,orthogonal network.depth=1,2",
+    "experiment=proof": "network.activation=logistic network.width=1,2",
     "experiment=textbook": "network.depth=1,2",
     "experiment=xor": "network.width=2,3",
     "experiment=barriers": "network.depth=2 network.width=2,3 landscape.searches=8",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from basinet.tracking.load import open_results as open
     from basinet.tracking.results import Results
+    from basinet.workflows.prove import prove
     from basinet.workflows.replay import replay
 
 _WHERE = {
@@ -33,6 +34,7 @@ _WHERE = {
     "Problem": "basinet.problems.arrays",
     "run": "basinet.pipeline.run",
     "replay": "basinet.workflows.replay",
+    "prove": "basinet.workflows.prove",
     "report": "basinet.reporting",
     "Findings": "basinet.pipeline.gather",
     "open": "basinet.tracking.load",
@@ -70,6 +72,7 @@ __all__ = [
     "load_runs",
     "load_saddles",
     "open",
+    "prove",
     "replay",
     "report",
     "run",

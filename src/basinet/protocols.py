@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -233,6 +233,13 @@ class Objective(Protocol):
         """The share of the samples that are in the right class, `[restart]`; None where there are no classes."""
         ...
 
+    def statement(self) -> dict[str, Any] | None:
+        """What f is, in names and in the numbers that it is made of, exactly, for proofs (`basinet.proofs.statement`).
+
+        None if nothing can be proved of it.
+        """
+        ...
+
     def loss_original(self, theta: Tensor) -> Tensor | None:
         """The loss without penalties in the units that targets had before they were standardized, `[restart]`.
 
@@ -414,6 +421,16 @@ class Searching(Descent, Protocol):
 
 AtOwnPace = SelfPaced | Searching
 """Descents in which every restart chooses its own steps, so that none waits for the others."""
+
+
+@runtime_checkable
+class Repeatable(Protocol):
+    """A descent that may be asked to show that its accuracy decides nothing."""
+
+    @property
+    def repetition(self) -> Descent | None:
+        """The same descent, more exact; None where that is not wanted."""
+        ...
 
 
 @dataclass(frozen=True)

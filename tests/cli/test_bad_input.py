@@ -184,6 +184,17 @@ COMMANDS = [
     ("descent=lbfgs descent.memory=1e9", "descent.memory=1,000,000,000", "must be at most 1,000"),
     ("descent=lbfgs descent.learning_rate=.1", "unknown setting 'descent.learning_rate'", "descent.memory"),
     ("descent=momentum descent.momentum=-.5", "descent.momentum=-0.5", "at least 0 and below 1"),
+    ("descent=gradient_flow descent.time=0", "descent.time=0", "must be positive"),
+    ("descent=gradient_flow descent.rtol=1", "descent.rtol=1", "must be positive and below 1"),
+    ("descent=gradient_flow descent.atol=0", "descent.atol=0", "must be positive"),
+    ("descent=gradient_flow descent.method=euler", "unknown descent.method 'euler'", "chebyshev, rosenbrock"),
+    ("descent=gradient_flow dtype=float32", "dtype=float32", "use dtype=float64"),
+    ("descent=gradient_flow descent.learning_rate=1", "unknown setting 'descent.learning_rate'", "descent.rtol"),
+    (
+        "descent=gradient_flow descent.method=rosenbrock polish.dense_max=5",
+        "descent.method=rosenbrock",
+        "use descent.method=chebyshev",
+    ),
     # polishing
     ("polish=newtn", "unknown polish 'newtn'", "did you mean 'newton'?"),
     ("polish.steps=-1", "polish.steps=-1", "must be 0 or more"),

@@ -18,6 +18,8 @@ from basinet.stages.derivatives import Derivatives
 from basinet.stages.infinity import recede
 from basinet.stages.kinks import falls_nearby
 from basinet.stages.march import Marched, march
+from basinet.stages.newton import Outcome
+from basinet.stages.polish import Polishing, polish
 from basinet.study.defaults import tolerances
 
 STEPS = 150
@@ -70,6 +72,18 @@ def test_the_flow_rests_at_the_bottom_of_its_own_basin() -> None:
     np.testing.assert_allclose(found.theta[:, 1], 0, rtol=0, atol=1e-10)
     assert not found.faded.any()
     assert (found.grows == 0).all()
+
+
+def test_newtons_method_is_asked_for_no_restart_that_the_flow_brings_to_no_rest() -> None:
+    """p = 1 + e^-x has no bottom: what polishing says is how far the flow has got, and no Newton step is its last."""
+    f, theta = of("leaving"), torch.tensor([[1.0, 1.0], [3.0, 0.0]], dtype=torch.float64)
+    settings = Polishing(steps=STEPS, radius=100.0, dense_max=300, lanczos_steps=0)
+    found = polish(f.objective, theta, settings, tolerances(), f.engine)
+    assert found.outcome.tolist() == [Outcome.STALLED, Outcome.STALLED]
+    assert found.last_step.isnan().all()
+    _, end = marched(f, *map(tuple, theta.tolist()), limit=math.inf)
+    np.testing.assert_allclose(found.distance, (end.theta - theta).norm(dim=1), rtol=1e-12)
+    assert torch.equal(found.theta, theta)
 
 
 def test_a_bottom_without_curvature_is_one_too() -> None:

@@ -14,6 +14,8 @@ from basinet.analysis.spread import median_interval
 from basinet.foundation.errors import require
 from basinet.foundation.quantiles import INNER, QUANTILES, QUARTILES, quantiles
 
+_START = 0.7  # where step 0 stands on a log axis, in parts of the first one that is recorded
+
 OTHERS = "others"
 """What stands for everything beyond the commonest."""
 
@@ -100,6 +102,27 @@ def commonest(restarts: pd.DataFrame, by: str, most: int) -> list[Any]:
     counts = counts[counts > 0]
     values = [value for value in counts.index if not (isinstance(value, int | np.integer) and value == -1)]
     return sorted(values, key=lambda value: (-counts[value], *sort_key(value)))[:most]
+
+
+def clocked(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A table of records with times for steps, where restarts make steps of their own; and what the axis is called.
+
+    >>> clocked(pd.DataFrame({"step": [0, 7], "time": [0.0, 0.5]}))[0]["step"].tolist()
+    [0.0, 0.5]
+    """
+    if "time" in table and table["time"].notna().all():
+        return table.assign(step=table["time"]), "time"
+    return table, "step"
+
+
+def on_log_axis(steps: pd.Series) -> pd.Series:
+    """Steps, or times, the start being a little before the first of them.
+
+    >>> on_log_axis(pd.Series([0, 1, 10])).tolist()
+    [0.7, 1.0, 10.0]
+    """
+    later = steps[steps > 0]
+    return steps.clip(lower=_START * (later.min() if len(later) else 1))
 
 
 def fans(curves: pd.DataFrame, restarts: pd.DataFrame, by: str, most: int = 6) -> pd.DataFrame:

@@ -21,6 +21,7 @@ SAME_LOSS = 1e-10
 """Losses x of copies of a minimum differ by rounding only, which is far below this, relative to 1 + |x|."""
 
 ACCURACIES = ("accuracy", "accuracy_holdout")
+ELSEWHERE = "elsewhere"
 """Columns of restarts where targets name classes, and samples are held out."""
 
 BECAUSE = "unfinished_because"
@@ -77,7 +78,8 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         `minima_of_*` (expected among so many restarts), `minima_expected` and `enough` (Boender & Rinnooy Kan),
         `entropy`, `simpson`; `share_best` (restarts in the condition's own lowest minimum), `restarts_needed` (to reach
         it with 95 %); where targets name classes, `accuracy_median`, and `accuracy_holdout_median` where samples are
-        held out; where that is known, `unfinished_because`, the most frequent reason of those that are unfinished.
+        held out; where that is known, `share_elsewhere` (restarts that a more exact descent takes to another point) and
+        `unfinished_because`, the most frequent reason of those that are unfinished.
 
     >>> frame = pd.DataFrame({"init": "a", "loss": [1.0, 1.0, 4.0], "status": "arrived", "kind": "minimum"})
     >>> table = spread(frame.assign(minimum=[0, 0, 1]), ["init"])
@@ -128,6 +130,7 @@ def _spread_of(group: pd.DataFrame) -> dict[str, Any]:
         for name in names:
             row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
     row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))
+    row |= _share("share_elsewhere", int(group[ELSEWHERE].sum()), len(group)) if ELSEWHERE in group else {}
     return row | _steps_of(group) | _counts_of(group) | _accuracies_of(group) | _unfinished_because(group)
 
 

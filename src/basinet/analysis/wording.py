@@ -103,6 +103,21 @@ def minima_clause(row: pd.Series) -> str:
     return clause if elsewhere <= 0 else f"{clause}; {percent(elsewhere)} of them ended in none"
 
 
+def proved_sentence(proved: int, minima: int) -> str:
+    """How many of the minima that were found are proved, which is how many there are at least.
+
+    >>> proved_sentence(17, 17)
+    '17 of 17 minima proved; at least 17 distinct minima modulo symmetry exist'
+    >>> proved_sentence(0, 1)
+    '0 of 1 minimum proved'
+    """
+    told = f"{proved:,} of {minima:,} minim{'um' if minima == 1 else 'a'} proved"
+    if proved == 0:
+        return told
+    there = "1 minimum exists" if proved == 1 else f"{proved:,} distinct minima modulo symmetry exist"
+    return f"{told}; at least {there}"
+
+
 def with_interval(row: pd.Series, column: str) -> str:
     """A share and its 95 % interval."""
     low, high = (percent(row[f"{column}_{end}"]).removesuffix(" %") for end in ("low", "high"))
@@ -334,6 +349,7 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
         "λ min": f"{row['lambda_min']:.3g}",
         "λ max": f"{row['lambda_max']:.3g}",
         "one of its restarts": str(row["restart"]),
+        **({"proved within": f"{row['radius']:.2g}" if row["proved"] else "-"} if "proved" in row.index else {}),
     }
 
 

@@ -54,8 +54,16 @@ class Chebyshev:
         place = _polynomial(f, theta, gradient, step.unsqueeze(1), stages)
         loss, slope = f.loss_and_gradient(place)
         error = 0.8 * (theta - place) - 0.4 * step.unsqueeze(1) * (gradient + slope)
+        remaining = _remaining(place - theta, gradient, slope)
         exists, cost = torch.isfinite(largest), stages.double() + _PRODUCT
-        return Trial(place, loss, slope, error, wanted, step, largest, exists, cost, direction)
+        return Trial(place, loss, slope, error, wanted, step, largest, remaining, exists, cost, direction)
+
+
+def _remaining(way: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """The way that is left if ∇f goes on to shrink by the factor q of this step: |way| q / (1 - q); `[restart]`."""
+    first, last = (torch.linalg.vector_norm(slope, dim=1) for slope in (before, after))
+    left: Tensor = torch.linalg.vector_norm(way, dim=1) * last / (first - last)
+    return torch.where(last < first, left, torch.where(last == 0, 0.0, torch.inf))
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class GradientFlow:
     atol + rtol |θ_i|.
 
     A step that raises f beyond rounding is refused. A restart has arrived when ‖∇f‖ ≤ tolerance and the way that is
-    left, foretold from how ‖∇f‖ shrinks, is within rtol (1 + ‖θ‖). So it ends in the minimum whose basin it started in.
+    left, as it is foretold, is within rtol (1 + ‖θ‖). So it ends in the minimum whose basin it started in.
 
     Where the Hessian can be made as a whole, a step is linearly implicit (`Rosenbrock`), else explicit (`Chebyshev`).
     """
@@ -111,6 +111,11 @@ class GradientFlow:
         return self if self.method else replace(self, method="rosenbrock" if size <= dense_max else "chebyshev")
 
     @property
+    def repetition(self) -> GradientFlow | None:
+        """The same flow with a tenth of the error; None where `repeat` is not set."""
+        return replace(self, rtol=self.rtol / 10, atol=self.atol / 10, repeat=False) if self.repeat else None
+
+    @property
     def _steps(self) -> Method:
         return METHODS[self.method or "rosenbrock"]
 
@@ -131,9 +136,7 @@ class GradientFlow:
     def _status(self, before: State, after: State, trial: Trial, taken: Tensor, control: _Control) -> Tensor:
         """Arrived, at the end of its steps or its patience, or still running."""
         norm, reach = after.gradient_norm, 1 + torch.linalg.vector_norm(after.theta, dim=1)
-        way = torch.linalg.vector_norm(after.theta - before.theta, dim=1)
-        shrinks = (before.gradient_norm - norm).clamp(min=0)
-        near = way * norm <= self.rtol * reach * shrinks  # way · q / (1 - q), q = ‖∇f‖ after / before
+        near = trial.remaining <= self.rtol * reach
         arrived = taken & (norm <= self.budget.tolerance) & (near | (norm <= NOISE * trial.size * reach))
         ended = (after.steps >= self.budget.steps) | (control.waited >= PATIENCE)
         status = torch.where(ended, int(Status.BUDGET), before.status)

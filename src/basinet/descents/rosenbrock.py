@@ -90,9 +90,11 @@ class Rosenbrock:
         matrix.diagonal(dim1=1, dim2=2).add_((1 / (GAMMA * step)).unsqueeze(1))
         factors = Factors.of(matrix)
         place, last = _stages(f, factors, theta, gradient, step.unsqueeze(1))
+        loss, slope = f.loss_and_gradient(place)
+        remaining = _remaining(factors, slope, 1 / (GAMMA * step))
         return Trial(
-            *(place, *f.loss_and_gradient(place), last),
-            *(wanted, step, norm, factors.positive, torch.full_like(norm, cost(f.size)), kept),
+            *(place, loss, slope, last),
+            *(wanted, step, norm, remaining, factors.positive, torch.full_like(norm, cost(f.size)), kept),
         )
 
 
@@ -105,6 +107,20 @@ def _stages(f: Function, factors: Factors, theta: Tensor, gradient: Tensor, step
         slope = f.loss_and_gradient(place)[1]
         stages.append(factors.solve(_combined(C[stage], stages) / step - slope))
     return place + stages[-1], stages[-1]
+
+
+def _remaining(factors: Factors, slope: Tensor, shift: Tensor) -> Tensor:
+    """The length of Newton's step, by v = (H + shift)⁻¹ ∇f and w = (H + shift)⁻² v: |v| μ / (μ - shift); `[restart]`.
+
+    μ = w·(H + shift) w / w·w. Slow directions outweigh the others in w, and for these μ - shift is the eigenvalue of H.
+    """
+    pull = factors.solve(slope)
+    once = factors.solve(pull)
+    slow = factors.solve(once)
+    along, square = (slow * once).sum(1), (slow * slow).sum(1)
+    curved = along - shift * square
+    length = (pull * pull).sum(1).sqrt() * along / curved
+    return torch.where(curved > 0, length, torch.where(square == 0, 0.0, torch.inf))
 
 
 def _combined(weights: tuple[float, ...], stages: list[Tensor]) -> Tensor:

@@ -20,6 +20,7 @@ class Trial(NamedTuple):
     wanted: Tensor  # [restart], how long a step was wanted
     step: Tensor  # [restart], h: no longer than what is left until the next mark
     size: Tensor  # [restart], of the Hessian where it begins
+    remaining: Tensor  # [restart], foretold: the length of the way from there to a bottom; inf if none is near
     exists: Tensor  # [restart] bool: whether there is such a step
     cost: Tensor  # [restart] float64, in gradients
     remembered: Tensor  # [restart, number], for the next step

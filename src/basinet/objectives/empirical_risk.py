@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -296,6 +297,21 @@ class EmpiricalRisk:
             middle = (targets.min() + targets.max()) / 2
             right = ((outputs > middle) == (targets > middle)).squeeze(1)
         return right.to(theta.dtype).mean(1).masked_fill(torch.isfinite(theta).all(1).logical_not(), torch.nan)
+
+    def statement(self) -> dict[str, Any]:
+        """Network, loss, penalties and samples, see `basinet.proofs.statement`."""
+        network = self.trained_network
+        return {
+            "loss": self.loss_name,
+            "widths": list(network.widths),
+            "bias": network.bias,
+            "activation": network.activation,
+            "output": network.output,
+            "l2_weights": float(self.l2_weights),
+            "l2_biases": float(self.l2_biases),
+            "inputs": self.inputs.T.tolist(),
+            "targets": self.targets.T.tolist(),
+        }
 
     def loss_original(self, theta: Tensor) -> Tensor | None:
         """(1/N) Σ_i ½ ‖s (a_L(x_i) - y_i)‖², `[restart]`, where s, the targets' deviations, is what 1 is of each.

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -131,6 +131,9 @@ class Plain(ABC):
         return theta.new_full((theta.shape[0],), torch.inf)
 
     def accuracy(self, theta: Tensor) -> Tensor | None:
+        return None
+
+    def statement(self) -> dict[str, Any] | None:
         return None
 
     def loss_original(self, theta: Tensor) -> Tensor | None:

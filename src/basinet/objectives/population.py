@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -195,6 +195,18 @@ class Population(Plain):
         if not self.trains_outputs:
             theta = torch.cat([theta, theta.new_ones(theta.shape[0], self.units)], 1)
         return self._probed.signature(theta)
+
+    def statement(self) -> dict[str, Any]:
+        """Student, teacher and penalty, see `basinet.proofs.statement`."""
+        return {
+            "loss": "population",
+            "widths": list(self.network.widths),
+            "bias": False,
+            "activation": self.network.activation,
+            "output": self.network.output,
+            "l2_weights": float(self.l2_weights),
+            "teacher": self.teacher.units.tolist(),
+        }
 
     def kink_distance(self, theta: Tensor) -> Tensor:
         """The smallest |w| of a ReLU unit, `[restart]`; inf for erf, which has no kinks."""

@@ -52,6 +52,7 @@ class Block:
     accuracy_holdout: Tensor | None  # [restart]
     loss_original: Tensor | None = None  # [restart], without penalties, in the units that targets were given in
     loss_holdout_original: Tensor | None = None  # [restart]
+    elsewhere: Tensor | None = None  # [restart] bool: a more exact descent ends at another point
 
     def within(self, restarts: int) -> Block:
         """Without the restarts from number `restarts` on."""

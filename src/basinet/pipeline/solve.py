@@ -13,11 +13,12 @@ from basinet.foundation.outcomes import Status
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
 from basinet.pipeline.blocks import Block
-from basinet.protocols import Limits, State
+from basinet.protocols import Limits, Repeatable, State
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
 from basinet.stages.march import MARKS
 from basinet.stages.polish import Polished, polish
+from basinet.stages.repeat import elsewhere
 from basinet.stages.solution import fold
 from basinet.study.study import Study
 
@@ -46,11 +47,35 @@ def solve(study: Study, restarts: range, progress: OnProgress = ignore, watch: S
             states = descend(study.objective, study.descent, study.engine, starts)
             watched = _watched(states, study.descent.budget, progress)
             solution = fold(watched, study.descent, study.objective.samples).cpu()
+            again = _again(study, starts)
         diverged = solution.status == Status.DIVERGED
         pieces = zip(solution.theta.split(together), diverged.split(together), strict=True)
         parts = [_examine(study, theta.double(), lost, watch) for theta, lost in pieces]
+        polished = [part.polished for part in parts]
+        repeated = [None] * len(parts) if again is None else list(again.split(together))
+        with watch.stage("polish"):
+            moved = _moved(study, polished, repeated)
         with watch.stage("certify"):
-            return Block(restarts, starts.cpu(), solution, **_joined(parts)._asdict())
+            return Block(restarts, starts.cpu(), solution, **_joined(parts)._asdict(), elsewhere=moved)
+
+
+def _again(study: Study, starts: Tensor) -> Tensor | None:
+    """Where a more exact descent ends, `[restart, parameter]` on the CPU; None where that is not asked for."""
+    repetition = study.descent.repetition if isinstance(study.descent, Repeatable) else None
+    if repetition is None:
+        return None
+    states = descend(study.objective, repetition, study.engine, starts)
+    return fold(states, repetition, study.objective.samples).theta.cpu()
+
+
+def _moved(study: Study, polished: Sequence[Polished], again: Sequence[Tensor | None]) -> Tensor | None:
+    """Which restarts a more exact descent takes elsewhere, `[restart]` bool; None where that was not asked for."""
+    exact, engine, found = study.exact_objective, study.exact_engine, []
+    for ended, theta in zip(polished, again, strict=True):
+        if theta is not None:
+            other = polish(exact, theta.double(), study.polishing, study.tolerances, engine)
+            found.append(elsewhere(ended, other))
+    return torch.cat(found) if found else None
 
 
 def examined_together(study: Study) -> int:

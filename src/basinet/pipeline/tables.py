@@ -115,7 +115,8 @@ def restarts_table(
         "explained_zero_modes": evidence["explained_zero_modes"],
     }
     columns["loss_holdout"] = np.nan
-    for name in ("loss_holdout", "loss_original", "loss_holdout_original", "accuracy", "accuracy_holdout"):
+    optional = ("loss_holdout", "loss_original", "loss_holdout_original", "accuracy", "accuracy_holdout", "elsewhere")
+    for name in optional:
         if getattr(blocks[0], name) is not None:
             columns[name] = _column(blocks, lambda block, name=name: getattr(block, name))  # type: ignore[misc]
     return pd.DataFrame(columns)

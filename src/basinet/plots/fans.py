@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from basinet.analysis import bottoms, plot_data
 from basinet.plots import style
 
-_START = 0.7  # where step 0 stands on a log axis
+_AXES = {"step": "step (left of 1: the start)", "time": "time (leftmost: the start)"}
 _BANDS = (("q05", "q95", 0.12), ("q25", "q75", 0.22))
 _WIDE_MAX = 3  # fans whose wide bands are drawn: more hide each other
 _LEAVES = 0.1  # a fan ends where fewer of its restarts are left: the quantiles of a few say nothing
@@ -30,7 +30,8 @@ def loss_fan(quantiles: pd.DataFrame, title: str) -> Figure:
     if not np.isfinite(quantiles["loss_median"]).any():
         return style.sentence("every restart diverged", title)
     figure, axes = style.one_panel(title)
-    step = quantiles["step"].clip(lower=_START)
+    quantiles, clock = plot_data.clocked(quantiles)
+    step = plot_data.on_log_axis(quantiles["step"])
     handles: list[Any] = []
     for low, high, alpha, label in (
         ("min", "max", 0.12, "all"),
@@ -43,7 +44,7 @@ def loss_fan(quantiles: pd.DataFrame, title: str) -> Figure:
     marker = "o" if len(step) == 1 else None  # one point makes no line
     middle = style.drawable(quantiles["loss_median"])
     handles += axes.plot(step, middle, color=style.COLOURS[0], lw=1.6, label="median", marker=marker)
-    _scales(axes, quantiles[["loss_min", "loss_max"]])
+    _scales(axes, quantiles[["loss_min", "loss_max"]], clock)
     first, last = int(quantiles["restarts"].iloc[0]), int(quantiles["restarts"].iloc[-1])
     style.legend_beside(figure, handles, style.count(first, lost=first - last))
     return figure
@@ -63,6 +64,7 @@ def fans(curves: pd.DataFrame, restarts: pd.DataFrame, by: str, title: str) -> F
     """
     if curves.empty or restarts.empty:
         return style.sentence("no curves were kept", title)
+    curves, clock = plot_data.clocked(curves)
     table = plot_data.fans(curves, restarts, by, style.RANKS if by == "minimum" else len(style.KIND_COLOURS))
     if table.empty:
         return style.sentence("no curves were kept", title)
@@ -71,7 +73,7 @@ def fans(curves: pd.DataFrame, restarts: pd.DataFrame, by: str, title: str) -> F
     few = len(shown) <= _WIDE_MAX
     bands = _BANDS if few else _BANDS[1:]
     handles = [_fan(axes, table[table[by] == value], bands, ending) for value, ending in shown.items()]
-    _scales(axes, table[[bands[0][0], bands[0][1]]])
+    _scales(axes, table[[bands[0][0], bands[0][1]]], clock)
     style.legend_beside(figure, handles, f"restarts by {by}: median,\n25-75 %{', 5-95 %' if few else ''}")
     return figure
 
@@ -113,7 +115,7 @@ def _minima(restarts: pd.DataFrame, own: Sequence[Any]) -> dict[Any, _Ending]:
 def _fan(axes: Any, fan: pd.DataFrame, bands: Sequence[tuple[str, str, float]], ending: _Ending) -> Line2D:
     n = int(fan["restarts"].max())
     fan = fan[fan["restarts"] >= _LEAVES * n].sort_values("step")
-    step = fan["step"].clip(lower=_START)
+    step = plot_data.on_log_axis(fan["step"])
     for low, high, alpha in bands:
         axes.fill_between(
             step, style.drawable(fan[low]), style.drawable(fan[high]), color=ending.colour, alpha=alpha, lw=0
@@ -123,6 +125,6 @@ def _fan(axes: Any, fan: pd.DataFrame, bands: Sequence[tuple[str, str, float]], 
     return Line2D([], [], label=style.plain(f"{ending.name} ({style.count(n)})"), **line)
 
 
-def _scales(axes: Any, losses: pd.DataFrame) -> None:
-    axes.set(xlabel="step (left of 1: the start)", ylabel="loss f", xscale="log")
+def _scales(axes: Any, losses: pd.DataFrame, clock: str) -> None:
+    axes.set(xlabel=_AXES[clock], ylabel="loss f", xscale="log")
     style.scale(axes.yaxis, losses)

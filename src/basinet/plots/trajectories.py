@@ -8,8 +8,6 @@ from matplotlib.figure import Figure
 from basinet.analysis import bottoms, plot_data
 from basinet.plots import style
 
-_START = 0.7  # where step 0 stands on a log axis
-
 
 @style.styled
 def trajectories(curves: pd.DataFrame, restarts: pd.DataFrame, title: str) -> Figure:
@@ -24,6 +22,7 @@ def trajectories(curves: pd.DataFrame, restarts: pd.DataFrame, title: str) -> Fi
     """
     if curves.empty or restarts.empty:
         return style.sentence("no curves were kept", title)
+    curves, clock = plot_data.clocked(curves)
     table = plot_data.trajectories(curves, restarts)
     if table.empty:
         return style.sentence("no restart reached a bottom", title)
@@ -36,7 +35,7 @@ def trajectories(curves: pd.DataFrame, restarts: pd.DataFrame, title: str) -> Fi
         colour = style.rank_colour(int(rank[minimum]))
         first = group.iloc[0]
         for _, curve in group.groupby("restart"):
-            steps = curve["step"].clip(lower=_START)
+            steps = plot_data.on_log_axis(curve["step"])
             axes.plot(steps, style.drawable(curve["loss"]), color=colour, lw=0.8, alpha=0.8)
         axes.axhline(float(style.drawable(first["loss_final"])), color="black", ls="--", lw=0.8)
         name = f"{style.kind_name(first['kind'])} {minimum}, f = {first['loss_final']:.3g}"
@@ -44,5 +43,5 @@ def trajectories(curves: pd.DataFrame, restarts: pd.DataFrame, title: str) -> Fi
         axes.set_title(style.plain(f"{name}\n{drawn}"), fontsize=8)
     grid.all[0].set_xscale("log")
     style.scale(grid.all[0].yaxis, table["loss"])
-    grid.label("step", "loss f")
+    grid.label(clock, "loss f")
     return figure

@@ -109,10 +109,11 @@ def _minima(findings: Findings, most: int) -> Iterator[MinimumRun]:
     Its last point, one step later, is the bottom itself: where Newton's steps led.
     """
     minima = findings.minima[(findings.minima["kind"] == "minimum").to_numpy()].head(most)
-    curves = findings.curves.set_index("restart")[["step", "loss"]]
+    by = "record" if "time" in findings.curves else "step"  # restarts of a flow make steps of their own
+    curves = findings.curves.assign(step=findings.curves[by]).set_index("restart")[["step", "loss"]]
     kept = findings.restarts[findings.restarts["restart"].isin(curves.index).to_numpy()]
     first = kept.drop_duplicates("minimum").set_index("minimum")["restart"]
-    last = findings.quantiles["step"].max()
+    last = findings.quantiles[by].max()
     for row in minima.to_dict("records"):
         restart = row["restart"] if row["restart"] in curves.index else first.get(row["minimum"], -1)
         bottom = pd.DataFrame({"step": [last + 1], "loss": [row["loss"]]})

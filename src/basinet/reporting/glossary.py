@@ -6,6 +6,8 @@ GLOSSARY = {
     "loss f": "Mean over the samples of ½‖error‖² (or the cross-entropy), penalties included, at the polished point.",
     "minimum": "A bottom whose exact Hessian has shown that every direction goes up, except those along which a "
     "symmetry of the network leaves the loss as it is.",
+    "proved within": "Interval arithmetic has proved that a box of this radius holds exactly one critical point, a "
+    "minimum that is no copy of another one in the table.",
     "degenerate": "A bottom with flat directions that no symmetry explains: second order does not decide.",
     "at infinity": "The loss still falls while the parameters grow without bound; “→” is what it falls to.",
     "saddle": "A point without slope, from which the loss falls in some direction.",

@@ -84,12 +84,26 @@ def _headline(material: Material, picture: Picture | None) -> Section:
     blocks += _where(material)
     clauses = Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], len(rows))
     blocks.append(Part("Condition by condition", [clauses]) if len(rows) > 1 else clauses)
+    blocks += _proved(material)
     remarks = [(wording.condition_label(row, by), remark) for row in rows if (remark := wording.remark(row))]
     blocks += [Part("To be kept in mind", [Items(remarks, len(remarks))])] if remarks else []
     advised = advice(material.spread, by, [condition.columns for condition in origin.finished])
     blocks += [Text(f"What to do about restarts that ended in no minimum ({PAGE}):")] if advised else []
     blocks += [Items([("", line) for line in advised], len(advised))] if advised else []
     return Section("headline", "What came out", blocks)
+
+
+def _proved(material: Material) -> list[Element]:
+    """What is proved of the minima of conditions, where anything is."""
+    if "proved" not in material.minima:
+        return []
+    told = []
+    for (_, row), run_id in zip(material.spread.iterrows(), material.runs(), strict=True):
+        minima = material.of_run(material.minima, run_id)
+        if minima["proved"].any():
+            counts = int(minima["proved"].sum()), int((minima["kind"] == "minimum").sum())
+            told.append((wording.condition_label(row, material.by), f"{wording.proved_sentence(*counts)}."))
+    return [Text("Proved by interval arithmetic:"), Items(told, len(told))] if told else []
 
 
 def _where(material: Material) -> list[Element]:

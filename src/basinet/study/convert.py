@@ -72,6 +72,8 @@ def _convert_union(value: Any, options: list[Any], key: str) -> Any:
         return value
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     others = [option for option in options if typing.get_origin(option) is not Literal]
+    if not others:
+        raise unknown(key, _show(value), [str(name) for name in names])
     fitting = [option for option in others if (typing.get_origin(option) is tuple) == is_list]
     try:
         return convert(value, (fitting or others)[0], key)

@@ -154,9 +154,13 @@ def _git_commit() -> str | None:
 
 
 def quantile_history(quantiles: pd.DataFrame) -> pd.DataFrame:
-    """The quantiles of the loss per record as a metric history: `loss/min`, `loss/q05`, … over `step`."""
+    """The quantiles of the loss per record as a metric history: `loss/min`, `loss/q05`, … over `step`.
+
+    Of a flow, whose restarts make steps of their own, over the number of the record: MLflow's axis has whole numbers.
+    """
     names = {f"loss_{key}": f"loss/{key}" for key in QUANTILES}
-    return quantiles[["step", *names]].rename(columns=names)
+    steps = quantiles["record"] if "time" in quantiles else quantiles["step"]
+    return quantiles[list(names)].rename(columns=names).assign(step=steps)
 
 
 def write_parquet(table: pd.DataFrame | pa.Table, path: Path) -> None:
@@ -195,3 +199,10 @@ def write_condition(
 def write_note(run: OpenRun, markdown: str) -> None:
     """The text that the MLflow UI shows on the run's page, cut to the length of a tag."""
     run.log(tags={_NOTE: markdown})
+
+
+def say_in_note(run: OpenRun, paragraph: str, beginning: str) -> None:
+    """Put a paragraph behind the first one of a run's note, in place of an earlier one that has the same beginning."""
+    note = run.run.data.tags.get(_NOTE, "")
+    first, *others = [part for part in note.split("\n\n") if not part.startswith(beginning)]
+    write_note(run, "\n\n".join(part for part in (first, paragraph, *others) if part))

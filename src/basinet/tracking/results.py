@@ -15,6 +15,7 @@ import yaml
 
 from basinet.foundation.errors import ConfigError, require
 from basinet.study.defaults import columns_of
+from basinet.tracking import proofs
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
 from basinet.tracking.integrity import open_table, reading
@@ -81,7 +82,7 @@ class Results:
 
         In words, empty where nothing may, or where it was not asked yet.
         """
-        return [run.data.tags.get(SYMMETRY, "") for run in self._finished]
+        return [run.data.tags.get(SYMMETRY, "") for run in self.finished]
 
     @property
     def evidence(self) -> pd.DataFrame:
@@ -142,16 +143,19 @@ class Results:
     def load_table(self, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """One of the tables by its name, or some columns of it: no others are read."""
         parts, runs, known = [], [], {"run_id"}
+        with_proofs = table == "minima" and proofs.are_asked_for(columns, self.finished)
         for run, path in self._artifacts(f"tables/{table}.parquet"):
             with open_table(path) as file:
                 names = file.schema_arrow.names
                 with_sweep = "minimum" in names and (columns is None or "sweep_minimum" in columns)
-                asked = None if columns is None else [*columns, "minimum"] if with_sweep else columns
+                asked = None if columns is None else [*columns, "minimum"] if with_sweep or with_proofs else columns
                 wanted = None if asked is None else [name for name in names if name in asked] or names[:1]
                 part = file.read(wanted).to_pandas()
             if with_sweep:
                 ids = self._sweep_minima.ids(run, part["minimum"].to_numpy())
                 part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
+            if with_proofs:
+                part = proofs.with_proofs(part, self._proofs(run))
             parts.append(part)
             runs.append(run)
             known.update(names, part.columns, json.loads(run.data.tags[COLUMNS]))
@@ -200,14 +204,14 @@ class Results:
         return SweepMinima(self.store)
 
     @cached_property
-    def _finished(self) -> list[Any]:
+    def finished(self) -> list[Any]:
         """The runs whose files are whole; there is at least one."""
         finished = [run for run in self.found if run.info.status == "FINISHED"]
         require(bool(finished), f"no condition of '{self.name}' has finished")
         return finished
 
     def _condition(self, run_id: str | None) -> Any:
-        runs = self._finished
+        runs = self.finished
         if run_id is None:
             require(len(runs) == 1, f"'{self.name}' has {len(runs)} conditions; name one by its run id")
             return runs[0]
@@ -218,12 +222,16 @@ class Results:
 
     def _artifacts(self, relative: str) -> Iterator[tuple[Any, Path]]:
         """The conditions that have finished and have an artifact, each with its local path."""
-        runs = self._finished
+        runs = self.finished
         if relative in _BETWEEN:
             runs = [run for run in runs if LANDSCAPE in run.data.tags]
             require(bool(runs), f"no condition of '{self.name}' was run with landscape=saddles")
         for run in runs:
             yield run, self._artifact(run, relative)
+
+    def _proofs(self, run: Any) -> Path | None:
+        """Where the proofs about a condition's minima lie, if there are any."""
+        return self._artifact(run, proofs.PROOFS) if proofs.PROVED in run.data.tags else None
 
     def _artifact(self, run: Any, relative: str) -> Path:
         path = self.store.artifact(run, relative)

@@ -85,7 +85,8 @@ def replay(run_id: str, restart: int, *, tracking_uri: str | None = None) -> Rep
     rows, points, kept = [], [], []
     keep = _kept_steps(int(row["steps"]))
     for step in retrace(study.objective, study.descent, study.engine, start, int(row["steps"])):
-        rows.append(_row(study, step.step, step.loss, step.theta, step.gradient))
+        timed = {} if step.time is None else {"time": step.time}
+        rows.append({**_row(study, step.step, step.loss, step.theta, step.gradient), **timed})
         if step.step in keep:
             points.append(step.theta.double().cpu().numpy())
             kept.append(step.step)

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from basinet.analysis import bottoms
-from basinet.analysis.spread import ACCURACIES, BECAUSE, Summary, spread
+from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import Block, FolderStore
@@ -186,6 +186,8 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
     between = {} if findings.landscape is None else findings.landscape.metrics
     told = {} if findings.landscape is None else {LANDSCAPE: findings.landscape.sentence}
+    if "share_elsewhere" in summary:  # of a descent that was repeated more exactly
+        metrics["share/elsewhere"] = float(summary["share_elsewhere"])
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
         metrics={**metrics, **seconds, **between, "restarts": len(findings.restarts)},
@@ -260,7 +262,8 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     try:
         needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        needed += [name for name in (*ACCURACIES, BECAUSE, "orbit") if name in results.columns("restarts")]
+        optional = (*ACCURACIES, BECAUSE, ELSEWHERE, "orbit")
+        needed += [name for name in optional if name in results.columns("restarts")]
         restarts = results.load_table("restarts", needed)
     except ConfigError:
         return None

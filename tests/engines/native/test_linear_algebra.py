@@ -19,7 +19,7 @@ from slowness import slow_but
 Array = npt.NDArray[np.float64]
 
 EPSILON = 2.0**-52
-SIZES = slow_but([7], (1, 2, 3, 7, 9, 16, 33, 64))
+SIZES = slow_but([7], (1, 2, 3, 7, 16, 40, 128))
 PROCESSORS: Mapping[str, tuple[str, ...]] = {
     "AVX2": ("-mno-avx512f",),
     "SSE2": ("-mno-avx512f", "-mno-avx2", "-mno-avx", "-mno-fma"),
@@ -221,7 +221,7 @@ def test_a_matrix_has_the_same_results_to_the_bit_in_any_company() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="there is nothing to leave out")
-@pytest.mark.parametrize("size", [9, 33])
+@pytest.mark.parametrize("size", [16])
 @pytest.mark.parametrize("processor", list(PROCESSORS))
 def test_every_processor_has_the_same_results_to_the_bit(processor: str, size: int) -> None:
     stack, _ = broken(size)

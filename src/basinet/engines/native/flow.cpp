@@ -93,9 +93,24 @@ void begin(const Flow& flow, V loss, Course& w) {
 }
 
 struct Trial {
-  V loss, norm, way, error, size;
+  V loss, norm, error, size, remaining;
   I exists;
 };
+
+// `_remaining` of rosenbrock.py: the length of Newton's step from place; the stages are not needed any more.
+V remaining_way(Course& w, V shift) {
+  V *v = w.stages, *once = v + P, *slow = once + P;
+  for (int i = 0; i < P; ++i) v[i] = w.slope[i];
+  solve<P>(w.hessian, v);
+  for (int i = 0; i < P; ++i) once[i] = v[i];
+  solve<P>(w.hessian, once);
+  for (int i = 0; i < P; ++i) slow[i] = once[i];
+  solve<P>(w.hessian, slow);
+  V along = all(0), square = all(0);
+  for (int i = 0; i < P; ++i) along = fma(slow[i], once[i], along), square = fma(slow[i], slow[i], square);
+  const V curved = along - shift * square, length = norm_of(v) * along / curved;
+  return choose(curved > all(0), length, choose(square == all(0), all(0), all(INFINITY)));
+}
 
 // One step of every lane, h as long as it wants or as is left: from theta to place, where slope is the gradient.
 Trial attempt(const Function& f, const Flow& flow, const Rules& rules, Course& w, Passes& p) {
@@ -131,17 +146,17 @@ Trial attempt(const Function& f, const Flow& flow, const Rules& rules, Course& w
     solve<P>(w.hessian, u);
   }
   const V* u = w.stages + (STAGES - 1) * P;
-  V way = t.error = all(0);
+  t.error = all(0);
   for (int i = 0; i < P; ++i) {
     w.place[i] = w.place[i] + u[i];
     const V largest = at_least(absolute(w.theta[i]), absolute(w.place[i]));
     const V part = absolute(u[i]) / fma(all(rules.rtol), largest, all(rules.atol));
     t.error = choose(part == part, at_least(part, t.error), all(INFINITY));
-    way = fma(w.place[i] - w.theta[i], w.place[i] - w.theta[i], way);
   }
-  t.way = square_root(way);
   t.loss = differentiate<true>(f.data, everything, penalty_of(f), w.place, p, w.slope);
   t.norm = norm_of(w.slope);
+  t.remaining = all(INFINITY);
+  if (any(t.norm <= all(rules.tolerance))) t.remaining = remaining_way(w, inverse * all(1 / rules.gamma));
   return t;
 }
 
@@ -176,13 +191,9 @@ bool judge(const Rules& rules, const Flow& flow, const Trial& t, int j, Lane& la
   return taken;
 }
 
-std::int8_t status_of(const Rules& rules, const Trial& t, int j, bool taken, double norm_before, double reach,
-                      const Lane& lane) {
-  if (taken && lane.norm <= rules.tolerance) {
-    const double shrinks = std::max(norm_before - lane.norm, 0.0);
-    const bool near = t.way[j] * lane.norm <= rules.rtol * reach * shrinks;
-    if (near || lane.norm <= rules.noise * t.size[j] * reach) return ARRIVED;
-  }
+std::int8_t status_of(const Rules& rules, const Trial& t, int j, bool taken, double reach, const Lane& lane) {
+  const bool near = t.remaining[j] <= rules.rtol * reach || lane.norm <= rules.noise * t.size[j] * reach;
+  if (taken && lane.norm <= rules.tolerance && near) return ARRIVED;
   return static_cast<double>(lane.steps) >= rules.steps || lane.waited >= rules.patience ? BUDGET : RUNNING;
 }
 
@@ -197,17 +208,14 @@ void follow(const Function& f, const Flow& flow, const Rules& rules) {
     begin(flow, expand(f, w.theta, d, w.gradient, w.hessian), w);
     const Trial t = attempt(f, flow, rules, w, d.p);
     I taken = all_bits(0);
-    double before[LANES];
-    for (int j = 0; j < LANES; ++j) {
-      before[j] = w.lanes[j].norm;
+    for (int j = 0; j < LANES; ++j)
       if (w.lanes[j].restart >= 0 && judge(rules, flow, t, j, w.lanes[j])) taken[j] = -1;
-    }
     for (int i = 0; i < P; ++i) w.theta[i] = choose(taken, w.place[i], w.theta[i]);
     const V reach = all(1) + norm_of(w.theta);
     for (int j = 0; j < LANES; ++j) {
       Lane& lane = w.lanes[j];
       if (lane.restart < 0) continue;
-      std::int8_t status = status_of(rules, t, j, taken[j] != 0, before[j], reach[j], lane);
+      std::int8_t status = status_of(rules, t, j, taken[j] != 0, reach[j], lane);
       if (lane.time >= flow.marks[lane.passed]) {
         note(flow, lane, lane.passed);
         if (++lane.passed == flow.mark_count && status == RUNNING) status = BUDGET;

@@ -21,10 +21,11 @@ from basinet.descents.gradient_flow import (
     GradientFlow,
     growth_limits,
 )
-from basinet.engines.native.library import Library, Shape, has_algebra, pointer
+from basinet.engines.native.library import Library, Shape, has_hessian, pointer
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import SelfPaced, State
 
+_LARGEST = 300  # parameters: 6 MB of Hessians in lanes for each thread
 _STAGES = len(rosenbrock.C)
 _NUMBERS = (
     *("rtol", "atol", "tolerance", "steps", "patience", "first", "rise", "rounding", "noise", "later", "lower"),
@@ -59,7 +60,12 @@ class _Flow(ctypes.Structure):
 
 def has_kernel(descent: SelfPaced, shape: Shape) -> bool:
     """Whether a descent of networks of that shape never leaves the lanes."""
-    return isinstance(descent, GradientFlow) and descent.method == "rosenbrock" and has_algebra(shape)
+    return (
+        isinstance(descent, GradientFlow)
+        and descent.method == "rosenbrock"
+        and has_hessian(shape)
+        and shape.size <= _LARGEST
+    )
 
 
 @cache

@@ -22,7 +22,7 @@ from basinet.protocols import Marching
 
 _STOP = 1 << 48  # no block has such a number, nor is it out of range when it is counted in restarts
 _DEEPEST_HESSIAN = 12  # layers
-_LARGEST_ALGEBRA = 64  # parameters
+_LARGEST_ALGEBRA = 128  # parameters: a block of their Hessians is 1 MB, what an L2 cache holds
 
 ACTIVATIONS = ("logistic", "tanh", "relu", "softplus", "gelu", "identity")
 """Those that backprop.h has a struct for, of the same name in C++'s spelling."""

@@ -74,6 +74,7 @@ constexpr double NEGLIGIBLE = 1e-140;  // beside entries of size 1; squares of w
 constexpr double NEGLIGIBLE_SQUARE = 1e-280;
 constexpr double HALF_UNIT = 0x1p-53;
 constexpr int ITERATIONS = 60;  // for one eigenvalue; two or three are usual
+constexpr int PATIENCE = 8;     // iterations for which an entry has to be negligible beside its neighbours, not beside |A|
 
 template <int N>
 struct Tridiagonal {  // T = Q^T A Q / scale
@@ -167,9 +168,11 @@ inline void diagonalize(Tridiagonal<N>& T, Rotate rotate) {
   I failed = all_bits(0);
   for (int l = 0; l + 1 < N; ++l) {
     for (int iteration = 0;; ++iteration) {
+      // Rounding of large eigenvalues may keep entries between small ones from ever being negligible beside these.
+      const V floor = all(iteration < PATIENCE ? NEGLIGIBLE : HALF_UNIT);
       I last = all_bits(N - 1);  // of the block that begins with l
       for (int i = N - 2; i >= l; --i) {
-        const V sum = fma(absolute(d[i]) + absolute(d[i + 1]), all(HALF_UNIT), all(NEGLIGIBLE));
+        const V sum = fma(absolute(d[i]) + absolute(d[i + 1]), all(HALF_UNIT), floor);
         last = absolute(e[i]) <= sum ? all_bits(i) : last;
       }
       const I open = (last > l) & ~failed;
