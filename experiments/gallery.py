@@ -47,6 +47,11 @@ NEURON_8 = {
 }
 
 
+ESCAPING = {**XOR, "descent": {"learning_rate": 0.5, "steps": 1000, "tolerance": 1e-6}, "restarts": 100}
+METHODS = ("restart", "basin_hopping", "annealing")
+BUDGET = 40_000
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     xor, relu, neuron, wide = (run(settings) for settings in (XOR, XOR_RELU, NEURON, NEURON_8))
@@ -61,6 +66,10 @@ def main() -> None:
     ):
         view = landscape(found.study, found.restarts, found.parameters, view=View(others=24))
         figures[name] = plots.landscape(view.grid, view.paths, view.points, title)
+    visits = pd.concat([run({**ESCAPING, "escape": {"name": name, "budget": BUDGET}}).visits.assign(escape=name)
+                        for name in METHODS])  # fmt: skip
+    figures["hit_shares"] = plots.hit_shares(visits, [], "XOR, two logistic units: runs at the best minimum")
+    figures["running_times"] = plots.running_times(visits, [], "XOR, two logistic units")
     for path in plots.save(figures, folder):
         Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
 

@@ -38,6 +38,7 @@ new = dict(problem="rings", init="laplace", restarts=64, descent={"name": "nadam
 native, slow = run(**new), run(**new, engine="torch")
 starts = run(init={"name": "laplace", "scale": 3.0}, descent={"steps": 0}, restarts=20_000, polish="none")
 samples = native.study.problem
+jumps = run(problem="xor", escape={"name": "jump", "budget": 400}, descent={"steps": 50}, restarts=4)
 
 def descended(findings):
     return findings.restarts["loss_descended"].to_numpy()
@@ -52,6 +53,8 @@ answer = {
     "draws": starts.parameters["initial"].size,
     "radii": np.linalg.norm(samples.inputs.numpy(), axis=0).tolist(),
     "targets": samples.targets[0].tolist(),
+    "visits": jumps.visits.groupby("restart").size().tolist(),
+    "accepted": bool(jumps.visits["accepted"].all()),
     "path": basinet.__file__,
 }
 print(json.dumps(answer))
@@ -131,6 +134,12 @@ def test_a_new_init_draws_from_its_distribution(used: Mapping[str, Any]) -> None
 def test_a_new_problem_is_what_it_says(used: Mapping[str, Any]) -> None:
     assert used["radii"] == pytest.approx([1] * 8 + [2] * 8)
     assert used["targets"] == [0] * 8 + [1] * 8
+
+
+def test_a_new_way_to_escape_spends_its_budget_on_descents(used: Mapping[str, Any]) -> None:
+    """400 gradients are the first descent of 50 steps and seven more, or one more that goes over."""
+    assert used["accepted"]
+    assert all(visits in (8, 9) for visits in used["visits"])
 
 
 @pytest.mark.slow

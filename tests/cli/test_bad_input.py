@@ -311,7 +311,7 @@ COMMANDS = [
     ("threads=100000", "threads=100000", "must be at most 1,024"),
     (
         "restarts=1 network.width=20000 network.depth=3",
-        "restarts=1 of 400,100,001 parameters",
+        "polish.lanczos_steps=60: to examine 400,100,001 parameters",
         "machine has",
     ),
     ("network.depth=10001", "network.depth=10,001", "must be at most 10,000"),

@@ -182,6 +182,7 @@ def test_a_retraced_descent_is_the_descent_to_the_bit() -> None:
     assert all(later.loss < earlier.loss for earlier, later in itertools.pairwise(path[:16]))
 
 
+@pytest.mark.slow
 def test_it_arrives_where_f_is_nothing_but_rounding() -> None:
     """f - f* is some ‖∇f‖² there, 1e-22, of values of 1/10."""
     risk = tanh_risk()

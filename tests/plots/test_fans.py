@@ -82,12 +82,21 @@ def test_of_many_minima_the_commonest_six_have_fans_of_their_own(
     sizes = [15, 14, 13, 12, 11, 10, 9, 8, 7]
     minimum = np.full(120, -1)
     minimum[: sum(sizes)] = np.repeat(np.arange(9), sizes)
-    figure = fans(curves, restarts.assign(minimum=minimum, loss=0.25), "minimum", "")
-    own = [f"minimum {number}, f = 0.25 (n = {size})" for number, size in enumerate(sizes[:6])]
+    figure = fans(curves, restarts.assign(minimum=minimum, loss=0.25 + minimum), "minimum", "")
+    own = [f"minimum {number}, f = {number + 0.25:.3g} (n = {size})" for number, size in enumerate(sizes[:6])]
     assert legend(figure) == ["restarts by minimum: median,\n25-75 %", *own, "others (n = 24)", "no minimum (n = 21)"]
     colours = [to_hex(line.get_color()) for line in figure.axes[0].lines]
     assert len(set(colours)) == 8
     assert colours[6] == "#555555"
+
+
+def test_minima_of_one_loss_have_one_colour_and_are_dashed_differently(
+    curves: pd.DataFrame, restarts: pd.DataFrame
+) -> None:
+    figure = fans(curves, restarts.assign(minimum=np.arange(120) % 2, loss=0.25), "minimum", "")
+    lines = figure.axes[0].lines
+    assert len({to_hex(line.get_color()) for line in lines}) == 1
+    assert len({line.get_linestyle() for line in lines}) == 2
 
 
 def test_a_fan_ends_where_hardly_a_restart_is_left(curves: pd.DataFrame, restarts: pd.DataFrame) -> None:

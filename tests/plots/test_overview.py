@@ -168,7 +168,12 @@ def test_the_gallery_shows_every_figure_that_there_is() -> None:
     page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"!\[[^\]]+\]\(figures/gallery/(\w+)\.png\)", page))
     assert shown == {path.stem for path in (ROOT / "docs" / "figures" / "gallery").glob("*.png")}
-    assert shown == CONDITION | {f"sweep_{name}" for name in SWEEP} | {"landscape", "landscape_2d"}
+    assert shown == CONDITION | {f"sweep_{name}" for name in SWEEP} | {
+        "landscape",
+        "landscape_2d",
+        "hit_shares",
+        "running_times",
+    }
     for name in set(plots.__all__) - {"condition_figures", "sweep_figures", "save", "sweep_axes"}:
         assert f"plots.{name}(" in page
 

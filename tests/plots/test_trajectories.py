@@ -32,11 +32,15 @@ def test_each_bottom_has_a_panel_with_the_curves_of_its_first_restarts_and_its_l
     assert len(shown) == 5
 
 
-def test_the_colours_of_the_panels_go_by_how_common_the_bottom_is(curves: pd.DataFrame, restarts: pd.DataFrame) -> None:
-    """The level at infinity is the commonest, then minima 0 to 3 with 15 restarts each."""
+def test_the_colours_of_the_panels_count_the_losses_of_the_bottoms(
+    curves: pd.DataFrame, restarts: pd.DataFrame
+) -> None:
+    """Five bottoms, each at the median of its restarts' losses."""
+    losses = restarts[restarts["minimum"] >= 0].groupby("minimum")["loss"].median()
+    palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"]
     figure = trajectories(curves, restarts, "")
     colours = [to_hex(axes.lines[0].get_color()) for axes in figure.axes if axes.get_visible()]
-    assert colours == ["#d55e00", "#009e73", "#cc79a7", "#e69f00", "#0072b2"]
+    assert colours == [palette[int((losses < loss).sum())] for loss in losses]
 
 
 def test_of_hundreds_of_bottoms_the_commonest_twelve_are_shown(

@@ -184,6 +184,8 @@ def rank_abundance(minima: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame
         by: what tells conditions apart; may be empty.
     """
     columns = ["minimum", "kind", "loss", "count", "share", "share_low", "share_high"]
+    if minima.empty:
+        return pd.DataFrame(columns=[*by, "rank", *columns])
     reached = minima[(minima["count"] > 0).to_numpy()]  # others only runs have visited, or searches found
     ordered = reached.sort_values("count", ascending=False, kind="stable")
     parts = [group.assign(rank=np.arange(1, len(group) + 1)) for _, group in _conditions(ordered, by)]

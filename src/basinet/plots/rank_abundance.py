@@ -21,7 +21,7 @@ def rank_abundance(minima: pd.DataFrame, title: str) -> Figure:
 
     It draws `basinet.analysis.plot_data.rank_abundance`. `minima` is the table of one condition.
     """
-    if not (minima["count"] > 0).any():
+    if minima.empty or not (minima["count"] > 0).any():
         return style.sentence("no restart reached a bottom", title)
     table = plot_data.rank_abundance(minima)
     figure, axes = style.one_panel(title)

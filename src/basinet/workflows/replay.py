@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.errors import require
-from basinet.linalg.eigen import eigenvalues
 from basinet.stages.descend import retrace
 from basinet.stages.polish import polish
 from basinet.study.study import Study
@@ -104,8 +103,8 @@ def _spectrum(study: Study, theta: Tensor) -> npt.NDArray[np.float64] | None:
     exact = study.exact_objective
     if exact.size > study.polishing.dense_max:
         return None
-    hessian = study.exact_engine.hessian(exact, theta.unsqueeze(0))
-    return eigenvalues(hessian, 1)[0].numpy() if bool(torch.isfinite(hessian).all()) else None
+    values = study.exact_engine.eigenvalues(exact, theta.unsqueeze(0))[0]
+    return values.numpy() if bool(torch.isfinite(values).all()) else None
 
 
 def _kept_steps(steps: int) -> set[int]:
