@@ -53,6 +53,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/minima.py
 	$(BIN)/python benchmarks/lbfgs.py
 	$(BIN)/python benchmarks/hessians.py
+	$(BIN)/python benchmarks/saddles.py
 	$(BIN)/python benchmarks/algebra.py
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py

@@ -23,6 +23,8 @@ FEWER = {
     "experiment=proof": "network.activation=logistic network.width=1,2",
     "experiment=textbook": "network.depth=1,2",
     "experiment=xor": "network.width=2,3",
+    "experiment=barriers": "network.depth=2 network.width=2,3 landscape.searches=8",
+    "experiment=landscape_xor": "network.width=1 objective.l2_weights=1e-3 landscape.searches=8",
     "network.depth=2,3,4": "network.depth=2",
 }
 """What makes commands quick and changes nothing about their form: there is hardly anything to compute."""
@@ -51,7 +53,8 @@ def smaller(line: str) -> str:
         return line
     less = [more for part, more in FEWER.items() if part in line]
     here = "" if "hydra/launcher" in line else "hydra/launcher=basic"  # others take seconds to start processes
-    return " ".join([line.replace("n_jobs=8", "n_jobs=2"), *less, here, SMALL])
+    small = SMALL.replace("polish=none", "polish.steps=20") if "landscape" in line else SMALL  # which takes Hessians
+    return " ".join([line.replace("n_jobs=8", "n_jobs=2"), *less, here, small])
 
 
 @pytest.fixture(scope="module")

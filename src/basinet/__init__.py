@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from basinet.analysis.disconnectivity import disconnectivity
     from basinet.analysis.running_time import running_time
     from basinet.mlp.textbook import forward_backward
     from basinet.pipeline.gather import Findings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         load_quantiles,
         load_restarts,
         load_runs,
+        load_saddles,
         load_visits,
     )
     from basinet.tracking.load import open_results as open
@@ -46,6 +48,8 @@ _WHERE = {
     "load_curves": "basinet.tracking.load",
     "load_quantiles": "basinet.tracking.load",
     "load_parameters": "basinet.tracking.load",
+    "load_saddles": "basinet.tracking.load",
+    "disconnectivity": "basinet.analysis.disconnectivity",
     "load_visits": "basinet.tracking.load",
     "running_time": "basinet.analysis.running_time",
     "forward_backward": "basinet.mlp.textbook",
@@ -61,6 +65,7 @@ __all__ = [
     "Results",
     "Study",
     "__version__",
+    "disconnectivity",
     "forward_backward",
     "load_curves",
     "load_evidence",
@@ -69,6 +74,7 @@ __all__ = [
     "load_quantiles",
     "load_restarts",
     "load_runs",
+    "load_saddles",
     "load_visits",
     "open",
     "prove",

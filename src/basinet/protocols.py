@@ -63,6 +63,15 @@ class Chunk(Protocol):
         ...
 
 
+class Nearest(NamedTuple):
+    """Two parameter vectors, the second as near the first as the discrete group has brought it."""
+
+    theta: Tensor  # [parameter], the first; scales are fixed as in `canonical`
+    image: Tensor  # [parameter], of the second
+    distance: float  # between the two
+    at_least: float  # no image is nearer than this: the distance itself where all have been compared
+
+
 class Symmetry(Protocol):
     """Which changes of the parameters leave an objective as it is."""
 
@@ -79,8 +88,20 @@ class Symmetry(Protocol):
         """The distance of two parameter vectors `[parameter]` modulo the discrete symmetries."""
         ...
 
+    def nearest(self, theta: Tensor, other: Tensor) -> Nearest:
+        """The image of the second of two parameter vectors `[parameter]` that is nearest to the first."""
+        ...
+
     def explained_zeros(self, theta: Tensor) -> Tensor:
         """How many zeros of the Hessian the continuous symmetries account for, `[restart]` int64."""
+        ...
+
+    def orbit_size(self, theta: Tensor) -> Tensor:
+        """How many points are images of θ, itself among them, `[restart]`: inf on a continuum, NaN if not counted."""
+        ...
+
+    def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
+        """An image of θ that is not far, `[restart, parameter]`; which one, numbers in (0, 1) `[restart, 5]` say."""
         ...
 
 

@@ -136,3 +136,28 @@ def test_a_store_without_runs_says_so(
     assert command(f"{LINE} restarts=3").code == 0
     with pytest.raises(ConfigError, match=r"^'basinet' has no runs that escape: its conditions have escape=none$"):
         basinet.load_visits("basinet")
+
+
+@pytest.mark.slow
+def test_saddles_are_sought_from_what_runs_have_visited_and_again_where_a_larger_budget_has_found_more(
+    tmp_path: Path,
+) -> None:
+    """The camel has 6 minima and 2 maxima, so that there are 7 saddles; two restarts end at no more than two minima."""
+    landscape = {"name": "saddles", "searches": 48, "indices": "all"}
+    new = []
+    for budget in (100, 2000):
+        escape = {"name": "basin_hopping", "budget": budget}
+        asked = Study.from_config({**CAMEL, "restarts": 2, "escape": escape, "landscape": landscape})
+        found = run(asked, store=stored(asked, tmp_path))
+        assert found.landscape is not None
+        assert found.visits is not None
+        assert found.landscape.saddles["index"].tolist() == [1] * 7 + [2] * 2
+        visited = set(found.visits["minimum"]) - {-1}
+        assert set(found.minima.loc[found.minima["restart"] >= 0, "minimum"]) == visited
+        assert set(found.minima.loc[found.minima["restart"] < 0, "minimum"]) == set(range(6)) - visited
+        new.append(found.landscape.new_minima)
+        assert ("only searches" in found.landscape.sentence) == (new[-1] > 0)
+    assert new[0] > new[1] == 0
+    assert (found.minima["count"] == 0).sum() >= 4
+    assert found.landscape is not None
+    assert len({path.name for path in tmp_path.glob("searches-*")}) == 2

@@ -186,10 +186,10 @@ def rank_abundance(minima: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame
     columns = ["minimum", "kind", "loss", "count", "share", "share_low", "share_high"]
     if minima.empty:
         return pd.DataFrame(columns=[*by, "rank", *columns])
-    reached = minima[(minima["count"] > 0).to_numpy()]  # not those that only runs have visited
+    reached = minima[(minima["count"] > 0).to_numpy()]  # others only runs have visited, or searches found
     ordered = reached.sort_values("count", ascending=False, kind="stable")
     parts = [group.assign(rank=np.arange(1, len(group) + 1)) for _, group in _conditions(ordered, by)]
-    table = pd.concat(parts, ignore_index=True) if parts else minima.assign(rank=0)
+    table = pd.concat(parts, ignore_index=True) if parts else reached.assign(rank=0)
     return table[[*by, "rank", *columns]]
 
 

@@ -46,6 +46,7 @@ class Summary:
     symmetries: tuple[str, ...] = ()  # of the problem, of every condition, in words (`basinet.analysis.wording`)
     running: pd.DataFrame | None = None  # one row per condition with runs (`basinet.running_time`)
     speedups: pd.DataFrame | None = None  # one row per method that is compared (`basinet.analysis.running_time`)
+    landscapes: tuple[tuple[str, str], ...] = ()  # of conditions whose saddles were sought: name, and what was found
 
 
 def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -348,7 +348,7 @@ def minimum_cells(row: pd.Series) -> dict[str, str]:
         "share [95 %]": with_interval(row, "share"),
         "λ min": f"{row['lambda_min']:.3g}",
         "λ max": f"{row['lambda_max']:.3g}",
-        "one of its restarts": str(row["restart"]),
+        "one of its restarts": str(row["restart"]) if row["count"] > 0 else "-",
         **({"proved within": f"{row['radius']:.2g}" if row["proved"] else "-"} if "proved" in row.index else {}),
     }
 

@@ -63,7 +63,7 @@ def finished(composed: Composed) -> list[Resolved]:
     for settings in composed.conditions:
         one = resolve(without_launch(settings))
         run = seen.runs.get(one.key)
-        if run is None or not is_whole(seen.store, run, one.execution):
+        if run is None or not is_whole(seen.store, run, one):
             return []
         found.append(one)
     check_different([one.key for one in found], composed.swept)
@@ -172,7 +172,7 @@ def _ahead(planned: Plan) -> list[Ahead]:
 
 
 def _ahead_of(study: Study, planned: Plan, seen: Glance) -> Ahead:
-    from basinet.pipeline.blocks import FolderStore
+    from basinet.pipeline.blocks import Block, FolderStore
     from basinet.workflows.launch import is_whole
 
     store, run = seen.store, seen.runs.get(study.key)
@@ -181,9 +181,9 @@ def _ahead_of(study: Study, planned: Plan, seen: Glance) -> Ahead:
     failed = run is not None and run.info.status == "FAILED"
     if failed and planned.tracking.rerun == "none":
         return Ahead(study, "failed before, left", 0, is_done=True)
-    if run is not None and is_whole(store, run, study.execution):
+    if run is not None and is_whole(store, run, study):
         return Ahead(study, "finished", study.restarts, is_done=True)
-    blocks = FolderStore(store.work_folder / "blocks" / study.key, budget=study.budget)
+    blocks: FolderStore[Block] = FolderStore(store.work_folder / "blocks" / study.key, budget=study.budget)
     there = min(blocks.finished(), study.restarts)
     state = "failed before" if failed else "partly done" if there else "new"
     return Ahead(study, f"{state}, {there:,} restarts there" if there else state, there, is_done=False)
@@ -264,6 +264,9 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
         print(f"time      at most {duration(most)}, {together}; mostly less, as restarts stop when they arrive")
         if any(one.study.is_auto and not one.is_done for one in ahead):
             print("          restarts=auto: counted for all restarts_max, mostly it ends long before")
+        searches = sum(one.study.landscape.most for one in ahead if not one.is_done)
+        if searches:
+            print(f"          not counted: at most {searches:,} searches for saddles, after the restarts")
         print(f"memory    {amount(memory)}; this machine has {amount(there)}{_verdict(memory <= there)}")
         is_room = _verdict(_is_room(planned, ahead))
         print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free{is_room}")

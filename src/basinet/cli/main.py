@@ -202,8 +202,9 @@ def _summary_of(event: dict[str, Any] | None) -> Summary | None:
     figures = None if event["figures"] is None else Path(event["figures"])
     levels = pd.DataFrame(event["bottoms"], columns=_LEVELS)
     levels = levels.astype({"loss": float, "share": float, "bottoms": int, "orbits": float})  # there may be none
-    symmetries = tuple(event["symmetries"])
-    return Summary(pd.DataFrame([event["row"]]), levels, ["condition"], event["run"], figures, symmetries)
+    symmetries, found = tuple(event["symmetries"]), tuple((name, told) for name, told in event["landscapes"])
+    row = pd.DataFrame([event["row"]])
+    return Summary(row, levels, ["condition"], event["run"], figures, symmetries, landscapes=found)
 
 
 _LEVELS = ["kind", "loss", "share", "bottoms", "orbits"]
@@ -275,6 +276,7 @@ def _write_end(journal: Journal, ended: Ended, *, alone: bool) -> None:
         run=summary.run,
         bottoms=levels.to_numpy().tolist(),
         symmetries=summary.symmetries,
+        landscapes=summary.landscapes,
     )
 
 

@@ -36,6 +36,8 @@ class Purpose(enum.IntEnum):
     TEACHER = 5
     MOVES = 7  # of runs that escape: where to
     CHANCES = 8  # … and whether
+    SEARCHES = 20
+    DIRECTIONS = 21
 
 
 def uniform(seed: int, restarts: range, size: int, purpose: Purpose = Purpose.STARTS) -> Array:

@@ -30,11 +30,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from basinet.foundation.random_streams import normal
+from basinet.mlp.images import exchanged, orbit_sizes
 from basinet.mlp.network import Layer, Network
+from basinet.protocols import Nearest
 
 _BIAS_IS_ZERO = 1e-6  # |b| / ‖w‖ at a critical point: the penalty curves the orbit by its square, which is nothing
 _ROWS = 4  # and columns, of which matrices have a multiple
 _RANK = 1e-8  # singular values below this share of the largest possible one count as zero
+_IMAGES = 10_000  # elements of a group of which all images are compared
+_FALLS = 1e-12  # relative: by less a distance has not fallen
 _ELEMENTS = 1 << 22  # of the tangent vectors of a chunk of restarts
 
 
@@ -142,6 +146,113 @@ class SymmetryGroup:
         first, second = self.align(theta, other)
         return float(torch.linalg.vector_norm(first - second))
 
+    # Images
+
+    def orbit_size(self, theta: Tensor) -> Tensor:
+        """How many points the group makes of θ, `[restart]`: inf where continuous symmetries move it.
+
+        Otherwise |G| / |stabiliser| of the discrete group (`basinet.mlp.images`), NaN where that is not counted.
+        """
+        sizes = orbit_sizes(self.network, self.flips, theta)
+        return torch.where(self.explained_zeros(theta) > 0, torch.inf, sizes)
+
+    def images(self, theta: Tensor) -> Tensor:
+        """θ `[parameter]` under every element of the discrete group, `[element, parameter]`: Π n! (2ⁿ) of them."""
+        result = theta.unsqueeze(0)
+        for hidden, units in enumerate(self.network.widths[1:-1]):
+            pairs = list(itertools.product(itertools.permutations(range(units)), self._sign_changes(units)))
+            orders = torch.tensor([order for order, _ in pairs], device=theta.device).repeat(len(result), 1)
+            signs = torch.tensor([signs for _, signs in pairs], dtype=theta.dtype, device=theta.device)
+            signs, result = signs.repeat(len(result), 1), result.repeat_interleave(len(pairs), 0)
+            layer, following = list(self.network.layers(result))[hidden : hidden + 2]
+            _permute(layer, following, orders)
+            if self.flips:
+                _flip_of(self.network)(layer, following, signs)
+        return result
+
+    def nearest(self, theta: Tensor, other: Tensor) -> Nearest:
+        """The image of the second of two parameter vectors `[parameter]` that is nearest to the first.
+
+        Of small groups all images are compared. Of others, `align` is refined: layer by layer units are assigned again,
+        now by their rows and columns as they stand, for as long as that brings the two nearer. How near any image
+        could be follows from what the group cannot change: the sizes of the weights of each layer, whatever their
+        order, and the rows of the first hidden layer and the columns of the last.
+        """
+        first = self._scaled(theta.unsqueeze(0))
+        if self._order() <= _IMAGES:
+            images = self.images(self._scaled(other.unsqueeze(0)).squeeze(0))
+            self._centre_outputs(images)
+            distances = torch.linalg.vector_norm(images - first, dim=1)
+            closest = int(distances.argmin())
+            distance = float(distances[closest])
+            return Nearest(first.squeeze(0), images[closest], distance, distance)
+        _, moved = self.align(theta, other)
+        moved = self._refined(first, moved.unsqueeze(0))
+        distance = float(torch.linalg.vector_norm(moved - first))
+        return Nearest(first.squeeze(0), moved.squeeze(0), distance, self._least_distance(first, moved))
+
+    def _sign_changes(self, units: int) -> list[tuple[float, ...]]:
+        return list(itertools.product((1.0, -1.0), repeat=units)) if self.flips else [(1.0,) * units]
+
+    def _order(self) -> int:
+        """Of the discrete group."""
+        return math.prod(math.factorial(n) * (2**n if self.flips else 1) for n in self.network.widths[1:-1])
+
+    def _refined(self, first: Tensor, moved: Tensor) -> Tensor:
+        """`moved [1, parameter]` with units of one layer after the other assigned again, as long as that helps."""
+        best, falls = torch.linalg.vector_norm(moved - first), True
+        while falls:
+            falls = False
+            for hidden in range(self.network.depth - 1):
+                trial = moved.clone()
+                layer, following = list(self.network.layers(first))[hidden : hidden + 2]
+                other_layer, other_following = list(self.network.layers(trial))[hidden : hidden + 2]
+                units, odd = _features(layer, following, is_last=True)
+                order, signs = self._match(units, _features(other_layer, other_following, is_last=True)[0], odd)
+                _permute(other_layer, other_following, order)
+                if self.flips:
+                    _flip_of(self.network)(other_layer, other_following, signs)
+                self._centre_outputs(trial)
+                distance = torch.linalg.vector_norm(trial - first)
+                if distance < best * (1 - _FALLS):
+                    best, moved, falls = distance, trial, True
+        return moved
+
+    def _least_distance(self, theta: Tensor, other: Tensor) -> float:
+        """What no image of `other [1, parameter]` can be nearer to `theta [1, parameter]` than."""
+        squares = 0.0
+        layers = list(zip(self.network.layers(theta), self.network.layers(other), strict=True))
+        for number, (layer, other_layer) in enumerate(layers):
+            rows, others = layer.weight.squeeze(0), other_layer.weight.squeeze(0)
+            if number == len(layers) - 1:
+                rows, others = rows.T, others.T  # what leaves each unit
+            if number in (0, len(layers) - 1):
+                order, signs = self._match(rows, others, -torch.ones_like(rows[0]))
+                squares += float((rows - others[order.squeeze(0)] * signs.T).square().sum())
+            else:
+                squares += float((rows.abs().flatten().sort()[0] - others.abs().flatten().sort()[0]).square().sum())
+        return math.sqrt(squares)
+
+    def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
+        """θ with two units of a hidden layer exchanged, perhaps flipped, `[restart, parameter]`.
+
+        Of `draws [restart, 5]`, in (0, 1), the first says in which layer, the next two which units, and the last two
+        whether each of them is flipped, if units may be.
+        """
+        result = theta.clone()
+        chosen = (draws[:, 0] * (self.network.depth - 1)).long()
+        for hidden, (layer, following) in enumerate(itertools.pairwise(self.network.layers(result))):
+            here, units = chosen == hidden, layer.weight.shape[1]
+            one, other = (torch.where(here, (draws[:, place] * units).long(), 0) for place in (1, 2))
+            _permute(layer, following, exchanged(one, other, units))
+            if self.flips:
+                signs = torch.ones_like(layer.weight[:, :, 0])
+                for unit, draw in ((one, draws[:, 3]), (other, draws[:, 4])):
+                    flip = torch.where(here & (draw < 0.5), -1.0, 1.0).to(signs)
+                    signs.scatter_(1, unit.unsqueeze(1), flip.unsqueeze(1))
+                _flip_of(self.network)(layer, following, signs)
+        return result
+
     def _scaled(self, theta: Tensor) -> Tensor:
         result = theta.clone()
         self._centre_outputs(result)
@@ -228,7 +339,7 @@ class SymmetryGroup:
         """
         count = sum(self._generator_count(units) for units in self.network.widths[1:-1])
         count += (self.network.widths[-2] + 1) * self.softmax
-        if count == 0:
+        if count == 0 or theta.shape[0] == 0:
             return torch.zeros(theta.shape[0], dtype=torch.int64, device=theta.device)
         finite = torch.isfinite(theta).all(1)
         known = torch.where(finite.unsqueeze(1), theta, 0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.random_streams import Purpose, normal
-from basinet.protocols import Chunk, ProblemSymmetry, Symmetry
+from basinet.protocols import Chunk, Nearest, ProblemSymmetry, Symmetry
 
 _CHUNK = 1024  # restarts that are evaluated at once
 _PROJECTIONS = 4
@@ -32,8 +32,18 @@ class NoSymmetry:
     def distance(self, theta: Tensor, other: Tensor) -> float:
         return float(torch.linalg.vector_norm(theta - other))
 
+    def nearest(self, theta: Tensor, other: Tensor) -> Nearest:
+        distance = self.distance(theta, other)
+        return Nearest(theta, other, distance, distance)
+
     def explained_zeros(self, theta: Tensor) -> Tensor:
         return torch.zeros(theta.shape[0], dtype=torch.int64)
+
+    def orbit_size(self, theta: Tensor) -> Tensor:
+        return torch.ones_like(theta[:, 0])
+
+    def near_copy(self, theta: Tensor, draws: Tensor) -> Tensor:
+        return theta
 
 
 class NoProblemSymmetry:

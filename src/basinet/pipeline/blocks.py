@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from types import NoneType
+from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -21,20 +22,19 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from basinet.escapes.seam import Runs
 from basinet.foundation.errors import ConfigError
 from basinet.foundation.rows import rows
 from basinet.stages.certify import Evidence
 from basinet.stages.escape import Standing, Visits
 from basinet.stages.polish import Polished
-from basinet.stages.solution import Solution, Trajectory
+from basinet.stages.solution import Solution
 
 _log = logging.getLogger(__name__)
 
 WRITING = "writing-"
 """How the names of files begin that are not complete yet."""
 
-_BESIDE = ("visits", "bottoms")
+_APART = ("visits", "bottoms")
 """What stands in files beside a block's own, one row per visit and per bottom."""
 
 _FORMAT_KEY = b"basinet_block"
@@ -87,15 +87,10 @@ class Block:
 
     def within(self, restarts: int) -> Block:
         """Without the restarts from number `restarts` on."""
-        count = min(len(self.restarts), restarts - self.restarts.start)
-        if count == len(self.restarts):
+        if restarts >= self.restarts.stop:
             return self
-        tensors = dict(_tensors(dataclasses.replace(self, visits=None, bottoms=None), ""))
-        steps = tensors.pop(_STEP)
-        kept = {name: tensor.narrow(int(name in _BY_RECORD), 0, count) for name, tensor in tensors.items()}
-        known = {"restarts": self.restarts[:count], "visits": None, "bottoms": None}
-        cut: Block = _part(Block, {**kept, _STEP: steps}, "", **known)
-        return dataclasses.replace(cut, **self._visited(restarts))
+        alone = dataclasses.replace(self, visits=None, bottoms=None)
+        return dataclasses.replace(cut(alone, restarts), **self._visited(restarts))
 
     def _visited(self, restarts: int) -> dict[str, Any]:
         """Visits and bottoms of the runs below number `restarts`.
@@ -113,10 +108,32 @@ class Block:
         }
 
 
-class Store(Protocol):
+Kept = TypeVar("Kept")
+"""What is kept: a dataclass of tensors, one row each for a range of numbers, which is a field of it."""
+
+
+def numbers(block: Any) -> range:
+    """The range of restarts, or of searches, that a block is of."""
+    found = (getattr(block, entry.name) for entry in dataclasses.fields(block))
+    return next(value for value in found if isinstance(value, range))
+
+
+def cut(block: Kept, stop: int) -> Kept:
+    """A block without what comes from number `stop` on."""
+    own = numbers(block)
+    count = min(len(own), stop - own.start)
+    if count == len(own):
+        return block
+    tensors = dict(_tensors(block, ""))
+    steps = {_STEP: tensors.pop(_STEP)} if _STEP in tensors else {}
+    kept = {name: tensor.narrow(int(name in _BY_RECORD), 0, count) for name, tensor in tensors.items()}
+    return _part(type(block), {**kept, **steps}, "", own[:count])  # type: ignore[no-any-return]
+
+
+class Store(Protocol[Kept]):
     """Where finished blocks are kept."""
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Kept) -> None:
         """Keep a block."""
         ...
 
@@ -124,36 +141,44 @@ class Store(Protocol):
         """How many restarts are there, from the first on without a gap."""
         ...
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[Kept]:
         """The blocks of these restarts, in their order."""
         ...
 
-    def begun(self, first: int) -> Block | None:
+    def begun(self, first: int) -> Kept | None:
         """A block from restart number `first` on whose runs have had a smaller budget than they have now."""
+        ...
+
+    def beside(self, name: str, kind: type[Any]) -> Store[Any]:
+        """Where blocks of another kind are kept that belong to these."""
         ...
 
 
 @dataclass
-class MemoryStore:
+class MemoryStore(Generic[Kept]):
     """Blocks in memory."""
 
-    kept: list[Block] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    others: dict[str, MemoryStore[Any]] = field(default_factory=dict)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Kept) -> None:
         self.kept.append(block)
 
     def finished(self) -> int:
-        return self.kept[-1].restarts.stop if self.kept else 0
+        return numbers(self.kept[-1]).stop if self.kept else 0
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[Kept]:
         return list(self.kept)
 
-    def begun(self, first: int) -> Block | None:
+    def begun(self, first: int) -> Kept | None:
         return None
+
+    def beside(self, name: str, kind: type[Any]) -> MemoryStore[Any]:
+        return self.others.setdefault(name, MemoryStore())
 
 
 @dataclass(frozen=True)
-class FolderStore:
+class FolderStore(Generic[Kept]):
     """Blocks as Parquet files `<first restart>-<after the last>.parquet` in a folder, one row per restart.
 
     A file appears when it is complete (it is written aside and renamed), so that a process that dies at any moment
@@ -167,25 +192,26 @@ class FolderStore:
     folder: Path
     made_by: str | None = None  # as `Study.made_by`: stands in every file; None: whoever made a file, it is read
     budget: float | None = None  # of runs, stands in every file; None: there are none, or it does not matter
+    kind: type[Kept] = Block  # type: ignore[assignment]  # of blocks
 
     @property
     def lock(self) -> FileLock:
         """Held by whoever computes the condition: whoever comes second finds it done."""
         return FileLock(f"{self.folder}.lock")
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Kept) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{block.restarts.start:012d}-{block.restarts.stop:012d}.parquet"
-        if block.visits is not None and block.bottoms is not None:
-            self._write(_plain_table(block.visits), self._beside(path, "visits"))
-            self._write(_plain_table(block.bottoms), self._beside(path, "bottoms"))
+        own = numbers(block)
+        path = self.folder / f"{own.start:012d}-{own.stop:012d}.parquet"
+        for what, part in _apart(block).items():
+            self._write(_plain_table(part), self._file_of(path, what))
         more = {} if self.budget is None else {_BUDGET_KEY: repr(self.budget)}
         more |= {} if self.made_by is None else {_MAKER_KEY: self.made_by}
         self._write(_table(block, more), path)
-        for other in {*self.folder.glob(f"{path.stem}.*.*")} - {self._beside(path, what) for what in _BESIDE}:
+        for other in {*self.folder.glob(f"{path.stem}.*.*")} - {self._file_of(path, what) for what in _APART}:
             other.unlink(missing_ok=True)  # of an earlier budget
 
-    def _beside(self, path: Path, what: str) -> Path:
+    def _file_of(self, path: Path, what: str) -> Path:
         """The file of visits, or of bottoms, that belongs to the file of a block."""
         return path.with_name(f"{path.stem}.{self.budget!r}.{what}")
 
@@ -207,10 +233,10 @@ class FolderStore:
     def finished(self) -> int:
         return max((restarts.stop for _, restarts in self._files()), default=0)
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[Kept]:
         return [self._whole(path, restarts) for path, restarts in self._files()]
 
-    def begun(self, first: int) -> Block | None:
+    def begun(self, first: int) -> Kept | None:
         for path in sorted(self.folder.glob(f"{first:012d}-*.parquet")) if self.budget is not None else ():
             earlier = _metadata(path).get(_BUDGET_KEY)
             if earlier is None or self.budget is None or not float(earlier) < self.budget:
@@ -220,13 +246,18 @@ class FolderStore:
                 return then._whole(path, range(first, int(path.stem.split("-")[1])))
         return None
 
-    def _whole(self, path: Path, restarts: range) -> Block:
-        """A block with what its runs have visited."""
-        block = _block(_read(path), restarts)
-        if block.life is None or self.budget is None:
-            return block
-        visits, bottoms = (_tensors_of(_read(self._beside(path, what))) for what in _BESIDE)
-        return dataclasses.replace(block, visits=Visits(**visits), bottoms=_part(Visited, bottoms, ""))
+    def beside(self, name: str, kind: type[Any]) -> FolderStore[Any]:
+        """In a folder within this one, which goes where this one goes."""
+        return FolderStore(self.folder / name, self.made_by, kind=kind)
+
+    def _whole(self, path: Path, own: range) -> Kept:
+        """A block with what its runs have visited, if there are any."""
+        tensors = _of_block(_read(path))
+        if self.budget is not None:
+            for what in _APART:
+                apart = _tensors_of(_read(self._file_of(path, what)))
+                tensors |= {f"{what}.{name}": tensor for name, tensor in apart.items()}
+        return _part(self.kind, tensors, "", own)  # type: ignore[no-any-return]
 
     def _files(self) -> Iterator[tuple[Path, range]]:
         """The files that follow each other without a gap from the first restart on."""
@@ -243,7 +274,7 @@ class FolderStore:
             return False
         if self.budget is not None:
             same = metadata.get(_BUDGET_KEY, b"").decode() == repr(self.budget)
-            if not same or not all(self._beside(path, what).is_file() for what in _BESIDE):
+            if not same or not all(self._file_of(path, what).is_file() for what in _APART):
                 return False
         maker = metadata.get(_MAKER_KEY, b"").decode()
         if self.made_by in (None, maker):
@@ -276,28 +307,22 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
 
 # A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
 
-
-class _Memory:
-    """Stands for a mapping of tensors, whatever their names are."""
-
-
-_PARTS: dict[Any, dict[str, Any]] = {
-    Block: {"solution": Solution, "polished": Polished, "evidence": Evidence, "life": Life},
-    Solution: {"trajectory": Trajectory},
-    Life: {"standing": Standing},
-    Standing: {"runs": Runs},
-    Runs: {"memory": _Memory},
-    Visited: {"polished": Polished, "evidence": Evidence},
-}
 _STEP = "solution.trajectory.step"  # one number per record, not per restart: it stands in the metadata
 _BY_RECORD = tuple(f"solution.trajectory.{name}" for name in ("loss", "gradient_norm", "steps"))
 
 
-def _table(block: Block, more: Mapping[bytes, str]) -> pa.Table:
-    tensors = dict(_tensors(dataclasses.replace(block, visits=None, bottoms=None), ""))
-    steps = tensors.pop(_STEP)
+def _apart(block: Any) -> dict[str, Any]:
+    """What of a block has rows of its own, by its name."""
+    parts = {name: getattr(block, name, None) for name in _APART}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _table(block: Any, more: Mapping[bytes, str]) -> pa.Table:
+    tensors = dict(_tensors(dataclasses.replace(block, **dict.fromkeys(_apart(block))), ""))
+    steps = tensors.pop(_STEP, None)
     columns = {name: _column(tensor.t() if name in _BY_RECORD else tensor) for name, tensor in tensors.items()}
-    metadata: dict[Any, str] = {_FORMAT_KEY: str(_FORMAT), _STEP: ",".join(str(step) for step in steps.tolist())}
+    metadata: dict[Any, str] = {_FORMAT_KEY: str(_FORMAT)}
+    metadata |= {} if steps is None else {_STEP: ",".join(str(step) for step in steps.tolist())}
     return pa.table(columns).replace_schema_metadata({**metadata, **more})
 
 
@@ -325,25 +350,42 @@ def _column(tensor: Tensor) -> pa.Array:
     return values if tensor.dim() == 1 else pa.FixedSizeListArray.from_arrays(values, tensor.shape[1])
 
 
-def _block(table: pa.Table, restarts: range) -> Block:
-    steps = torch.from_numpy(np.array(json.loads(f"[{table.schema.metadata[_STEP.encode()].decode()}]")))
+def _of_block(table: pa.Table) -> dict[str, Tensor]:
+    """The tensors of a block, by their places in it."""
     tensors = _tensors_of(table)
-    by_record = {name: tensors[name].t().contiguous() for name in _BY_RECORD if name in tensors}
-    return _part(Block, {**tensors, **by_record, _STEP: steps}, "", restarts=restarts)  # type: ignore[no-any-return]
+    steps = table.schema.metadata.get(_STEP.encode())
+    if steps is not None:
+        tensors |= {name: tensors[name].t().contiguous() for name in _BY_RECORD if name in tensors}
+        tensors[_STEP] = torch.from_numpy(np.array(json.loads(f"[{steps.decode()}]")))
+    return tensors
 
 
-def _part(kind: type, tensors: Mapping[str, Tensor], prefix: str, **known: Any) -> Any:
-    if kind is _Memory:
-        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    values = dict(known)
-    for entry in dataclasses.fields(kind):
-        if entry.name in known:
-            continue
-        inner = _PARTS.get(kind, {}).get(entry.name)
-        name = prefix + entry.name
-        there = inner is _Memory or any(other.startswith(f"{name}.") for other in tensors)
-        values[entry.name] = _part(inner, tensors, f"{name}.") if inner is not None and there else tensors.get(name)
+def _part(kind: type, tensors: Mapping[str, Tensor], prefix: str, own: range) -> Any:
+    values: dict[str, Any] = {}
+    for name, wanted in _fields(kind).items():
+        place = prefix + name
+        inner = {other: tensor for other, tensor in tensors.items() if other.startswith(f"{place}.")}
+        if wanted is range:
+            values[name] = own
+        elif wanted is dict:
+            values[name] = {other.removeprefix(f"{place}."): tensor for other, tensor in inner.items()}
+        elif dataclasses.is_dataclass(wanted):
+            values[name] = _part(wanted, inner, f"{place}.", own) if inner else None  # type: ignore[arg-type]
+        else:
+            values[name] = tensors.get(place)
     return kind(**values)
+
+
+@cache
+def _fields(kind: type) -> Mapping[str, Any]:
+    """The fields of a dataclass with their types: of what may be missing the type that it has if it is there."""
+    return {name: _given(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _given(hint: Any) -> Any:
+    parts = get_args(hint)
+    wanted = next(entry for entry in parts if entry is not NoneType) if NoneType in parts else hint
+    return get_origin(wanted) or wanted
 
 
 def _tensor(column: pa.ChunkedArray) -> Tensor:

@@ -15,6 +15,7 @@ from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
+from basinet.pipeline.landscape import Landscape
 from basinet.pipeline.visits import visits_table
 from basinet.stages.certify import classify
 from basinet.stages.merge import Minima
@@ -35,7 +36,8 @@ class Findings:
     parameters: dict[str, npt.NDArray[np.floating]]  # "initial" and "final", [restart, parameter]
     visits: pd.DataFrame | None  # one row per visit of a run to a bottom; None where there are no runs
     symmetry: str  # what may be done to the problem without changing the objective, in words; empty if nothing may
-    seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables
+    seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables, connect
+    landscape: Landscape | None = None  # what lies between the minima, where that was asked for
 
     @property
     def evidence(self) -> pd.DataFrame:
@@ -70,7 +72,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
         zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
     with watch.stage("tables"):
         restarts = tables.restarts_table(blocks, study, kind[:count], evidence, zero_modes, found)
-        minima = tables.minima_table(rows, count, every, found, study.exact_objective.scale)
+        minima = tables.minima_table(rows, count, every, found, study.exact_objective)
         return Findings(
             study=study,
             restarts=tables.with_orbits(restarts, orbit),

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 
 import torch
 
 from basinet.foundation.stopwatch import Stopwatch
-from basinet.pipeline.blocks import MemoryStore, Store
+from basinet.pipeline.blocks import Block, MemoryStore, Store
 from basinet.pipeline.gather import Findings, enough, gather
+from basinet.pipeline.landscape import explore
 from basinet.pipeline.solve import OnProgress, examined_together, go_on, ignore, solve
+from basinet.stages.landscape import Saddles
 from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
@@ -30,7 +33,9 @@ AUTO_FIRST = 1000
 """How many restarts `restarts=auto` does before it is asked for the first time whether there are enough."""
 
 
-def run(study: Study, *, store: Store | None = None, curves_max: int = 2000, progress: OnProgress = ignore) -> Findings:
+def run(
+    study: Study, *, store: Store[Block] | None = None, curves_max: int = 2000, progress: OnProgress = ignore
+) -> Findings:
     """Train all restarts of a study and put what was found into tables.
 
     Args:
@@ -57,7 +62,12 @@ def run(study: Study, *, store: Store | None = None, curves_max: int = 2000, pro
             store.add(block)
     with watch.stage("blocks"):
         blocks = [block.within(study.restarts) for block in store.blocks() if block.restarts.start < study.restarts]
-    return gather(study, blocks, curves_max, watch)
+    findings = gather(study, blocks, curves_max, watch)
+    settings = study.landscape
+    if not isinstance(settings, Saddles):
+        return findings
+    found = explore(study, settings, findings.minima, len(findings.restarts), store, watch)
+    return replace(findings, minima=found.minima, landscape=found)
 
 
 def _within(progress: OnProgress, before: float, share: float) -> OnProgress:
@@ -65,7 +75,7 @@ def _within(progress: OnProgress, before: float, share: float) -> OnProgress:
     return lambda part: progress(min(1.0, before + share * part))
 
 
-def next_range(study: Study, store: Store, pace: float | None = None) -> range | None:
+def next_range(study: Study, store: Store[Block], pace: float | None = None) -> range | None:
     """The restarts to do next; None if all are there.
 
     As many as fit the memory, and as take about a minute at `pace` seconds a restart. With `restarts=auto` it is asked

@@ -17,7 +17,9 @@ from basinet.analysis import unseen
 from basinet.foundation.outcomes import KIND_NAMES, REASON_NAMES, STATUS_NAMES, Kind
 from basinet.foundation.quantiles import quantiles
 from basinet.pipeline.blocks import Block, Life, Visited
-from basinet.protocols import Symmetry
+from basinet.pipeline.critical_points import CriticalPoints
+from basinet.pipeline.searches import Points
+from basinet.protocols import Objective, Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
 from basinet.stages.orbits import Representatives, orbits
@@ -182,22 +184,29 @@ def life_of(block: Block) -> Life:
 
 
 def minima_table(
-    blocks: Sequence[Examined], restarts: int, evidence: dict[str, npt.NDArray[Any]], found: Minima, scale: float
+    blocks: Sequence[Examined],
+    restarts: int,
+    evidence: dict[str, npt.NDArray[Any]],
+    found: Minima,
+    objective: Objective,
 ) -> pd.DataFrame:
     """One row per distinct bottom, in the order of their losses; `share` is of all restarts, with Wilson's interval.
 
     Rows from number `restarts` on are bottoms that only runs have visited: of those no restart is counted.
     `loss` is where the representative stands, `level` what the flow from there lowers it to: another number at infinity
-    only, on the way to which every descent stops somewhere. `scale` is that of the objective.
+    only, on the way to which every descent stops somewhere. `log_det` is ½ log det H without the zeros that continuous
+    symmetries explain, and `orbit_size` how many points the symmetries make of a minimum; NaN of other bottoms.
     """
     theta = np.concatenate([block.polished.theta.numpy() for block in blocks])
     signature = column(blocks, lambda block: block.signature)
     loss = column(blocks, lambda block: block.polished.loss)
     eigenvalues = evidence["eigenvalues"][found.representative]
     whole = eigenvalues.shape[1] == theta.shape[1]
-    left = np.where(found.kind == Kind.AT_INFINITY, scale * evidence["remaining"][found.representative], 0.0)
+    left = np.where(found.kind == Kind.AT_INFINITY, objective.scale * evidence["remaining"][found.representative], 0.0)
     count = np.bincount(found.minimum[:restarts][found.minimum[:restarts] >= 0], minlength=len(found.count))
     low, high = unseen.wilson(count, restarts)
+    is_minimum = found.kind == Kind.MINIMUM
+    explained = evidence["explained_zero_modes"][found.representative]
     beside = [part.restart.numpy() for part in blocks if isinstance(part, Visited)]
     visitor = np.concatenate([np.arange(restarts), *beside])
     table = pd.DataFrame(
@@ -213,6 +222,8 @@ def minima_table(
             "lambda_min": eigenvalues[:, 0],
             "lambda_max": eigenvalues[:, -1],
             "trace": eigenvalues.sum(1) if whole else np.nan,
+            "log_det": np.where(is_minimum, half_log_dets(eigenvalues, explained), np.nan) if whole else np.nan,
+            "orbit_size": orbit_sizes(objective, theta[found.representative], is_minimum),
             "parameter_norm": np.linalg.norm(theta[found.representative], axis=1),
             "looseness": found.diameter,
             "restart": visitor[found.representative],
@@ -224,6 +235,129 @@ def minima_table(
         original = column(blocks, lambda block: block.loss_original)  # type: ignore[arg-type,return-value]
         table.insert(list(table.columns).index("loss") + 1, "loss_original", original[found.representative])
     return table
+
+
+def half_log_dets(eigenvalues: npt.NDArray[np.float64], explained: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """½ Σ log λ_i over all but the `explained` smallest |λ_i|, `[row]`; NaN where one of them is not positive.
+
+    >>> half_log_dets(np.array([[1e-17, np.exp(2), np.exp(4)], [-1.0, 1.0, 1.0]]), np.array([1, 0])).tolist()
+    [3.0, nan]
+    """
+    order = np.abs(eigenvalues).argsort(axis=1, kind="stable")
+    counted = np.arange(eigenvalues.shape[1]) >= explained[:, None]
+    values = np.where(counted, np.take_along_axis(eigenvalues, order, axis=1), 1.0)
+    positive: npt.NDArray[np.bool_] = np.all(values > 0, axis=1)
+    result: npt.NDArray[np.float64] = np.log(np.where(positive[:, None], values, 1.0)).sum(1) / 2
+    return np.where(positive, result, np.nan)
+
+
+def orbit_sizes(
+    objective: Objective, theta: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """How many points the objective's symmetries make of each row of `theta [row, parameter]` that is `chosen`."""
+    sizes = np.full(len(theta), np.nan)
+    sizes[chosen] = objective.symmetry.orbit_size(torch.from_numpy(theta[chosen])).numpy()
+    return sizes
+
+
+def with_new_minima(minima: pd.DataFrame, new: Points, study: Study, restarts: int) -> pd.DataFrame:
+    """The table of minima with those behind that only searches between them have reached: no restart has, `count` is 0.
+
+    `restart` is -1 for these, which tells them from those that only runs have visited, and ids go on where those of the
+    restarts and runs end. `restarts` is how many there were, of which shares are.
+    """
+    if len(new.theta) == 0:
+        return minima
+    eigenvalues, loss, objective = new.eigenvalues.numpy(), new.loss.numpy(), study.exact_objective
+    low, high = unseen.wilson(np.zeros(len(loss)), restarts)
+    rows = pd.DataFrame(
+        {
+            "minimum": np.arange(len(minima), len(minima) + len(loss)),
+            "orbit": _orbits_of_new(minima, new, study),
+            "kind": pd.Categorical(["minimum"] * len(loss), categories=pd.Index(KIND_NAMES)),
+            "loss": loss,
+            "level": loss,
+            "count": np.zeros(len(loss), dtype=np.int64),
+            "share": 0.0,
+            "share_low": low,
+            "share_high": high,
+            "lambda_min": eigenvalues[:, 0],
+            "lambda_max": eigenvalues[:, -1],
+            "trace": eigenvalues.sum(1),
+            "log_det": half_log_dets(eigenvalues, new.explained_zero_modes.numpy()),
+            "orbit_size": orbit_sizes(objective, new.theta.numpy(), np.ones(len(loss), dtype=np.bool_)),
+            "parameter_norm": _norms(new.theta).numpy(),
+            "looseness": 0.0,
+            "restart": -1,
+            "parameters": list(new.theta.numpy()),
+            "signature": list(new.signature.numpy()),
+        }
+    )
+    original = objective.loss_original(new.theta)
+    if original is not None:
+        rows["loss_original"] = original.numpy()
+    return pd.concat([minima, rows], ignore_index=True)[[*minima.columns]]
+
+
+def _orbits_of_new(minima: pd.DataFrame, new: Points, study: Study) -> npt.NDArray[np.int64]:
+    """The orbit of each new minimum: that of a known one if symmetries of the problem relate the two, else another."""
+    known = minima[(minima["kind"] == "minimum").to_numpy()]
+    theta = [torch.from_numpy(np.array(row)) for row in known["parameters"]]
+    signature = [*known["signature"], *new.signature.numpy()]
+    together = Representatives(
+        kind=np.full(len(signature), int(Kind.MINIMUM), dtype=np.int8),
+        loss=np.concatenate([known["loss"].to_numpy(np.float64), new.loss.numpy()]),
+        signature=np.stack(signature),
+        theta=torch.stack([*theta, *new.theta]),
+    )
+    found = orbits(together, study.exact_objective, study.tolerances)
+    number = dict(zip(found[: len(known)].tolist(), known["orbit"].tolist(), strict=True))
+    first = int(minima["orbit"].max()) + 1 if len(minima) > 0 else 0
+    for label in found[len(known) :].tolist():
+        if label not in number:
+            number[label] = first
+            first += 1
+    return np.array([number[label] for label in found[len(known) :].tolist()], dtype=np.int64)
+
+
+def saddles_table(
+    found: CriticalPoints, minima: pd.DataFrame, numbers: npt.NDArray[np.int64], objective: Objective
+) -> pd.DataFrame:
+    """One row per saddle, in the order of index and loss: `saddle index kind loss … minimum_a minimum_b …`.
+
+    `negative` counts the negative eigenvalues, which is the index unless the point is degenerate (index -1). A saddle
+    of index 1 joins `minimum_a` and `minimum_b`, the lower one first; -1 where the flow has led to no minimum, and of
+    all others. `images` tells that both are copies of one minimum. `numbers` are the ids of the minima by their places.
+    """
+    points, loss = found.saddles, found.saddles.loss.numpy()
+    loss_of = minima.set_index("minimum")["loss"]
+    ids = np.where(found.sides >= 0, np.append(numbers, -1)[found.sides], -1)
+    heights = loss_of.reindex(ids.reshape(-1)).to_numpy(np.float64).reshape(-1, 2)
+    order = np.lexsort((ids, np.where(ids < 0, np.inf, heights)), axis=1)
+    ids, heights = np.take_along_axis(ids, order, axis=1), np.take_along_axis(heights, order, axis=1)
+    eigenvalues = points.eigenvalues.numpy()
+    return pd.DataFrame(
+        {
+            "saddle": np.arange(len(loss)),
+            "index": found.index,
+            "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND_NAMES)),
+            "loss": loss,
+            "lambda_min": eigenvalues[:, 0],
+            "lambda_max": eigenvalues[:, -1],
+            "negative": found.negative,
+            "log_det": half_log_dets(np.abs(eigenvalues), points.explained_zero_modes.numpy()),
+            "minimum_a": ids[:, 0],
+            "minimum_b": ids[:, 1],
+            "barrier_a": loss - heights[:, 0],
+            "barrier_b": loss - heights[:, 1],
+            "images": (ids[:, 0] == ids[:, 1]) & (ids[:, 0] >= 0),
+            "orbit_size": orbit_sizes(objective, points.theta.numpy(), found.kind == Kind.SADDLE),
+            "gradient_norm": points.gradient_norm.numpy(),
+            "count": found.count,
+            "search": found.search,
+            "parameters": list(points.theta.numpy()),
+        }
+    )
 
 
 def merge_catalogues(minima: pd.DataFrame, symmetry: Symmetry, tolerances: Tolerances) -> npt.NDArray[np.int64]:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from basinet.plots.barrier import barrier
+from basinet.plots.disconnectivity import disconnectivity
 from basinet.plots.distribution import distribution
 from basinet.plots.fans import fans, loss_fan
 from basinet.plots.final_losses import final_losses
 from basinet.plots.heat import heat
 from basinet.plots.rank_abundance import rank_abundance
 from basinet.plots.rarefaction import rarefaction
+from basinet.plots.saddle_index import saddle_index
 from basinet.plots.sharpness import sharpness
 from basinet.plots.trajectories import trajectories
 from basinet.plots.waterfall import waterfall
@@ -42,6 +45,24 @@ def condition_figures(
         "rank_abundance": rank_abundance(minima, title),
         "rarefaction": rarefaction(minima, title),
         "sharpness": sharpness(minima, title),
+    }
+
+
+def landscape_figures(
+    minima: pd.DataFrame, saddles: pd.DataFrame, paths: pd.DataFrame, title: str
+) -> dict[str, Figure]:
+    """Every figure of what lies between the minima of one condition, by name.
+
+    Args:
+        minima: its tables, as `basinet.load_minima` and `basinet.load_saddles` read them.
+        saddles: see `minima`.
+        paths: the loss on ways between two of them.
+        title: what stands above every figure.
+    """
+    return {
+        "disconnectivity": disconnectivity(minima, saddles, title),
+        "saddle_index": saddle_index(minima, saddles, title),
+        "barrier": barrier(paths, title),
     }
 
 

@@ -44,6 +44,8 @@ class Material:
     levels: pd.DataFrame  # one row per setting whose values are compared, and setting of the others
     held_out: pd.DataFrame  # one row per condition and measure on samples: quartiles
     visits: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per visit of a run; empty where there are none
+    saddles: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per saddle and condition that was asked for
+    paths: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per point of a way between minima
 
     def runs(self) -> list[str]:
         """The run of each row of the spread table."""
@@ -77,6 +79,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
     known = results.columns("restarts")
     wanted = [*_RESTARTS, *(column for column in ("start", "orbit", BECAUSE, *_HELD_OUT) if column in known), *by]
     restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
+    asked = any(one.landscape is not None for one in origin.finished)
     return Material(
         origin=origin,
         by=by,
@@ -90,6 +93,8 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
         levels=levels(restarts, by),
         held_out=held_out(restarts, by),
         visits=results.visits if results.has_runs else pd.DataFrame(),
+        saddles=results.saddles if asked else pd.DataFrame(),
+        paths=results.load_table("paths") if asked else pd.DataFrame(),
     )
 
 
@@ -120,7 +125,8 @@ def bottoms(
     Returns:
         The columns of `by` that decide what is minimised, then `sweep_minimum kind loss level restarts share conditions
         lambda_min lambda_max parameter_norm run_id restart`; `share` is of the restarts of all conditions with the
-        same objective, `restart` of `run_id` has reached the bottom. The lowest come first.
+        same objective, `restart` of `run_id` has reached the bottom: by its descent, if any restart has, or else as a
+        run; -1 where only searches for saddles have. The lowest come first.
     """
     objective = [key for key in by if _group(key) in OBJECTIVE]
     scope = minima["run_id"].astype(str).map(lambda run_id: sweeps.get(run_id) or run_id)
@@ -129,7 +135,8 @@ def bottoms(
     frame = minima.assign(
         scope=scope.where(~alone, minima["run_id"].astype(str)),
         place=minima["sweep_minimum"].where(~alone, minima["minimum"]),
-    ).sort_values("loss", kind="stable")
+        reached_by=np.select([minima["count"] > 0, minima["restart"] >= 0], [0, 1], 2),  # a restart, a run, a search
+    ).sort_values(["reached_by", "loss"], kind="stable")
     groups = frame.groupby(["scope", "place"], sort=False)["count"]
     totals = groups.agg(restarts="sum", conditions="size").reset_index(drop=True)
     table = frame.drop_duplicates(["scope", "place"]).reset_index(drop=True).assign(**totals)
@@ -140,7 +147,8 @@ def bottoms(
     level = ["level"] if "level" in table else []  # which older tables do not have
     columns = ["sweep_minimum", "kind", "loss", *level, "restarts", "share", "conditions"]
     rest = ["lambda_min", "lambda_max", "parameter_norm", "run_id", "restart"]
-    return table.assign(share=table["restarts"] / total)[[*objective, *columns, *rest]]
+    table = table.assign(share=table["restarts"] / total).sort_values("loss", kind="stable", ignore_index=True)
+    return table[[*objective, *columns, *rest]]
 
 
 def pairs(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame | None:

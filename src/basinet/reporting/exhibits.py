@@ -22,6 +22,7 @@ from basinet.tracking.origin import Origin
 from basinet.tracking.record import OpenRun, write_note
 
 _PAGE = "figures/restarts.html"
+_GRAPH = "figures/disconnectivity.png"
 _MINIMA_SHOWN = 20
 _NOTE_MAX = 6500  # characters of a note's table: what follows has to fit, too
 _ROOM = "&nbsp;&nbsp;"  # MLflow leaves none between the columns of a note's table
@@ -43,18 +44,22 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
             if page is not None:
                 (folder / _PAGE).write_text(page, encoding="utf-8")
     links = {"every restart, to be pointed at": _PAGE} if drawn else {}
+    links |= {"the disconnectivity graph": _GRAPH} if drawn and findings.landscape is not None else {}
     links |= {"the table of minima": "minima.csv"} if len(findings.minima) else {}
+    between = "" if findings.landscape is None else f"\n\nBetween the minima: {findings.landscape.sentence}."
     note = condition_note(spread.iloc[0], findings.minima, findings.symmetry)
-    write_note(written, f"{note}\n\n{_links(written, links)}")
+    write_note(written, f"{note}{between}\n\n{_links(written, links)}")
 
 
 def _figures(findings: Findings, title: str) -> dict[str, Any]:
     """Those of `plots.condition_figures` that say most for their time: of each, it is the writing that takes it."""
+    found = findings.landscape
     return {
         "loss_fan": plots.loss_fan(findings.quantiles, title),
         "waterfall": plots.waterfall(findings.restarts, title),
         "fans_by_minimum": plots.fans(findings.curves, findings.restarts, "minimum", title),
         "rank_abundance": plots.rank_abundance(findings.minima, title),
+        **({} if found is None else plots.landscape_figures(found.minima, found.saddles, found.paths, title)),
     }
 
 
@@ -110,7 +115,8 @@ def _minima(findings: Findings, most: int) -> Iterator[MinimumRun]:
     first = kept.drop_duplicates("minimum").set_index("minimum")["restart"]
     last = findings.quantiles[by].max()
     for row in minima.to_dict("records"):
-        restart = row["restart"] if row["restart"] in curves.index else first.get(row["minimum"], -1)
+        is_kept = row["count"] > 0 and row["restart"] in curves.index  # one that only a run has visited has no restart
+        restart = row["restart"] if is_kept else first.get(row["minimum"], -1)
         bottom = pd.DataFrame({"step": [last + 1], "loss": [row["loss"]]})
         curve = pd.concat([curves[curves.index == restart], bottom], ignore_index=True)
         numbers = {name: float(row[name]) for name in ("share", "count", "lambda_min", "lambda_max")}

@@ -25,5 +25,8 @@ GLOSSARY = {
     "needed": "Restarts that it takes to reach that minimum with 95 % probability.",
     "[95 %]": "An interval that holds the true number in 95 % of such studies: of a median by order statistics, of a "
     "share by Wilson, of a difference of medians by the bootstrap (paired where both began from the same starts).",
+    "index": "Of a saddle: in how many directions the loss falls from it. Those of index 1 join two minima.",
+    "barrier": "How far the lowest saddle on the way out of a minimum lies above it.",
+    "copies": "Points that the symmetries of the network make of one, itself among them.",
     "λ min, λ max": "The ends of the spectrum of the Hessian: how flat and how sharp a bottom is.",
 }

@@ -12,6 +12,7 @@ from basinet.analysis import bottoms, wording
 from basinet.analysis.advice import PAGE, advice
 from basinet.analysis.running_time import running_time, speedups
 from basinet.reporting import provenance
+from basinet.reporting.between import between
 from basinet.reporting.data import PAIRS_MAX, Material
 from basinet.reporting.document import Cell, Element, Items, Part, Picture, Report, Section, Table, Terms, Text
 from basinet.reporting.figures import of_condition, of_runs, overview
@@ -47,6 +48,7 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
         sections += [_spread(material, [picture for picture in rest if picture is not None], replay)]
         if len(material.visits):
             sections += [_escaping(material)]
+        sections += [between(material)]
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:

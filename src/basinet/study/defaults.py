@@ -15,7 +15,7 @@ from basinet.foundation.synonyms import activation_name
 from basinet.stages.tolerances import Tolerances
 from basinet.study.convert import fill
 
-GROUPS = ("problem", "network", "init", "descent", "escape", "objective", "polish", "certify")
+GROUPS = ("problem", "network", "init", "descent", "escape", "objective", "polish", "certify", "landscape")
 
 
 def conf_directory() -> Path:
@@ -202,7 +202,8 @@ def usual_columns() -> dict[str, Any]:
     >>> usual_columns()["certify.zero"]
     1e-08
     """
-    members = {group: _default_members()[group] for group in ("network", "escape", "objective", "certify")}
+    groups = ("network", "escape", "objective", "certify", "landscape")
+    members = {group: _default_members()[group] for group in groups}
     own = unnamed(_read(f"escape/{members['escape']}.yaml"))
     members |= {f"escape.{key}": value for key, value in own.items()}
     lines = {f"certify.{key}": value for key, value in unnamed(_read("certify/standard.yaml")).items()}

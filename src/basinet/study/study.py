@@ -17,7 +17,7 @@ from basinet.descents import DESCENTS
 from basinet.engines import check_engine, choose_engine
 from basinet.escapes import ESCAPES, Escape
 from basinet.escapes.seam import Allowance
-from basinet.foundation.errors import require
+from basinet.foundation.errors import ConfigError, require
 from basinet.foundation.machine import cores, numerics
 from basinet.inits import INITS, Init
 from basinet.inits.fresh import FreshStarts
@@ -25,6 +25,7 @@ from basinet.mlp.network import Network
 from basinet.objectives import OBJECTIVES
 from basinet.problems import split
 from basinet.protocols import Descent, Engine, Objective, ObjectiveFamily, Problem, SelfPaced
+from basinet.stages.landscape import LANDSCAPES, NoLandscape, Saddles
 from basinet.stages.polish import Polishing
 from basinet.stages.tolerances import Tolerances
 from basinet.study import defaults
@@ -51,6 +52,7 @@ class Study:
     escape: Escape
     polishing: Polishing
     tolerances: Tolerances
+    landscape: NoLandscape | Saddles
     remarks: tuple[str, ...] = ()
 
     @staticmethod
@@ -81,9 +83,9 @@ class Study:
             descent = descent.suited(trained.size, execution.precision, dense)
         settings = {**settings, "descent": _as_taken(settings["descent"], descent)}
         tolerances = fill(Tolerances, unnamed(settings["certify"]), "certify")
-        remarks = resolved.remarks
-        methods = (objectives, init, descent, _escape(settings["escape"]))
-        study = Study(settings, execution, problem, trained, *methods, polishing, tolerances, remarks)
+        landscape: NoLandscape | Saddles = filled(LANDSCAPES, settings, "landscape")
+        methods = (objectives, init, descent, _escape(settings["escape"]), polishing, tolerances, landscape)
+        study = Study(settings, execution, problem, trained, *methods, resolved.remarks)
         study._check_relations()
         return study
 
@@ -99,6 +101,10 @@ class Study:
             require(fits, f"dtype={self.execution.dtype}: {largest:g} among the {name} is too large; use float64")
         self.init.check(self.network, self.restarts)
         self._check_runs()
+        size, dense = self.network.size, self.polishing.dense_max
+        if isinstance(self.landscape, Saddles) and size > dense:
+            whole = f"landscape=saddles: takes the whole spectrum, and {size:,} parameters are more than"
+            raise ConfigError(f"{whole} polish.dense_max={dense}")
         check_engine(self.execution.engine, self.objective, self.descent)
 
     def _check_runs(self) -> None:

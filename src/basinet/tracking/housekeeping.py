@@ -51,7 +51,7 @@ class Fault:
 class Work:
     """The blocks of restarts of a condition: what it goes on from when it is interrupted or extended."""
 
-    blocks: FolderStore
+    blocks: FolderStore[Any]
     run: Any | None  # that stands for the condition; None if this store has none
     restarts: int  # that are there
     is_finished: bool  # whether all of them are in the tables of a run, too
@@ -120,7 +120,7 @@ def _presence(store: TrackingStore, run: Any) -> Presence:
     return found
 
 
-def _blocks(store: TrackingStore, key: str) -> FolderStore:
+def _blocks(store: TrackingStore, key: str) -> FolderStore[Any]:
     return FolderStore(store.work_folder / "blocks" / key)
 
 
@@ -143,7 +143,7 @@ def _work(store: TrackingStore, runs: Iterable[Any]) -> list[Work]:
     return [_work_of(FolderStore(folder), of_condition.get(folder.name, [])) for folder in folders]
 
 
-def _work_of(blocks: FolderStore, runs: list[Any]) -> Work:
+def _work_of(blocks: FolderStore[Any], runs: list[Any]) -> Work:
     finished = [run.data.metrics.get("restarts", 0) for run in runs if run.info.status == "FINISHED"]
     restarts = blocks.finished()
     return Work(
@@ -207,7 +207,7 @@ class Removal:
     conditions: list[Any]  # runs that go
     minima: list[Any]  # runs below these, which go with them
     kept: list[Any]  # runs that stay, since they do not belong to this sweep alone
-    work: list[FolderStore]  # blocks that go: no other run is of their condition
+    work: list[FolderStore[Any]]  # blocks that go: no other run is of their condition
     size: int  # bytes
 
 
@@ -256,7 +256,7 @@ def _require_ended(store: TrackingStore, run: Any, force: bool) -> None:
     require(sure, f"run {run.info.run_id} has not ended, and {one.process} {one.presence.value}; --force removes it")
 
 
-def _left_alone(store: TrackingStore, going: Sequence[Any]) -> list[FolderStore]:
+def _left_alone(store: TrackingStore, going: Sequence[Any]) -> list[FolderStore[Any]]:
     """The blocks that belong to none but these runs."""
     gone = {run.info.run_id for run in going}
     found = []

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
@@ -51,7 +51,7 @@ def is_left(path: Path) -> bool:
         os.close(number)
 
 
-def are_held(blocks: FolderStore) -> bool:
+def are_held(blocks: FolderStore[Any]) -> bool:
     """Whether somebody computes a condition."""
     if not Path(blocks.lock.lock_file).exists():
         return False
@@ -67,7 +67,8 @@ def leftovers(work_folder: Path) -> list[Path]:
     from basinet.pipeline.blocks import WRITING, FolderStore  # which take the time of torch, and no lock does
 
     own = [*work_folder.glob(_JOURNALS), *work_folder.glob(f"{WRITING}*")]
-    of_blocks = [path for path in work_folder.glob(f"blocks/*/{WRITING}*") if not are_held(FolderStore(path.parent))]
+    conditions = [path for path in work_folder.glob("blocks/*") if path.is_dir() and not are_held(FolderStore(path))]
+    of_blocks = [path for folder in conditions for path in folder.rglob(f"{WRITING}*")]
     return sorted(path for path in own + of_blocks if is_left(path))
 
 

@@ -52,10 +52,27 @@ def load_minima(name: str, *, tracking_uri: str | None = None, columns: Sequence
 
     `minimum` is the id in its condition, `sweep_minimum` in its sweep: the same bottom found from two initialisations
     has one. `share` is of all restarts of the condition, with Wilson's interval; `restart` is one that reached it, and
-    `parameters` where it is. Levels that are degenerate or at infinity are rows too, told apart by `kind`. Arguments
+    `parameters` where it is; a minimum that only searches for saddles have reached has the count 0 and the restart -1.
+    `log_det` is ½ log det H without the zeros that symmetries explain, `orbit_size` how many symmetric copies there
+    are. Levels that are degenerate or at infinity are rows too, told apart by `kind`. Arguments
     and errors as for `load_runs`.
     """
     return Results.open(name, tracking_uri).load_table("minima", columns)
+
+
+def load_saddles(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per saddle of every condition that ran with `landscape=saddles`, with the condition's settings.
+
+    `index` is the number of directions in which f curves down, -1 of a degenerate point; `minimum_a` and `minimum_b`
+    are the ids in `load_minima` of the minima that a saddle of index 1 joins, -1 where the flow has led to none,
+    `barrier_a` and `barrier_b` how far it lies above them; `images` tells that both are copies of one minimum.
+    `orbit_size` is the number of its symmetric copies, `count` how many searches have ended there. Arguments and errors
+    as for `load_runs`.
+
+    Raises:
+        ConfigError: also if no condition was run with `landscape=saddles`.
+    """
+    return Results.open(name, tracking_uri).load_table("saddles", columns)
 
 
 def load_evidence(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import yaml
 from basinet.tracking import find
 from basinet.tracking.integrity import reading
 from basinet.tracking.store import TrackingStore
-from basinet.tracking.tags import COLUMNS, PARENT, RUN_KIND, SYMMETRY
+from basinet.tracking.tags import COLUMNS, LANDSCAPE, PARENT, RUN_KIND, SYMMETRY
 
 _PROVENANCE = {
     "basinet.version": "basinet",
@@ -53,6 +53,7 @@ class Condition:
     seconds: float  # wall time
     symmetry: str  # what may be done to its problem without changing what is minimised; empty if nothing may
     error: str | None  # the last line of it
+    landscape: str | None = None  # what was found between its minima; None if that was not asked for
 
     @property
     def is_finished(self) -> bool:
@@ -111,6 +112,7 @@ def _condition(store: TrackingStore, run: Any) -> Condition:
         seconds=((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,
         symmetry=tags.get(SYMMETRY, ""),
         error=_last_line(tags),
+        landscape=tags.get(LANDSCAPE),
     )
 
 

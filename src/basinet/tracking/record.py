@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 
 import basinet
+from basinet.analysis.landscape_files import min_data, ts_data
 from basinet.foundation import machine
 from basinet.foundation.quantiles import QUANTILES
 from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
@@ -177,11 +178,19 @@ def write_condition(
     tables: Mapping[str, pd.DataFrame | pa.Table],
     parameters: Mapping[str, np.ndarray[Any, Any]],
 ) -> None:
-    """Write the artifacts of a condition: `tables/*.parquet`, `minima.csv`, `parameters.npz`, `config.yaml`."""
+    """Write the artifacts of a condition: `tables/*.parquet`, `minima.csv`, `parameters.npz`, `config.yaml`.
+
+    Of one with saddles also `landscape/min.data` and `landscape/ts.data`.
+    """
     with run.store.writing(run.run) as folder:
         for name, table in tables.items():
             write_parquet(table, folder / "tables" / f"{name}.parquet")
         tables["minima"].drop(columns=["parameters", "signature"]).to_csv(folder / "minima.csv", index=False)
+        if "saddles" in tables:
+            (folder / "landscape").mkdir(exist_ok=True)
+            minima, saddles = tables["minima"], tables["saddles"]
+            (folder / "landscape" / "min.data").write_text(min_data(minima, saddles), encoding="ascii")
+            (folder / "landscape" / "ts.data").write_text(ts_data(minima, saddles), encoding="ascii")
         np.savez(folder / "parameters.npz", **parameters)  # type: ignore[arg-type]
         plain = json.loads(json.dumps(dict(settings)))
         (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")

@@ -21,10 +21,12 @@ from basinet.tracking.frames import check_columns, identity, joined, select, set
 from basinet.tracking.integrity import VISITS, has_runs, open_table, reading
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
-from basinet.tracking.tags import COLUMNS, CONDITION, SYMMETRY
+from basinet.tracking.tags import COLUMNS, CONDITION, LANDSCAPE, SYMMETRY
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
+
+_BETWEEN = ("tables/saddles.parquet", "tables/paths.parquet")  # which only some conditions have
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Results:
     def minima(self) -> pd.DataFrame:
         """As `basinet.load_minima`."""
         return self._whole("minima")
+
+    @property
+    def saddles(self) -> pd.DataFrame:
+        """As `basinet.load_saddles`."""
+        return self._whole("saddles")
 
     @property
     def symmetries(self) -> list[str]:
@@ -224,12 +231,15 @@ class Results:
         raise ConfigError(f"'{self.name}' has no finished condition with the run id '{run_id}'")
 
     def _artifacts(self, relative: str) -> Iterator[tuple[Any, Path]]:
-        """The conditions that have finished, each with the local path of one of its artifacts."""
-        finished = self.finished
+        """The conditions that have finished and have an artifact, each with its local path."""
+        runs = self.finished
         if relative == VISITS:
-            finished = [run for run in finished if has_runs(run)]
-            require(bool(finished), f"'{self.name}' has no runs that escape: its conditions have escape=none")
-        for run in finished:
+            runs = [run for run in runs if has_runs(run)]
+            require(bool(runs), f"'{self.name}' has no runs that escape: its conditions have escape=none")
+        if relative in _BETWEEN:
+            runs = [run for run in runs if LANDSCAPE in run.data.tags]
+            require(bool(runs), f"no condition of '{self.name}' was run with landscape=saddles")
+        for run in runs:
             yield run, self._artifact(run, relative)
 
     def _proofs(self, run: Any) -> Path | None:

@@ -6,6 +6,7 @@ RUN_KIND, CONDITION, COLUMNS = "basinet.kind", "basinet.condition", "basinet.col
 SWEEPS = "basinet.sweeps"  # of a condition: the ids of the sweeps it belongs to, by blanks; the newest is its parent
 NUMBERS = "basinet.numbers"  # … and its number in each of them, counted from 0 as they were asked for
 ALONE = "-"  # stands for a launch of the condition by itself, and for a number that is not known
+LANDSCAPE = "basinet.landscape"  # of a condition: what was found between its minima, in words
 BEST_LOSS = "final/best_loss"  # the metric of a condition
 SYMMETRY = "basinet.problem_symmetry"  # of a condition: in words; empty where there is none
 PARENT = "mlflow.parentRunId"

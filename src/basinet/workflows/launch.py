@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from basinet.foundation.errors import require, unknown
 from basinet.study.convert import fill
-from basinet.study.defaults import BUDGET, usual_columns
-from basinet.study.resolve import Execution
+from basinet.study.defaults import BUDGET, unnamed, usual_columns
+from basinet.study.resolve import Resolved
 from basinet.tracking.address import check_work_folder
 from basinet.tracking.integrity import damage
 from basinet.tracking.store import TrackingStore
+
+if TYPE_CHECKING:
+    from basinet.study.study import Study
 
 _FIGURES = ("condition", "sweep", "none")
 _RERUN = ("failed", "none", "all")
@@ -68,20 +71,21 @@ def condition_name(columns: Mapping[str, Any], varied: Sequence[str]) -> str:
     return " ".join(f"{key}={known[key]}" for key in keys)
 
 
-def asked_for(execution: Execution) -> dict[str, str]:
-    """How much is asked for, as tags: how many restarts, and for how long their runs go on."""
-    asked = {key: str(getattr(execution, key)) for key in ("restarts", "restarts_max")}
-    return asked if execution.budget is None else {**asked, BUDGET: repr(execution.budget)}
+def asked_for(study: Study | Resolved) -> dict[str, str]:
+    """How much of a condition was asked for, which its key does not say: tags of its run."""
+    asked = {key: str(getattr(study.execution, key)) for key in ("restarts", "restarts_max")}
+    asked |= {} if study.execution.budget is None else {BUDGET: repr(study.execution.budget)}
+    return asked | {f"landscape.{key}": str(value) for key, value in unnamed(study.settings["landscape"]).items()}
 
 
-def is_whole(store: TrackingStore, run: Any, asked: Execution) -> bool:
-    """Whether a run of a condition has as many restarts as are asked for, and has followed them for as long.
+def is_whole(store: TrackingStore, run: Any, study: Study | Resolved) -> bool:
+    """Whether a run of a condition has as many restarts and searches as are asked for, and runs of that budget.
 
     Raises:
         ConfigError: if a later version of this package has made it.
     """
-    tags = asked_for(asked)
-    if not asked.is_auto:
+    tags = asked_for(study)
+    if not study.execution.is_auto:
         del tags["restarts_max"]
     same = all(run.data.tags.get(key) == value for key, value in tags.items())
     return run.info.status == "FINISHED" and same and damage(store, run) is None

@@ -67,6 +67,7 @@ def print_summary(summary: Summary, settings: Settings) -> None:
     for sentence in symmetries(summary.symmetries):
         console().print(escape(sentence), soft_wrap=not console().is_terminal)
     print_running(summary)
+    print_landscapes(summary)
     print_advice(advice(summary.spread, summary.by, settings))
 
 
@@ -261,6 +262,14 @@ def print_running(summary: Summary) -> None:
 
 def _told(row: pd.Series, by: Sequence[str]) -> str:
     return speedup_sentence(row, [key for key in by if key in row.index and not key.startswith("escape")])
+
+
+def print_landscapes(summary: Summary) -> None:
+    """What lies between the minima, where that was asked for."""
+    screen = console()
+    for name, told in summary.landscapes:
+        before = f"{name}: " if len(summary.spread) > 1 else ""
+        screen.print(f"\nBetween the minima: {escape(before)}{escape(told)}.", soft_wrap=not screen.is_terminal)
 
 
 def print_advice(sentences: Sequence[str]) -> None:

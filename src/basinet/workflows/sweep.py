@@ -17,7 +17,7 @@ from basinet.analysis.running_time import running_time, speedups
 from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.outcomes import ENDS
-from basinet.pipeline.blocks import FolderStore
+from basinet.pipeline.blocks import Block, FolderStore
 from basinet.pipeline.gather import Findings
 from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
@@ -39,7 +39,7 @@ from basinet.tracking.record import (
 )
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore
-from basinet.tracking.tags import BEST_LOSS, SYMMETRY
+from basinet.tracking.tags import BEST_LOSS, LANDSCAPE, SYMMETRY
 from basinet.tracking.view import save_views
 from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
@@ -91,7 +91,7 @@ def run_condition(
     store = TrackingStore.reopen(place.uri)
     name = condition_name(study.columns, place.varied)
     sweep = None if place.sweep_id is None else (place.sweep_id, number)
-    blocks = FolderStore(store.make_work_folder() / "blocks" / study.key)
+    blocks: FolderStore[Block] = FolderStore(store.make_work_folder() / "blocks" / study.key)
     blocks.folder.parent.mkdir(parents=True, exist_ok=True)
     with blocks.lock:
         if tracking.rerun == "all":
@@ -100,7 +100,7 @@ def run_condition(
             earlier = find.find_condition(store, place.experiment_id, study.key)
             if earlier is not None and earlier.info.status == "FAILED" and tracking.rerun == "none":
                 return Ended(None, before=True)
-            if earlier is not None and is_whole(store, earlier, study.execution):
+            if earlier is not None and is_whole(store, earlier, study):
                 return Ended(_taken_over(store, earlier, name, sweep), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, sweep)
         summary = _computed(study, tracking, place, written, name, blocks, progress)
@@ -114,14 +114,25 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
     found = Results(run.info.run_id, store, [run])
     table = spread(found.restarts.assign(condition=name), ["condition"])
     minima, symmetries = found.minima.assign(condition=name), found.symmetries
-    return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries)
+    return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries, [run])
 
 
 def _summary(
-    run: OpenRun, table: pd.DataFrame, minima: pd.DataFrame, by: list[str], symmetries: Sequence[str]
+    run: OpenRun,
+    table: pd.DataFrame,
+    minima: pd.DataFrame,
+    by: list[str],
+    symmetries: Sequence[str],
+    runs: Sequence[Any],
 ) -> Summary:
     figures = None if run.folder is None else run.folder / "figures"
-    return Summary(table, bottoms.levels(minima, by), by, run.id, figures, tuple(symmetries))
+    levels = bottoms.levels(minima, by)
+    return Summary(table, levels, by, run.id, figures, tuple(symmetries), landscapes=_landscapes(runs))
+
+
+def _landscapes(runs: Sequence[Any]) -> tuple[tuple[str, str], ...]:
+    """What has been found between minima, by the names of the conditions."""
+    return tuple((one.info.run_name, one.data.tags[LANDSCAPE]) for one in runs if LANDSCAPE in one.data.tags)
 
 
 def _computed(
@@ -130,7 +141,7 @@ def _computed(
     place: Place,
     written: OpenRun,
     name: str,
-    blocks: FolderStore,
+    blocks: FolderStore[Block],
     progress: OnProgress,
 ) -> Summary:
     with _ending(written):
@@ -167,24 +178,28 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
     tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
     tables |= {} if findings.visits is None else {"visits": findings.visits}
+    if findings.landscape is not None:
+        tables |= {"saddles": findings.landscape.saddles, "paths": findings.landscape.paths}
     write_condition(written, findings.study.settings, tables, findings.parameters)
     table = spread(findings.restarts.assign(condition=name), ["condition"])
     summary = table.iloc[0]
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
+    between = {} if findings.landscape is None else findings.landscape.metrics
+    told = {} if findings.landscape is None else {LANDSCAPE: findings.landscape.sentence}
     if "share_elsewhere" in summary:  # of a descent that was repeated more exactly
         metrics["share/elsewhere"] = float(summary["share_elsewhere"])
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
-        metrics={**metrics, **seconds, "restarts": len(findings.restarts)},
-        tags={**asked_for(findings.study.execution), SYMMETRY: findings.symmetry},
+        metrics={**metrics, **seconds, **between, "restarts": len(findings.restarts)},
+        tags={**asked_for(findings.study), **told, SYMMETRY: findings.symmetry},
         history=quantile_history(findings.quantiles),
     )
     exhibits.exhibit_minima(written, findings, tracking.shows(conditions))
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
-    minima = findings.minima.assign(condition=name)
-    return _summary(written, table, minima, ["condition"], [findings.symmetry])
+    minima, own = findings.minima.assign(condition=name), [written.store.client.get_run(written.id)]
+    return _summary(written, table, minima, ["condition"], [findings.symmetry], own)
 
 
 def begin(
@@ -259,7 +274,7 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _with_runs(_summary(parent, table, minima, by, results.symmetries), results)
+    summary = _with_runs(_summary(parent, table, minima, by, results.symmetries, results.found), results)
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
