@@ -52,6 +52,16 @@ METHODS = ("restart", "basin_hopping", "annealing")
 BUDGET = 40_000
 
 
+BETWEEN = {
+    "problem": "xor",
+    "network": {"width": 1, "activation": "logistic", "output": "logistic"},
+    "objective": {"l2_weights": 1e-3, "l2_biases": 1e-3},
+    "descent": {"learning_rate": 10.0},
+    "restarts": 200,
+    "landscape": {"name": "saddles", "searches": 512, "indices": "all"},
+}
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     xor, relu, neuron, wide = (run(settings) for settings in (XOR, XOR_RELU, NEURON, NEURON_8))
@@ -70,6 +80,7 @@ def main() -> None:
                         for name in METHODS])  # fmt: skip
     figures["hit_shares"] = plots.hit_shares(visits, [], "XOR, two logistic units: runs at the best minimum")
     figures["running_times"] = plots.running_times(visits, [], "XOR, two logistic units")
+    figures |= between()
     for path in plots.save(figures, folder):
         Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
 
@@ -80,6 +91,14 @@ def run(settings: dict[str, Any]) -> basinet.Findings:
 
 def condition(found: basinet.Findings, title: str) -> dict[str, Any]:
     return plots.condition_figures(found.restarts, found.minima, found.curves, found.quantiles, title)
+
+
+def between() -> dict[str, Any]:
+    """What lies between the minima of XOR with one hidden unit."""
+    found = run(BETWEEN)
+    return plots.landscape_figures(
+        found.minima, found.landscape.saddles, found.landscape.paths, "XOR, one logistic unit"
+    )
 
 
 def sweep() -> dict[str, Any]:
