@@ -53,8 +53,9 @@ def smaller(line: str) -> str:
         return line
     less = [more for part, more in FEWER.items() if part in line]
     here = "" if "hydra/launcher" in line else "hydra/launcher=basic"  # others take seconds to start processes
-    small = SMALL.replace("polish=none", "polish.steps=20") if "landscape" in line else SMALL  # which takes Hessians
-    return " ".join([line.replace("n_jobs=8", "n_jobs=2"), *less, here, small])
+    made = " ".join([line.replace("n_jobs=8", "n_jobs=2"), *less, here])
+    small = SMALL.replace("polish=none", "polish.steps=20") if "landscape" in made else SMALL  # which takes Hessians
+    return f"{made} {small}"
 
 
 @pytest.fixture(scope="module")
