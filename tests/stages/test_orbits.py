@@ -12,7 +12,8 @@ from basinet.foundation.outcomes import Kind
 from basinet.mlp.network import Network
 from basinet.objectives.empirical_risk import EmpiricalRisk
 from basinet.protocols import Objective
-from basinet.stages.orbits import Representatives, orbits
+from basinet.stages.merge import Bottoms
+from basinet.stages.orbits import orbits
 from basinet.study.defaults import tolerances
 from naive_problem_symmetries import exchange_inputs, exchange_outputs, reflect_input, reflect_output
 from naive_symmetries import Layers, changed, random_copies
@@ -32,7 +33,7 @@ def found(objective: Objective, theta: Tensor, kind: Kind = Kind.MINIMUM) -> lis
     """The orbits of points that are all called `kind`."""
     kinds = np.full(len(theta), int(kind), dtype=np.int8)
     signature = objective.signature(theta).numpy()
-    points = Representatives(kinds, objective.loss(theta).numpy(), signature, theta)
+    points = Bottoms(kinds, objective.loss(theta).numpy(), signature, theta)
     return orbits(points, objective, tolerances()).tolist()
 
 
@@ -104,7 +105,7 @@ def test_what_no_image_is_stays_apart_though_it_has_the_same_loss() -> None:
     theta = torch.cat([one, other, both])
     loss = np.full(3, 0.5)
     kinds = np.full(3, int(Kind.MINIMUM), dtype=np.int8)
-    points = Representatives(kinds, loss, objective.signature(theta).numpy(), theta)
+    points = Bottoms(kinds, loss, objective.signature(theta).numpy(), theta)
     assert orbits(points, objective, tolerances()).tolist() == [0, 1, 0]
 
 

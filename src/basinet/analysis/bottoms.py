@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from basinet.analysis.groups import by_settings
 from basinet.analysis.spread import OBJECTIVE
 from basinet.foundation.outcomes import ALL_ENDS
 
@@ -115,8 +116,8 @@ def ends(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     groups = settled.groupby([*by, "minimum"], observed=True, dropna=False, sort=True)
     table = groups.agg(kind=("kind", "first"), loss=("loss", "median"), restarts=("loss", "size")).reset_index()
     table = table.assign(share=table["restarts"] / _sizes(restarts, table, by), rank=0)
-    for rows in _apart(table, objectives(by)):
-        table.loc[rows, "rank"] = _ranks(table.loc[rows])
+    for _, rows in by_settings(table, objectives(by)):
+        table.loc[rows.index, "rank"] = _ranks(rows)
     ordered = table.sort_values([*by, "loss", "minimum"], kind="stable", ignore_index=True)
     return ordered[[*by, "minimum", "kind", "loss", "restarts", "share", "rank"]]
 
@@ -132,13 +133,6 @@ def _sizes(restarts: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> np
         return np.full(len(table), len(restarts))
     counts = restarts.groupby(list(by), observed=True, dropna=False).size().rename("of").reset_index()
     return table[list(by)].merge(counts, on=list(by), how="left")["of"].to_numpy(np.int64)
-
-
-def _apart(table: pd.DataFrame, by: Sequence[str]) -> list[pd.Index]:
-    """The rows of each value of some columns; all of them without columns."""
-    if not by:
-        return [table.index]
-    return [rows.index for _, rows in table.groupby(list(by), observed=True, dropna=False)]
 
 
 def _ranks(table: pd.DataFrame) -> npt.NDArray[np.int64]:

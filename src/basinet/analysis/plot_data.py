@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from basinet.analysis import unseen as estimates
+from basinet.analysis.groups import by_settings
 from basinet.analysis.spread import median_interval
 from basinet.foundation.errors import require
 from basinet.foundation.quantiles import INNER, QUANTILES, QUARTILES, quantiles
@@ -44,7 +45,7 @@ def medians(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     [[3.0, 2.0]]
     """
     rows = []
-    for key, group in _conditions(restarts, by):
+    for key, group in by_settings(restarts, by):
         losses = np.sort(finished(group)["loss"].to_numpy(np.float64))
         row = {**key, "restarts": len(group), "diverged": len(group) - len(losses)}
         row |= quantiles(losses, QUARTILES)
@@ -82,7 +83,7 @@ def distribution(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     [[1.0, 0.5], [2.0, 0.75]]
     """
     parts = []
-    for key, group in _conditions(restarts, by):
+    for key, group in by_settings(restarts, by):
         n = len(group)
         losses, counts = np.unique(finished(group)["loss"].to_numpy(np.float64), return_counts=True)
         share, half = np.cumsum(counts) / n, np.sqrt(np.log(2 / _LEVEL) / (2 * n))
@@ -188,7 +189,7 @@ def rank_abundance(minima: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame
         return pd.DataFrame(columns=[*by, "rank", *columns])
     reached = minima[(minima["count"] > 0).to_numpy()]  # others only runs have visited, or searches found
     ordered = reached.sort_values("count", ascending=False, kind="stable")
-    parts = [group.assign(rank=np.arange(1, len(group) + 1)) for _, group in _conditions(ordered, by)]
+    parts = [group.assign(rank=np.arange(1, len(group) + 1)) for _, group in by_settings(ordered, by)]
     table = pd.concat(parts, ignore_index=True) if parts else reached.assign(rank=0)
     return table[[*by, "rank", *columns]]
 
@@ -316,15 +317,6 @@ def _combined(table: pd.DataFrame, columns: Sequence[str]) -> tuple[list[str], p
     order = sorted(set(keys))
     names = [", ".join(labels[place] for (labels, _), place in zip(parts, key, strict=True)) for key in order]
     return names, keys.map({key: place for place, key in enumerate(order)})
-
-
-def _conditions(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """The rows of each condition, and what its settings are; of no condition there are no rows."""
-    if len(frame) and not by:
-        yield {}, frame
-    elif len(frame):
-        for key, group in frame.groupby(list(by), observed=True, sort=True, dropna=False):
-            yield dict(zip(by, key, strict=True)), group
 
 
 def _address(curves: pd.DataFrame, restarts: pd.DataFrame) -> list[str]:

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from basinet.analysis.spread import ACCURACIES, OBJECTIVE, SAME_LOSS
+from basinet.analysis.bottoms import objectives
+from basinet.analysis.groups import by_settings
+from basinet.analysis.spread import ACCURACIES, SAME_LOSS
 from basinet.foundation.outcomes import ALL_ENDS
 
 _NAMED = 6  # networks that are named in one sentence
@@ -199,9 +201,12 @@ def best_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
     known = spread[spread["share_best_known"].notna()]
     if known.empty:
         return "No restart was certified as a minimum, so that no best one is known."
-    apart = [key for key in by if key.partition(".")[0] in OBJECTIVE]
-    groups = [(key, table.sort_values("share_best_known", kind="stable")) for key, table in each(known, apart)]
-    compared = [(key, table) for key, table in groups if len(table) > 1]
+    apart = objectives(by)
+    ordered = [
+        (key, table.sort_values("share_best_known", kind="stable"))
+        for key, table in by_settings(known, apart, sort=False)
+    ]
+    compared = [(key, table) for key, table in ordered if len(table) > 1]
     if not compared:  # each network has one condition
         key: dict[str, Any] = {}
         table = known.sort_values("share_best_known", kind="stable")
@@ -222,8 +227,11 @@ def best_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
 
 def networks_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
     """How many distinct minima a condition of each network has found at most; nothing where there were none."""
-    apart = [key for key in by if key.partition(".")[0] in OBJECTIVE]
-    most = [(condition_label(key, apart), int(table["minima"].max())) for key, table in each(spread, apart)]
+    apart = objectives(by)
+    most = [
+        (condition_label(key, apart), int(table["minima"].max()))
+        for key, table in by_settings(spread, apart, sort=False)
+    ]
     numbers = [number for _, number in most]
     if max(numbers, default=0) == 0:
         return ""
@@ -232,22 +240,6 @@ def networks_sentence(spread: pd.DataFrame, by: Sequence[str]) -> str:
     if len(most) <= _NAMED:
         return f"Distinct minima found: {', '.join(f'{number:,} at {name}' for name, number in most)}."
     return f"Between {min(numbers):,} and {max(numbers):,} distinct minima were found, depending on the network."
-
-
-def each(table: pd.DataFrame, by: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """The rows of each combination of some settings, in the order of the table, and the settings; all without any."""
-    if not by:
-        return [({}, table)]
-    groups = table.groupby(list(by), observed=True, sort=False, dropna=False)
-    return [(dict(zip(by, key, strict=True)), rows) for key, rows in groups]
-
-
-def within(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows with these settings."""
-    chosen = np.ones(len(table), dtype=bool)
-    for key, value in settings.items():
-        chosen &= (table[key].isna() if pd.isna(value) else table[key] == value).to_numpy(bool)
-    return table[chosen]
 
 
 def level_heading(loss: float, kind: str) -> str:

@@ -22,8 +22,8 @@ from basinet.escapes.seam import (
     Walk,
     always,
     ended,
+    halted,
     require_positive,
-    walking,
 )
 from basinet.foundation.errors import require
 from basinet.foundation.random_streams import Purpose
@@ -71,9 +71,7 @@ class Annealing:
             "risen": nothing,  # the sum of how much trial moves rise
             "rises": nothing,  # … and how many do
         }
-        chance = draws.uniform(1, Purpose.MOVES)[:, 0]
-        first = torch.zeros(runs.theta.shape[0], dtype=torch.int64)
-        return walking(metropolis.proposal(state, first, chance), state)
+        return metropolis.set_out(state, draws.uniform(1, Purpose.MOVES)[:, 0])
 
     def step(self, runs: Runs, walk: Walk, value: Value, draws: Draws) -> Walk:
         chances = draws.uniform(2, Purpose.MOVES, walk.step)
@@ -92,7 +90,7 @@ class Annealing:
         return ended(replace(walk, theta=proposed, state=after), after["chain"], done)
 
     def leave(self, walk: Walk) -> Walk:
-        return ended(walk, walk.state["chain"], torch.ones_like(walk.step, dtype=torch.bool))
+        return halted(walk, walk.state["chain"])
 
     def judge(self, runs: Runs, theta: Tensor, loss: Tensor, draws: Draws) -> Judged:
         return always(runs, loss)

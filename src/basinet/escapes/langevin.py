@@ -20,6 +20,7 @@ from basinet.escapes.seam import (
     Walk,
     always,
     ended,
+    halted,
     require_positive,
     walking,
 )
@@ -70,7 +71,7 @@ class Langevin:
         return ended(replace(walk, theta=theta), theta, walk.step >= self.steps)
 
     def leave(self, walk: Walk) -> Walk:
-        return ended(walk, walk.theta, torch.ones_like(walk.step, dtype=torch.bool))
+        return halted(walk, walk.theta)
 
     def judge(self, runs: Runs, theta: Tensor, loss: Tensor, draws: Draws) -> Judged:
         return always(runs, loss)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from basinet.escapes.seam import State, Value, Walk
+from basinet.escapes.seam import State, Value, Walk, walking
 
 _HIGH, _LOW, _STRENGTH = 0.6, 0.4, 2.0
 
@@ -22,6 +22,12 @@ def chain(theta: Tensor, loss: Tensor, width: float) -> State:
         "width": torch.full_like(theta, width),
         "taken": torch.zeros_like(theta),  # moves of each coordinate that were accepted since its width was changed
     }
+
+
+def set_out(state: State, chance: Tensor) -> Walk:
+    """The walk of chains whose first question is f where their first move would lead."""
+    first = torch.zeros(chance.shape[0], dtype=torch.int64)
+    return walking(proposal(state, first, chance), state)
 
 
 def proposal(state: State, move: Tensor, chance: Tensor) -> Tensor:

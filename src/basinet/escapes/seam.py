@@ -185,6 +185,11 @@ def ended(walk: Walk, theta: Tensor, where: Tensor, phase: Phase = Phase.READY) 
     )
 
 
+def halted(walk: Walk, theta: Tensor, phase: Phase = Phase.READY) -> Walk:
+    """The walks of all runs, at their end at `theta`."""
+    return ended(walk, theta, torch.ones_like(walk.step, dtype=torch.bool), phase)
+
+
 def always(runs: Runs, loss: Tensor) -> Judged:
     """Runs move to wherever they have got to."""
     return Judged(torch.ones_like(loss, dtype=torch.bool), runs.memory)

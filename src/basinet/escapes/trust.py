@@ -20,6 +20,7 @@ from basinet.escapes.seam import (
     Value,
     Walk,
     ended,
+    halted,
     require_positive,
     walking,
 )
@@ -83,7 +84,7 @@ class Trust:
         return ended(walk, x, found)
 
     def leave(self, walk: Walk) -> Walk:
-        return ended(walk, walk.theta, torch.ones_like(walk.step, dtype=torch.bool), Phase.FAILED)
+        return halted(walk, walk.theta, Phase.FAILED)
 
     def judge(self, runs: Runs, theta: Tensor, loss: Tensor, draws: Draws) -> Judged:
         return Judged(loss <= runs.loss, runs.memory)

@@ -22,7 +22,7 @@ from basinet.pipeline.searches import Points
 from basinet.protocols import Objective, Symmetry
 from basinet.stages.certify import Evidence
 from basinet.stages.merge import Bottoms, Minima, distinct
-from basinet.stages.orbits import Representatives, orbits
+from basinet.stages.orbits import orbits
 from basinet.stages.reasons import reasons
 from basinet.stages.tolerances import Tolerances
 from basinet.study.study import Study
@@ -71,7 +71,7 @@ def merged(
 def orbits_of(rows: Sequence[Examined], found: Minima, study: Study) -> npt.NDArray[np.int64]:
     """The orbit of each distinct bottom under the symmetries of the problem, `[minimum]`."""
     first = found.representative
-    one_each = Representatives(
+    one_each = Bottoms(
         kind=found.kind,
         loss=column(rows, lambda part: part.polished.loss)[first],
         signature=column(rows, lambda part: part.signature)[first],
@@ -304,7 +304,7 @@ def _orbits_of_new(minima: pd.DataFrame, new: Points, study: Study) -> npt.NDArr
     known = minima[(minima["kind"] == "minimum").to_numpy()]
     theta = [torch.from_numpy(np.array(row)) for row in known["parameters"]]
     signature = [*known["signature"], *new.signature.numpy()]
-    together = Representatives(
+    together = Bottoms(
         kind=np.full(len(signature), int(Kind.MINIMUM), dtype=np.int8),
         loss=np.concatenate([known["loss"].to_numpy(np.float64), new.loss.numpy()]),
         signature=np.stack(signature),

@@ -88,8 +88,7 @@ class _Drawing:
     columns: dict[float, str]  # at each place, what stands below it
     slot: float  # the width of a column
     restarts: pd.DataFrame  # one row per restart with `place`
-    ends: pd.DataFrame  # `bottoms.ends`, with `place` and the settings of panels
-    panels: list[str]
+    ends: pd.DataFrame  # `bottoms.ends`, with `place` and `panel`
 
     @property
     def loose(self) -> pd.DataFrame:
@@ -97,11 +96,16 @@ class _Drawing:
         kept = plot_data.finished(self.restarts)
         return kept[(kept["minimum"] < 0).to_numpy()]
 
+    @property
+    def share_loose(self) -> pd.Series:
+        """Which share of the restarts at each place is at no bottom."""
+        return (self.restarts["minimum"] < 0).groupby(self.restarts["place"]).mean()
+
     def of(self, rows: Any) -> _Drawing:
         """The same of one panel's restarts, which are at these rows."""
         part = self.restarts.iloc[rows]
         mine = self.ends["panel"].isin(part["panel"].unique())
-        return _Drawing(self.ticks, self.columns, self.slot, part, self.ends[mine.to_numpy()], self.panels)
+        return _Drawing(self.ticks, self.columns, self.slot, part, self.ends[mine.to_numpy()])
 
 
 def _drawing(restarts: pd.DataFrame, x: str, panels: Sequence[str], colour: str | None) -> _Drawing:
@@ -121,7 +125,7 @@ def _drawing(restarts: pd.DataFrame, x: str, panels: Sequence[str], colour: str 
         for number in range(len(ticks))
         for beside in range(len(shades))
     }
-    return _Drawing(ticks, columns, slot, placed, ends, list(panels))
+    return _Drawing(ticks, columns, slot, placed, ends)
 
 
 def _dots(axes: Any, part: _Drawing, every: int) -> None:
@@ -137,7 +141,7 @@ def _dots(axes: Any, part: _Drawing, every: int) -> None:
 
 def _marks(axes: Any, part: _Drawing) -> None:
     """Medians and quartiles where most restarts end at no bottom."""
-    loose = (part.restarts["minimum"] < 0).groupby(part.restarts["place"]).mean()
+    loose = part.share_loose
     chosen = part.restarts["place"].isin(loose.index[loose > _MOST])
     marks = plot_data.medians(part.restarts[chosen.to_numpy()], ["place"]).dropna()
     y = {name: style.drawable(marks[name]) for name in ("q25", "median", "q75", "median_low", "median_high")}
@@ -222,7 +226,7 @@ def _entries(drawing: _Drawing) -> list[Line2D]:
         bars.append(Line2D([], [], color=style.GREY, lw=1, marker="s", mfc="white", ms=4, label="hollow: at infinity"))
     if len(drawing.loose):
         bars.append(style.dot(style.GREY, "a restart at no bottom"))
-    if (drawing.restarts["minimum"] < 0).groupby(drawing.restarts["place"]).mean().max() > _MOST:
+    if drawing.share_loose.max() > _MOST:
         upright: dict[str, Any] = {"color": "black", "marker": "|", "ls": "", "ms": 9}
         bars.append(Line2D([], [], color="black", lw=1.6, label="median"))
         bars.append(Line2D([], [], mew=2.4, label="its 95 % interval", **upright))

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from basinet.analysis.running_time import hit_shares as shares_of
 from basinet.plots import style
 
-_DASHES = ("-", "--", "-.", ":")
 _BANDS_MAX = 4  # lines of a panel that still have their bands drawn
 
 
@@ -44,7 +43,9 @@ def hit_shares(visits: pd.DataFrame, panels: Sequence[str], title: str, lines: s
         for number, name in enumerate(names):
             line = style.thinned(table[(table[lines].astype(str) == name).to_numpy()])
             x = line["gradients"].to_numpy(np.float64)
-            axes.plot(x, line["share"], drawstyle="steps-post", color=colours[number], ls=_DASHES[number % 4], lw=1.4)
+            axes.plot(
+                x, line["share"], drawstyle="steps-post", color=colours[number], ls=style.DASHES[number % 4], lw=1.4
+            )
             if len(names) <= _BANDS_MAX:
                 band = {"color": colours[number], "alpha": 0.15, "lw": 0}
                 axes.fill_between(x, line["share_low"], line["share_high"], step="post", **band)
@@ -54,7 +55,9 @@ def hit_shares(visits: pd.DataFrame, panels: Sequence[str], title: str, lines: s
     conditions = [name for name in ("run_id",) if name in visits.columns]
     runs = visits.drop_duplicates([*conditions, "restart", lines])[lines].astype(str).value_counts()
     entries = [
-        Line2D([], [], color=colour, ls=_DASHES[number % 4], label=style.plain(f"{name} ({int(runs[name]):,} runs)"))
+        Line2D(
+            [], [], color=colour, ls=style.DASHES[number % 4], label=style.plain(f"{name} ({int(runs[name]):,} runs)")
+        )
         for number, (name, colour) in enumerate(zip(names, colours, strict=True))
     ]
     style.legend_beside(figure, entries, lines)

@@ -33,8 +33,9 @@ def waterfall(restarts: pd.DataFrame, title: str) -> Figure:
     axes.set(xlabel="restart, by final loss", ylabel="final loss f")
     style.scale(axes.yaxis, kept["loss"])
     axes.set_ylim(style.limits(kept["loss"], _ROOM))
-    handles = [_dots(axes, *end, every) for end in _groups(kept)]
-    for share, rows in _plateaus(kept, len(restarts)):
+    rank = _ranks(kept)
+    handles = [_dots(axes, *end, every) for end in _groups(kept, rank)]
+    for share, rows in _plateaus(kept, rank, len(restarts)):
         _write(axes, share, rows)
     axes.set_xlim(0, len(kept) + 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -42,9 +43,9 @@ def waterfall(restarts: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _groups(kept: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
+def _groups(kept: pd.DataFrame, rank: Any) -> list[tuple[str, Any, pd.DataFrame]]:
     """What is told apart by colour: a name, the colour, and the restarts."""
-    rank, kind = _ranks(kept), kept["kind"].astype(str).to_numpy()
+    kind = kept["kind"].astype(str).to_numpy()
     groups: list[tuple[str, Any, pd.DataFrame]] = []
     for number in sorted({min(value, style.RANKS) for value in rank[rank >= 0].tolist()}):
         mine = (rank == number) if number < style.RANKS else rank >= style.RANKS
@@ -69,9 +70,8 @@ def _dots(axes: Any, name: str, colour: Any, rows: pd.DataFrame, every: int) -> 
     return style.dot(colour, f"{name} ({style.count(len(rows))})")
 
 
-def _plateaus(kept: pd.DataFrame, restarts: int) -> list[tuple[float, pd.DataFrame]]:
+def _plateaus(kept: pd.DataFrame, rank: Any, restarts: int) -> list[tuple[float, pd.DataFrame]]:
     """The share of all restarts that ends at each loss, and its rows."""
-    rank = _ranks(kept)
     levels = (kept[rank == number] for number in np.unique(rank[rank >= 0]))
     return [(len(rows) / restarts, rows) for rows in levels if len(rows) >= _WRITTEN * restarts]
 

@@ -19,6 +19,10 @@ from basinet.tracking.results import Results
 ONE_CONDITION = ["init", "network.depth"]
 """What a condition is called by where there is no other to tell it from."""
 
+DRAWN_MAX = 20
+"""Conditions of a report that have figures of their own; where there are more, none has."""
+
+_CURVES = ("run_id", "restart", "step", "loss")
 PAIRS_MAX = 5_000  # of conditions: more are not compared, 100 conditions have fewer
 _HELD_OUT = ("loss_holdout", "loss_original", "loss_holdout_original", *ACCURACIES)
 _RESTARTS = [
@@ -64,8 +68,10 @@ class Material:
         return rows
 
 
-def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
+def load_material(name: str, *, tracking_uri: str | None = None, drawn_max: int = DRAWN_MAX) -> Material:
     """Everything that a report on an experiment, a sweep or a run needs.
+
+    Of more than `drawn_max` conditions none has figures of its own, so that their curves are not read.
 
     Raises:
         ConfigError: if there is no such experiment or run, or its tables are not where they were written.
@@ -85,7 +91,7 @@ def load_material(name: str, *, tracking_uri: str | None = None) -> Material:
         by=by,
         restarts=restarts,
         minima=minima,
-        curves=results.load_table("curves", ["run_id", "restart", "step", "loss"]),
+        curves=results.load_table("curves", _CURVES) if len(origin.finished) <= max(drawn_max, 1) else pd.DataFrame(),
         quantiles=results.quantiles,
         spread=spread(restarts, by),
         bottoms=bottoms(minima, restarts, by, {run.run_id: run.sweep_id for run in origin.finished}),

@@ -10,10 +10,11 @@ import pandas as pd
 
 from basinet.analysis import bottoms, wording
 from basinet.analysis.advice import PAGE, advice
+from basinet.analysis.groups import by_settings, within
 from basinet.analysis.running_time import running_time, speedups
 from basinet.reporting import provenance
 from basinet.reporting.between import between
-from basinet.reporting.data import PAIRS_MAX, Material
+from basinet.reporting.data import DRAWN_MAX, PAIRS_MAX, Material
 from basinet.reporting.document import Cell, Element, Items, Part, Picture, Report, Section, Table, Terms, Text
 from basinet.reporting.figures import of_condition, of_runs, overview
 from basinet.reporting.glossary import GLOSSARY
@@ -24,10 +25,6 @@ _LEVELS = 8  # losses that are shown in one table, those that most restarts of s
 _ROUNDING = 1e-9  # of a sum of shares
 _PAIRS = 30  # pairs of conditions that are shown, the most different ones
 _ROWS = 30  # bottoms that are shown
-
-
-DRAWN_MAX = 20
-"""Conditions of a report that have figures of their own; where there are more, none has."""
 
 
 def report(material: Material, tracking_uri: str | None = None, drawn_max: int = DRAWN_MAX) -> Report:
@@ -116,8 +113,8 @@ def _where(material: Material) -> list[Element]:
     tables: list[Element] = []
     by = material.by
     apart = bottoms.objectives(by)
-    for key, conditions in wording.each(material.spread, apart):
-        mine = bottoms.levels(wording.within(material.minima, key), by)
+    for key, conditions in by_settings(material.spread, apart, sort=False):
+        mine = bottoms.levels(within(material.minima, key), by)
         if len(mine):
             tables.append(_ends(mine, conditions, by, wording.condition_label(key, apart)))
     shown, more = tables[:_TABLES], tables[_TABLES:]

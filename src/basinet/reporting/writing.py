@@ -62,7 +62,7 @@ def page(name: str, tracking_uri: str | None = None) -> str:
 
     Arguments and errors as for `report`.
     """
-    told = composed(load_material(name, tracking_uri=tracking_uri), tracking_uri, drawn_max=0)
+    told = composed(load_material(name, tracking_uri=tracking_uri, drawn_max=0), tracking_uri, drawn_max=0)
     with tempfile.TemporaryDirectory() as folder:
         return render(told, _write_figures(told, Path(folder) / "figures"))
 

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.threads import single_threaded_operations
 from basinet.protocols import Objective
-from basinet.stages.merge import Array, Indices, near
+from basinet.stages.merge import Bottoms, Indices, near
 from basinet.stages.tolerances import Tolerances
 
 _SAME_INVARIANTS = 1e-3  # relative to 1 + |x|: coarse, it only spares looking at pairs that are clearly no images
 
 
-@dataclass(frozen=True)
-class Representatives:
-    """One restart of each distinct bottom, in the order of the losses."""
-
-    kind: npt.NDArray[np.int8]  # [minimum], a `Kind`
-    loss: Array  # [minimum]
-    signature: Array  # [minimum, 2 · n], see `Objective.signature`
-    theta: Tensor  # [minimum, parameter]
-
-
-def orbits(minima: Representatives, objective: Objective, tolerances: Tolerances) -> Indices:
+def orbits(minima: Bottoms, objective: Objective, tolerances: Tolerances) -> Indices:
     """The orbit of each bottom, `[minimum]`, in the order of the losses; -1 for those that are no minimum.
 
     Two minima are of one orbit if something that may be done to the problem (`Objective.problem_symmetry`) makes one of
@@ -41,7 +29,7 @@ def orbits(minima: Representatives, objective: Objective, tolerances: Tolerances
     which no one point stands for.
 
     Args:
-        minima: what `merge.distinct` has found.
+        minima: a restart of each distinct bottom that `merge.distinct` has found, in the order of the losses.
         objective: in float64.
         tolerances: how near copies have to be.
     """
@@ -57,7 +45,7 @@ def orbits(minima: Representatives, objective: Objective, tolerances: Tolerances
 
 
 def _alike(
-    minima: Representatives, rows: Indices, objective: Objective, tolerances: Tolerances
+    minima: Bottoms, rows: Indices, objective: Objective, tolerances: Tolerances
 ) -> Iterator[npt.NDArray[np.intp]]:
     """Positions among `rows` of minima with one loss, and with what else images have in common."""
     same_loss = near(minima.loss[rows, None], tolerances.same_function)
@@ -69,7 +57,7 @@ def _alike(
             yield of_loss[alike == one]
 
 
-def _firsts(minima: Representatives, rows: Indices, objective: Objective, tolerances: Tolerances) -> list[int]:
+def _firsts(minima: Bottoms, rows: Indices, objective: Objective, tolerances: Tolerances) -> list[int]:
     """Of each of these minima the first one that it is an image of, if only of itself."""
     found: list[int] = []
     for row in rows.tolist():
@@ -79,7 +67,7 @@ def _firsts(minima: Representatives, rows: Indices, objective: Objective, tolera
     return found
 
 
-def _are_images(minima: Representatives, one: int, other: int, objective: Objective, tolerances: Tolerances) -> bool:
+def _are_images(minima: Bottoms, one: int, other: int, objective: Objective, tolerances: Tolerances) -> bool:
     """Whether a symmetry of the problem makes the second of two minima of the first."""
     wanted, symmetry = minima.theta[other], objective.symmetry
     answers = minima.signature[other]
