@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -90,16 +91,35 @@ def test_proving_again_changes_nothing_and_the_frame_says_what_the_file_says(tra
 
 
 @pytest.mark.slow
-def test_saddles_are_proved_where_there_are_some(trained: Path, shell: Shell) -> None:
-    """The table of saddles is written by hand; two of them are what they are said to be, and one is a minimum."""
-    points = [*SADDLES[:2], MINIMA[0]]
-    table = pd.DataFrame({"saddle": range(3), "index": 1, "parameters": points})
-    write_parquet(table, proofs_in(trained).parent / "tables" / "saddles.parquet")
+def test_saddles_that_a_sweep_has_found_are_proved_and_a_minimum_among_them_is_none(
+    tmp_path: Path, furnish: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch, shell: Shell
+) -> None:
+    """XOR 2-1-1 has eight saddles of index 1; a minimum that is added to their table is no ninth."""
+    monkeypatch.chdir(furnish(tmp_path))
+    settings = "landscape=saddles landscape.searches=256"
+    trained = shell(f"basinet init=normal restarts=100 {SMALL} {settings}")
+    assert trained.code == 0, trained.err
+    (table,) = tmp_path.glob("mlartifacts/*/*/artifacts/tables/saddles.parquet")
+    found = pd.read_parquet(table)
+    for known in SADDLES:
+        distance = [np.abs(np.array(theta) - other).max() for theta in found["parameters"] for other in images(known)]
+        assert min(distance) < 1e-4
+    assert len(found) == len(SADDLES)
+    assert "; 8 of 8 saddles proved" in shell("basinet-prove basinet --saddles").out
+    assert " and 8 saddles hold" in shell(f"basinet-prove --check {proofs_in(tmp_path)}").out
+
+    passed_off = found.iloc[[0]].assign(saddle=8, parameters=[MINIMA[0]])
+    write_parquet(pd.concat([found, passed_off], ignore_index=True), table)
     answer = shell("basinet-prove basinet --saddles")
     assert answer.code == 0
-    assert "; 2 of 3 saddles proved" in answer.out
-    assert "refused   1 saddle (2): it is a minimum, and no saddle: that is proved" in answer.out
-    assert "and 2 saddles hold" in shell(f"basinet-prove --check {proofs_in(trained)}").out
+    assert "; 8 of 9 saddles proved" in answer.out
+    assert "refused   1 saddle (8): it is a minimum, and no saddle: that is proved" in answer.out
+
+
+def images(theta: list[float]) -> list[np.ndarray[Any, Any]]:
+    """A point and its copy under the one symmetry of a logistic unit: σ(-z) = 1 - σ(z)."""
+    first, second, bias, weight, offset = theta
+    return [np.array(theta), np.array([-first, -second, -bias, -weight, offset + weight])]
 
 
 @pytest.mark.slow
