@@ -16,6 +16,7 @@ from basinet.reporting.data import Material
 from basinet.reporting.document import Report, Section
 from basinet.reporting.html import render
 from basinet.reporting.points import points
+from basinet.reporting.portraits import portraits
 from basinet.tracking.address import default_uri
 from basinet.tracking.minima_runs import MinimumRun, write_minima
 from basinet.tracking.origin import Origin
@@ -59,6 +60,7 @@ def _figures(findings: Findings, title: str) -> dict[str, Any]:
         "waterfall": plots.waterfall(findings.restarts, title),
         "fans_by_minimum": plots.fans(findings.curves, findings.restarts, "minimum", title),
         "rank_abundance": plots.rank_abundance(findings.minima, title),
+        **portraits(findings.study, findings.restarts, findings.minima, findings.parameters, title),
         **({} if found is None else plots.landscape_figures(found.minima, found.saddles, found.paths, title)),
     }
 

@@ -19,6 +19,7 @@ from basinet.reporting.document import Cell, Element, Items, Part, Picture, Repo
 from basinet.reporting.figures import of_condition, of_runs, overview
 from basinet.reporting.glossary import GLOSSARY
 from basinet.reporting.points import points
+from basinet.reporting.portraits import section as portraits
 
 _TABLES = 6  # of networks that are not folded away
 _LEVELS = 8  # losses that are shown in one table, those that most restarts of some condition end at
@@ -46,6 +47,7 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
         if len(material.visits):
             sections += [_escaping(material)]
         sections += [between(material)]
+        sections += [portraits(material, tracking_uri)] if drawn_max else []
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:
