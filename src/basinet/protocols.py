@@ -525,6 +525,9 @@ class Marching:
     settled: float
     flat: float
     faded: float
+    fading: float
+    swift: float
+    lasting: float
     growth: float
     fall: float
     growths: tuple[float, ...]

@@ -14,7 +14,7 @@ from basinet.foundation.rows import rows
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
 from basinet.pipeline.blocks import Block, Life, Visited
-from basinet.protocols import Limits, Repeatable, State
+from basinet.protocols import Limits, Repeatable, Searching, State
 from basinet.stages.catalogue import Found
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
@@ -201,8 +201,8 @@ def _rows_of_all(parts: Sequence[Any]) -> Any:
 
 
 def _evidence(study: Study, descended: Tensor, diverged: Tensor, polished: Polished) -> Evidence:
-    exact, engine, settles = study.exact_objective, study.exact_engine, study.descent.settles
-    ended = Ended(descended, diverged, settles)
+    exact, engine, descent = study.exact_objective, study.exact_engine, study.descent
+    ended = Ended(descended, diverged, descent.settles, leaps=isinstance(descent, Searching))
     return collect_evidence(exact, ended, polished, study.polishing, study.tolerances, engine)
 
 
