@@ -60,6 +60,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/escapes.py
 	$(BIN)/python benchmarks/flows.py
+	$(BIN)/python benchmarks/prices.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
