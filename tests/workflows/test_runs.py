@@ -87,6 +87,15 @@ def test_a_block_without_its_visits_is_made_again(tmp_path: Path) -> None:
     assert same(run(made, store=stored(made, tmp_path)).visits, whole.visits)
 
 
+def test_runs_that_come_to_no_other_bottom_are_read_from_their_files(tmp_path: Path) -> None:
+    """The first descent spends the budget, so that tables of bottoms have no rows."""
+    made = study(10, restarts=3)
+    found = run(made, store=stored(made, tmp_path))
+    assert found.visits is not None
+    assert found.visits["round"].tolist() == [0, 0, 0]
+    assert same(run(made).visits, found.visits)
+
+
 def test_fewer_restarts_than_were_made_keep_their_visits_and_bottoms(tmp_path: Path) -> None:
     many, few = study(800, 12), study(800, 5)
     run(many, store=stored(many, tmp_path))

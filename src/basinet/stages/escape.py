@@ -361,7 +361,7 @@ class _Rounds:
     def _end(self, index: Tensor) -> None:
         """Runs whose budget is spent, or whose target is reached, have ended; the others begin a round."""
         ended = (self.standing.spent[index] >= self.allowance.budget) | self.broken[index]
-        if self.allowance.target is not None:
+        if isinstance(self.allowance.target, float):  # the best of all runs is not known yet
             ended |= self.standing.runs.best[index].cpu() <= self.allowance.target
         self.stage[index] = torch.where(ended, _DONE, _BEGIN)
 
