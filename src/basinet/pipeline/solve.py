@@ -18,7 +18,7 @@ from basinet.protocols import Limits, Repeatable, Searching, State
 from basinet.stages.catalogue import Found
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
-from basinet.stages.escape import Means, escape, first_standing, first_visits, in_order
+from basinet.stages.escape import Descended, Means, descent_of_round, escape, first_standing, first_visits, in_order
 from basinet.stages.march import MARKS
 from basinet.stages.polish import Polished, polish
 from basinet.stages.repeat import elsewhere
@@ -58,6 +58,20 @@ def go_on(study: Study, block: Block, progress: OnProgress = ignore, watch: Stop
     rounds = block.life.standing.round[block.visits.restart - block.restarts.start]
     visits = rows(block.visits, (block.visits.round < rounds).nonzero().squeeze(1))  # without those cut short
     return _lived(study, dataclasses.replace(block, visits=visits), progress, watch or Stopwatch())
+
+
+def descent_again(study: Study, restart: int, number: int) -> Descended | None:
+    """The descent of a round of a run, 1 or later; None where that round has none.
+
+    All rounds before are made again, as the run had nothing but its address to begin with.
+    """
+    own = range(restart, restart + 1)
+    with single_threaded_operations():
+        starts = study.starts(own)
+        states = descend(study.objective, study.descent, study.engine, starts)
+        ended = fold(states, study.descent, study.objective.samples).cpu()
+        standing = first_standing(_means(study), own, starts, ended)
+        return descent_of_round(_means(study), study.escape.allowance, standing, number)
 
 
 def _lived(study: Study, block: Block, progress: OnProgress, watch: Stopwatch) -> Block:
