@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.errors import ConfigError, require
+from basinet.mlp.trained import Trained
 from basinet.pipeline.solve import descent_again
 from basinet.stages.descend import retrace
 from basinet.stages.polish import polish
@@ -41,13 +42,7 @@ class Replay:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The network in the end as `torch.nn.Sequential(Linear, activation, Linear, …)` would name its parameters."""
-        layers = self.study.network.layers(torch.from_numpy(self.theta).unsqueeze(0))
-        state = {}
-        for index, layer in enumerate(layers):
-            state[f"{2 * index}.weight"] = layer.weight[0].clone()
-            if layer.bias is not None:
-                state[f"{2 * index}.bias"] = layer.bias[0].clone()
-        return state
+        return dict(Trained(self.study.network, self.theta).module().state_dict())
 
     def save(self, folder: Path) -> list[Path]:
         """Write `curve.parquet`, `path.npz`, and the network as `network.safetensors` and `network.npz`."""
