@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from basinet.analysis.cards import Card
 from basinet.foundation.errors import ConfigError, require
 from basinet.study.defaults import columns_of
 from basinet.tracking import proofs
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _BETWEEN = ("tables/saddles.parquet", "tables/paths.parquet")  # which only some conditions have
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """The conditions of an experiment, a sweep or a run, as they were when it was opened; of each the newest run.
 
@@ -56,6 +57,23 @@ class Results:
         store, runs = find_conditions(name, tracking_uri)
         require(bool(runs), f"'{name}' has no conditions yet")
         return Results(name, store, runs)
+
+    def __repr__(self) -> str:
+        return self._card.text()
+
+    def _repr_html_(self) -> str:
+        return self._card.html()
+
+    @property
+    def _card(self) -> Card:
+        rows = [
+            {"condition": run.info.run_name, "run": run.info.run_id[:8], "status": run.info.status.lower()}
+            for run in self.found
+        ]
+        done = sum(run.info.status == "FINISHED" for run in self.found)
+        facts = [f"{len(rows):,} condition{'s' * (len(rows) != 1)}, {done:,} finished"]
+        rest = ".runs  .restarts  .minima  .curves  .parameters(run)  .study(run)"
+        return Card(f"Results of '{self.name}'", facts, pd.DataFrame(rows), rest)
 
     @property
     def runs(self) -> pd.DataFrame:
