@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from basinet.analysis.cards import Card
 from basinet.foundation.errors import ConfigError, require
 from basinet.mlp.trained import Trained
 from basinet.pipeline.solve import descent_again
@@ -24,7 +25,7 @@ _PATH = 1000  # points of the descent whose parameters are kept
 _NAMED = 8  # rounds that a message names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Replay:
     """A restart's whole descent."""
 
@@ -39,6 +40,24 @@ class Replay:
     eigenvalues: npt.NDArray[np.float64] | None  # [parameter] of the Hessian there, ascending; None if it is too large
     row: pd.Series  # the restart's row in the table; of a later round, of what it visited
     identical: bool  # whether the loss where the descent ended is that of the table, to the bit
+
+    def __repr__(self) -> str:
+        return self._card.text()
+
+    def _repr_html_(self) -> str:
+        return self._card.html()
+
+    @property
+    def _card(self) -> Card:
+        row, same = self.row, "the same" if self.identical else "NOT the same"
+        down = f"loss {row['loss_initial']:.4g} → {row['loss_descended']:.4g} in {len(self.curve) - 1:,} steps"
+        facts = [
+            self.study.label,
+            f"{down}, {same} as in the table",
+            f"ended as: {str(row['kind']).replace('_', ' ')}, loss {row['loss']:.6g}, λ min {row['lambda_min']:.3g}",
+        ]
+        rest = ".curve  .path  .theta  .eigenvalues  .row  .state_dict()  .save(folder)"
+        return Card(f"Replay of restart {self.restart} of run {self.run_id[:8]}", facts, rest=rest)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The network in the end as `torch.nn.Sequential(Linear, activation, Linear, …)` would name its parameters."""
