@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from basinet.pipeline.blocks import Block, Store, whole_until
-from basinet.pipeline.run import goal, largest_block
+from basinet.pipeline.run import block_size, goal
 from basinet.study.study import Study
 
 _FEW = 64  # restarts in a block at least: kernels compute some at a time
@@ -46,8 +46,7 @@ class Missing:
         if begun is not None and begun.restarts.stop <= self._next_taken(first):
             self._note(begun.restarts)
             return begun.restarts, begun
-        size = _FEW if self._pace is None else max(_FEW, int(seconds / self._pace))
-        restarts = range(first, min(end, first + min(size, largest_block(self._study))))
+        restarts = range(first, min(end, first + block_size(self._study, self._pace, seconds, _FEW)))
         self._note(restarts)
         return restarts, None
 

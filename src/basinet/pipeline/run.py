@@ -29,6 +29,7 @@ _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
 _BLOCK_SECONDS = 60.0  # that a block may take: as much is lost if the process is killed
 _TRIAL_RESTARTS = 256  # in a block while it is not known how long they take
+_RUNS = 256  # in a block, where restarts go on as runs
 AUTO_FIRST = 1000
 """How many restarts `restarts=auto` does before it is asked for the first time whether there are enough."""
 
@@ -89,8 +90,20 @@ def next_range(study: Study, store: Store[Block], pace: float | None = None) -> 
     """
     first = store.finished()
     stop = goal(study, first, store)
-    size = _TRIAL_RESTARTS if pace is None else max(_TRIAL_RESTARTS, int(_BLOCK_SECONDS / pace))
-    return None if stop <= first else range(first, min(first + min(size, largest_block(study)), stop))
+    size = block_size(study, pace, _BLOCK_SECONDS, _TRIAL_RESTARTS)
+    return None if stop <= first else range(first, min(first + size, stop))
+
+
+def block_size(study: Study, pace: float | None, seconds: float, few: int) -> int:
+    """How many restarts to compute next: as many as take so long at `pace` seconds a restart, a `few` at least.
+
+    Of runs it is always the same number: a bottom is certified once in each block in which runs have been there, and
+    which of two mirror images is the lower one by its last bit, and named first, must not depend on a clock.
+    """
+    if study.escape.goes_on:
+        return min(_RUNS, largest_block(study))
+    size = few if pace is None else max(few, int(seconds / pace))
+    return min(size, largest_block(study))
 
 
 def goal(study: Study, first: int, store: Store[Block]) -> int:
