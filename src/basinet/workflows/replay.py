@@ -50,14 +50,16 @@ class Replay:
     @property
     def _card(self) -> Card:
         row, same = self.row, "the same" if self.identical else "NOT the same"
-        down = f"loss {row['loss_initial']:.4g} → {row['loss_descended']:.4g} in {len(self.curve) - 1:,} steps"
+        losses = f"loss {self.curve['loss'].iloc[0]:.4g} → {row['loss_descended']:.4g}"
+        lowest = "" if self.eigenvalues is None else f", λ min {self.eigenvalues[0]:.3g}"
         facts = [
             self.study.label,
-            f"{down}, {same} as in the table",
-            f"ended as: {str(row['kind']).replace('_', ' ')}, loss {row['loss']:.6g}, λ min {row['lambda_min']:.3g}",
+            f"{losses} in {len(self.curve) - 1:,} steps, {same} as in the table",
+            f"ended as: {str(row['kind']).replace('_', ' ')}, loss {row['loss']:.6g}{lowest}",
         ]
         rest = ".curve  .path  .theta  .eigenvalues  .row  .state_dict()  .save(folder)"
-        return Card(f"Replay of restart {self.restart} of run {self.run_id[:8]}", facts, rest=rest)
+        which = f"restart {self.restart}" + (f", round {self.round}" if self.round else "")
+        return Card(f"Replay of {which} of run {self.run_id[:8]}", facts, rest=rest)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The network in the end as `torch.nn.Sequential(Linear, activation, Linear, …)` would name its parameters."""
