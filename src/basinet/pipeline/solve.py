@@ -14,7 +14,7 @@ from basinet.foundation.rows import rows
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
 from basinet.pipeline.blocks import Block, Life, Visited
-from basinet.protocols import Limits, Repeatable, Searching, State
+from basinet.protocols import Descent, Limits, Repeatable, Searching, State
 from basinet.stages.catalogue import Found
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
@@ -121,31 +121,36 @@ def _solved(study: Study, restarts: range, progress: OnProgress, watch: Stopwatc
             states = descend(study.objective, study.descent, study.engine, starts)
             watched = _watched(states, study.descent.budget, progress)
             solution = fold(watched, study.descent, study.objective.samples).cpu()
-            again = _again(study, starts)
+            repeated = _repeated(study, starts)
         diverged = solution.status == Status.DIVERGED
         pieces = zip(solution.theta.split(together), diverged.split(together), strict=True)
         parts = [_examine(study, theta.double(), lost, watch) for theta, lost in pieces]
         polished = [part.polished for part in parts]
-        repeated = [None] * len(parts) if again is None else list(again.split(together))
+        ends = [None] * len(parts) if repeated is None else list(repeated.split(together))
         with watch.stage("polish"):
-            moved = _moved(study, polished, repeated)
+            moved = _moved(study, polished, ends)
         with watch.stage("certify"):
             return Block(restarts, starts.cpu(), solution, **_joined(parts)._asdict(), elsewhere=moved)
 
 
-def _again(study: Study, starts: Tensor) -> Tensor | None:
+def again(study: Study) -> Descent | None:
+    """The more exact descent that restarts make as well; None where that is not asked for."""
+    return study.descent.repetition if isinstance(study.descent, Repeatable) else None
+
+
+def _repeated(study: Study, starts: Tensor) -> Tensor | None:
     """Where a more exact descent ends, `[restart, parameter]` on the CPU; None where that is not asked for."""
-    repetition = study.descent.repetition if isinstance(study.descent, Repeatable) else None
+    repetition = again(study)
     if repetition is None:
         return None
     states = descend(study.objective, repetition, study.engine, starts)
     return fold(states, repetition, study.objective.samples).theta.cpu()
 
 
-def _moved(study: Study, polished: Sequence[Polished], again: Sequence[Tensor | None]) -> Tensor | None:
+def _moved(study: Study, polished: Sequence[Polished], repeated: Sequence[Tensor | None]) -> Tensor | None:
     """Which restarts a more exact descent takes elsewhere, `[restart]` bool; None where that was not asked for."""
     exact, engine, found = study.exact_objective, study.exact_engine, []
-    for ended, theta in zip(polished, again, strict=True):
+    for ended, theta in zip(polished, repeated, strict=True):
         if theta is not None:
             other = polish(exact, theta.double(), study.polishing, study.tolerances, engine)
             found.append(elsewhere(ended, other))
