@@ -39,7 +39,7 @@ COMMANDS = [
     ("executor=dask executor.queue=long", "executor.queue=long", "executor.jobqueue=slurm"),
     ("executor=dask executor.jobqueue=pbs executor.minimum=2", "executor.maximum=None", "give both"),
     ("executor=ray executor.address=here", "executor.address=here", "ray://host:port"),
-    ("executor=local executor.workers=2", "unknown setting 'executor.workers'", "choose one of"),
+    ("executor=local executor.workers=2", "unknown setting 'executor.workers'", "did you mean 'executor'?"),
     ("-m seed=1,2 executor=dask hydra/launcher=joblib", "executor=dask", "leave out hydra/launcher"),
     ("-m executor=local,dask", "executor=local,dask", "the same for all conditions"),
     ("executor=null", "unknown executor 'null'", "choose one of dask, local, ray"),

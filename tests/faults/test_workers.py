@@ -102,7 +102,7 @@ def test_of_three_workers_of_dask_two_are_killed_and_the_tables_are_those_of_one
     code, err = launched.end()
     assert code == 0, err
     left(folder).assert_complete(sweep.conditions)
-    assert left(folder).statuses() == ["FINISHED"] * (sweep.conditions + 1)
+    assert set(left(folder).statuses()) == {"FINISHED"}
     left(folder).assert_same_as(undisturbed)
 
 
@@ -142,7 +142,7 @@ def test_when_the_scheduler_or_the_launch_is_killed_the_same_command_goes_on_fro
 
 
 LINE = (
-    "-m init=normal,orthogonal network.depth=1,2 restarts=2000 engine=torch descent.steps=1000 tracking.figures=none "
+    "-m init=normal,orthogonal network.depth=1,2 restarts=1000 engine=torch descent.steps=1000 tracking.figures=none "
     "tracking.curves_max=100"
 )
 
