@@ -19,7 +19,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,postgresql,proofs,submitit]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dask,dev,postgresql,proofs,submitit]'
 	touch $@
 
 sweep: $(STAMP)
@@ -61,6 +61,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/escapes.py
 	$(BIN)/python benchmarks/flows.py
 	$(BIN)/python benchmarks/prices.py
+	$(BIN)/python benchmarks/executors.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

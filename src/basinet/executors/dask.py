@@ -83,11 +83,15 @@ class Dask:
 
     def _client(self, opened: ExitStack) -> Any:
         """A client of the scheduler; what is started for it ends with `opened`."""
+        where: Any = self.address
+        if self.jobqueue is not None:
+            _, program, _ = _QUEUES[self.jobqueue]
+            found = shutil.which(program) is not None
+            require(found, f"executor.jobqueue={self.jobqueue}: there is no {program} here, which submits jobs")
         try:
             from distributed import Client
         except ImportError as error:
             raise ConfigError(f"executor=dask: Dask is not installed ({error}); {_INSTALL}") from error
-        where: Any = self.address
         if where is None:
             where = opened.enter_context(self._cluster())
         try:
@@ -109,9 +113,7 @@ class Dask:
         return LocalCluster(count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
 
     def _queued(self) -> Any:
-        name, program, time_limit = _QUEUES[str(self.jobqueue)]
-        found = shutil.which(program)
-        require(found is not None, f"executor.jobqueue={self.jobqueue}: there is no {program} here, which submits jobs")
+        name, _, time_limit = _QUEUES[str(self.jobqueue)]
         try:
             import dask_jobqueue
         except ImportError as error:

@@ -69,13 +69,13 @@ class Lot:
         """Whether all restarts are there."""
         return self.missing is not None and self.missing.is_whole
 
-    def next_job(self, kind: str | None) -> Job | None:
+    def next_job(self, kind: str | None, workers: int) -> Job | None:
         """What to hand out next; None where nothing is to be done, or is not known yet."""
         if self.error is not None:
             return None
         if self.missing is None:
             return None if self.asked else self._question(kind)
-        taken = self.missing.take(_BLOCK_SECONDS)
+        taken = self.missing.take(_BLOCK_SECONDS, workers)
         if taken is None:
             return None
         restarts, begun = taken
@@ -164,7 +164,7 @@ class Ahead:
     def _next(self, first: int) -> _Handed | None:
         for number in range(first, self.conditions):
             lot = self._lot(number)
-            job = None if lot is None else lot.next_job(self.kind)
+            job = None if lot is None else lot.next_job(self.kind, self._workers())
             if lot is not None and job is not None:
                 return _Handed(lot, job)
             if self.kind is None and lot is not None:

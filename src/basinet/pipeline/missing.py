@@ -34,10 +34,11 @@ class Missing:
         """Of the restarts, how many are there."""
         return min(1.0, sum(map(len, self._there)) / self._study.restarts)
 
-    def take(self, seconds: float) -> tuple[range, Block | None] | None:
+    def take(self, seconds: float, workers: int) -> tuple[range, Block | None] | None:
         """Restarts to compute next, as many as take about so long, and what is begun of them; None if all are taken.
 
-        They are the first that nobody has, up to a block that is there. While it is not known how long they take, few.
+        They are the first that nobody has, up to a block that is there. While it is not known how long they take, few;
+        and no more than leave something for each of the workers: they should all end at about the same time.
         """
         first, end = self._gap()
         if first >= end:
@@ -46,7 +47,10 @@ class Missing:
         if begun is not None and begun.restarts.stop <= self._next_taken(first):
             self._note(begun.restarts)
             return begun.restarts, begun
-        restarts = range(first, min(end, first + block_size(self._study, self._pace, seconds, _FEW)))
+        size = block_size(self._study, self._pace, seconds, _FEW)
+        if not self._study.escape.goes_on:
+            size = min(size, max(_FEW, (self._goal - first) // (2 * max(1, workers))))
+        restarts = range(first, min(end, first + size))
         self._note(restarts)
         return restarts, None
 
