@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from basinet.analysis.disconnectivity import disconnectivity
     from basinet.analysis.running_time import running_time
+    from basinet.analysis.unseen import restarts_needed
     from basinet.mlp.textbook import forward_backward
     from basinet.mlp.trained import unflatten
     from basinet.pipeline.gather import Findings
@@ -56,6 +57,7 @@ _WHERE = {
     "disconnectivity": "basinet.analysis.disconnectivity",
     "load_visits": "basinet.tracking.load",
     "running_time": "basinet.analysis.running_time",
+    "restarts_needed": "basinet.analysis.unseen",
     "forward_backward": "basinet.mlp.textbook",
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
@@ -85,6 +87,7 @@ __all__ = [
     "prove",
     "replay",
     "report",
+    "restarts_needed",
     "run",
     "running_time",
     "unflatten",

@@ -532,6 +532,9 @@ class Marching:
     settled: float
     flat: float
     faded: float
+    fading: float
+    swift: float
+    lasting: float
     growth: float
     fall: float
     growths: tuple[float, ...]
