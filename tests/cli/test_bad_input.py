@@ -260,7 +260,7 @@ COMMANDS = [
     ("experiment=depth network.depth=3,0", "network.depth=0", "must be at least 1"),
     # tracking
     ("tracking.uri=sqlite:///nowhere/mlflow.db", "tracking.uri=sqlite:///nowhere/mlflow.db", "does not exist"),
-    ("tracking.uri=sqlite:///.", "tracking.uri=sqlite:///.", "must name a file"),
+    ("tracking.uri=sqlite:///.", "tracking.uri=sqlite:///.", "is a folder, where a file should be"),
     ("tracking.uri=", "tracking.uri=", "must start with sqlite:///"),
     ("tracking.uri=mlruns", "tracking.uri=mlruns", "must start with sqlite:///"),
     ("tracking.uri=foo://bar", "tracking.uri=foo://bar", "must start with sqlite:///"),
@@ -537,8 +537,7 @@ STANDING = [
     *((name, os.mkfifo, "a pipe") for name in ("mlflow.db", "mlflow.db.lock", "mlflow.db-wal", "mlartifacts")),
     *((name, _linked, "a link to nothing") for name in ("mlflow.db", "mlartifacts", ".basinet")),
     *((name, Path.touch, "a file") for name in ("mlartifacts", ".basinet")),
-    *((name, _folder, "a folder") for name in ("mlflow.db.lock", "mlflow.db-wal")),
-    ("mlflow.db", _folder, "must name a file"),
+    *((name, _folder, "a folder") for name in ("mlflow.db", "mlflow.db.lock", "mlflow.db-wal")),
 ]
 
 

@@ -444,5 +444,6 @@ def _given(hint: Any) -> Any:
 def _tensor(column: pa.ChunkedArray) -> Tensor:
     array = column.combine_chunks()
     if pa.types.is_fixed_size_list(array.type):
-        return torch.from_numpy(array.values.to_numpy(zero_copy_only=False).copy()).view(len(array), -1)
+        values = torch.from_numpy(array.values.to_numpy(zero_copy_only=False).copy())
+        return values.view(len(array), array.type.list_size)  # of no rows, too: nothing may have been visited
     return torch.from_numpy(array.to_numpy(zero_copy_only=False).copy())

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from basinet.analysis import unseen, wording
+from basinet.analysis import cards, unseen, wording
+from basinet.analysis.cards import Card
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
 from basinet.pipeline.landscape import Landscape
+from basinet.pipeline.until_best import until_best
 from basinet.pipeline.visits import visits_table
 from basinet.stages.certify import classify
 from basinet.stages.merge import Minima
@@ -23,7 +25,7 @@ from basinet.stages.modes import count_modes
 from basinet.study.study import Study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Findings:
     """What came out of a study."""
 
@@ -44,6 +46,21 @@ class Findings:
         """One row per restart: what its verdict was made of."""
         frame: pd.DataFrame = tables.evidence_arrow(self.evidence_arrays).to_pandas()
         return frame
+
+    def __repr__(self) -> str:
+        return self._card.text()
+
+    def _repr_html_(self) -> str:
+        return self._card.html()
+
+    @property
+    def _card(self) -> Card:
+        facts = [f"{len(self.restarts):,} restarts: {cards.ends(self.restarts['kind'])}", cards.best(self.minima)]
+        rest = ".restarts  .minima  .curves  .quantiles  .evidence  .parameters"
+        between = "" if self.landscape is None else "  .landscape"
+        visits = "" if self.visits is None else "  .visits"
+        title = f"Findings of {self.study.label}"
+        return Card(title, facts, cards.bottoms(self.minima), f"{rest}{visits}{between}")
 
 
 def enough(study: Study, blocks: list[Block]) -> bool:
@@ -72,6 +89,9 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
         zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
     with watch.stage("tables"):
         restarts = tables.restarts_table(blocks, study, kind[:count], evidence, zero_modes, found)
+        visits = visits_table(blocks, found)
+        if visits is not None and study.escape.allowance.target == "best":
+            restarts, visits = until_best(restarts, visits)
         minima = tables.minima_table(rows, count, every, found, study.exact_objective)
         return Findings(
             study=study,
@@ -81,7 +101,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
             curves=tables.curves_table(blocks, curves_max),
             quantiles=tables.quantiles_table(blocks),
             parameters=tables.parameters(blocks),
-            visits=visits_table(blocks, found),
+            visits=visits,
             symmetry=wording.symmetry(study.exact_objective.problem_symmetry),
             seconds=watch.seconds,
         )

@@ -24,6 +24,7 @@ from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
 from basinet.pipeline.tables import evidence_arrow, merge_catalogues
 from basinet.reporting import exhibits
+from basinet.study.defaults import comments, conf_directory
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
@@ -41,7 +42,7 @@ from basinet.tracking.record import (
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore
 from basinet.tracking.tags import BEST_LOSS, LANDSCAPE, SYMMETRY
-from basinet.tracking.view import save_views
+from basinet.tracking.view import describe, save_views
 from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
 
@@ -248,6 +249,8 @@ def begin(
     if not is_used_elsewhere(store):
         sweep_away(leftovers(store.work_folder))
     save_views(store, experiment_id, varied)
+    study = conf_directory() / "experiment" / f"{experiment}.yaml"
+    describe(store, experiment_id, experiment, next(iter(comments(study)), "") if study.is_file() else "")
     sweep_id = None
     if command is not None:
         parent = open_sweep(store, experiment_id, f"sweep of {len(studies)} conditions", command)
