@@ -54,6 +54,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/lbfgs.py
 	$(BIN)/python benchmarks/hessians.py
 	$(BIN)/python benchmarks/saddles.py
+	$(BIN)/python benchmarks/proofs.py
 	$(BIN)/python benchmarks/algebra.py
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py

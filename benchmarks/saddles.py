@@ -39,6 +39,8 @@ TURNS = 3
 SEARCHES = 60  # of each turn, from the same starts
 MANY = 4096  # searches side by side, as they are when a landscape is explored
 SPREAD = 2.0  # deviation of the starts
+WIDTHS = (2, 3, 10, 25)  # of XOR networks with 9, 13, 41 and 101 parameters
+SEARCHES_OF_SIZES = 512
 HOME = Path.home() / ".cache" / "basinet" / "topsearch-0.0.3"
 
 
@@ -119,8 +121,21 @@ def main() -> None:
         rates = [found / spent for (found, _), spent in zip(told, seconds, strict=True)]
         cells = [f"{rate:,.1f} ({rate / rates[0]:,.0f}×)" for rate in rates]
         lines.append(" | ".join([f"a second of the {name}", *cells]))
+    lines += ["", *sizes()]
     print("\n".join(lines))
     replace_section("saddles", lines)
+
+
+def sizes() -> list[str]:
+    """Seconds of larger networks, their starts drawn in the same way."""
+    lines = ["parameters | searches | that end at a saddle | seconds of the processor", " | ".join(["---"] * 4)]
+    for width in WIDTHS:
+        study = Study.from_config({**XOR, "network": {**XOR["network"], "width": width}})
+        generator = np.random.default_rng(width)
+        ours(study, SPREAD * generator.normal(size=(64, study.network.size)))  # compiles
+        took = ours(study, SPREAD * generator.normal(size=(SEARCHES_OF_SIZES, study.network.size)))
+        lines.append(f"{study.network.size} | {SEARCHES_OF_SIZES} | {took.found:,} | {took.processor:.2f}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -72,10 +72,13 @@ class Left:
         """In the folder of an embedded store, or where a URI says."""
         return Left(place if isinstance(place, str) else f"sqlite:///{place}/mlflow.db")
 
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """All tables but for what is new in every run: its id, and the order in which conditions have ended."""
+    def tables(self, **more: Callable[..., pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        """All tables but for what is new in every run: its id, and the order in which conditions have ended.
+
+        What not every sweep has is loaded by `more`.
+        """
         tables = {}
-        for name, loader in _LOADERS.items():
+        for name, loader in {**_LOADERS, **more}.items():
             frame = loader("basinet", tracking_uri=self.uri).drop(columns="run_id").sort_index(axis="columns")
             keys = [column for column in _VARIED if column in frame.columns]
             tables[name] = frame.sort_values(keys, kind="stable", ignore_index=True).apply(_comparable)
@@ -87,10 +90,10 @@ class Left:
         runs = store.client.search_runs([store.experiment("basinet")], max_results=5000)
         return sorted(run.info.status for run in runs)
 
-    def assert_same_as(self, other: Left) -> None:
+    def assert_same_as(self, other: Left, **more: Callable[..., pd.DataFrame]) -> None:
         """The same tables, bit for bit: nothing is lost, nothing is there twice."""
-        expected = other.tables()
-        for name, table in self.tables().items():
+        expected = other.tables(**more)
+        for name, table in self.tables(**more).items():
             pd.testing.assert_frame_equal(table, expected[name], check_exact=True, obj=name)
 
     def assert_complete(self, conditions: int) -> None:

@@ -1,4 +1,4 @@
-"""`basinet` with small blocks of restarts, of which it keeps a list: a line in `blocks.txt` for each that it begins.
+"""`basinet` with small blocks of restarts: a line in `blocks.txt` for each that it begins, and for each of searches.
 
     python driver.py RESTARTS_PER_BLOCK ARGUMENT…
 
@@ -19,18 +19,28 @@ def small_blocks(config: Any, place: Any) -> None:
     """A condition, in whichever process the launcher chose; pickled by value, so that it arrives there."""
     from pathlib import Path
 
+    from basinet.pipeline import landscape
     from basinet.pipeline import run as pipeline
 
     if not hasattr(pipeline, "solve_of_basinet"):
         solve = pipeline.solve_of_basinet = pipeline.solve
         pipeline._BLOCK_RESTARTS = restarts_per_block
 
-        def noting(study: Any, restarts: range, *rest: Any) -> Any:
+        search = landscape.search
+
+        def note(what: str, study: Any, numbers: range) -> None:
             with Path("blocks.txt").open("a") as file:
-                file.write(f"{study.key} {restarts.start} {restarts.stop}\n")
+                file.write(f"{what} {study.key} {numbers.start} {numbers.stop}\n")
+
+        def noting(study: Any, restarts: range, *rest: Any) -> Any:
+            note("restarts", study, restarts)
             return solve(study, restarts, *rest)
 
-        pipeline.solve = noting
+        def noting_too(study: Any, settings: Any, known: Any, searches: range) -> Any:
+            note("searches", study, searches)
+            return search(study, settings, known, searches)
+
+        pipeline.solve, landscape.search = noting, noting_too
     job_of_basinet(config, place)
 
 

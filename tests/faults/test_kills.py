@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import basinet
 from basinet.tracking.store import TrackingStore
 
 TWO_PROCESSES = "hydra/launcher=joblib hydra.launcher.n_jobs=2 hydra.launcher.batch_size=1"
@@ -98,6 +99,26 @@ def survive(
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_loses_at_most_the_block_it_was_at(survive: Callable[..., None]) -> None:
     survive(2, 1, "")
+
+
+@pytest.mark.slow
+def test_searches_for_saddles_that_are_killed_lose_at_most_the_block_they_were_at(
+    launch: Any, furnish: Any, left: Any, tmp_path: Path
+) -> None:
+    """One block of restarts and four of searches; it is killed in the second and in the fourth of these."""
+    line = (
+        "init=normal restarts=64 network.width=3 network.activation=logistic objective.l2_weights=1e-3 "
+        "objective.l2_biases=1e-3 landscape=saddles landscape.searches=1024 tracking.figures=none"
+    )
+    places = [furnish(tmp_path / name) for name in ("undisturbed", "killed")]
+    for place, moments in zip(places, ([], [Moment(3, 0.0), Moment(3, 0.0)]), strict=True):
+        count = Count()
+        bring_to_its_end(lambda place=place: launch(place, line), moments, count)
+        assert 5 <= count.blocks <= 5 + count.kills
+        left(place).assert_complete(1)
+    assert count.kills == 2
+    left(places[1]).assert_same_as(left(places[0]), saddles=basinet.load_saddles)
+    assert len(basinet.load_saddles("basinet", tracking_uri=left(places[1]).uri)) > 10
 
 
 @pytest.mark.stress

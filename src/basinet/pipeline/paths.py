@@ -49,7 +49,7 @@ def _over(f: Derivatives, study: Study, saddle: Tensor, lower: float) -> pd.Data
     top = saddle.unsqueeze(0)
     sides = []
     for start in beside_saddles(f, top):
-        states = list(trace(f, start, study.tolerances))
+        states = list(trace(f, start, study.tolerances, every=1))
         points = torch.cat([top, *(state.theta for state in states)])
         length = torch.linalg.vector_norm(points.diff(dim=0), dim=1).cumsum(0)
         loss = torch.cat([f.loss_and_gradient(top)[0], *(state.loss for state in states)])
