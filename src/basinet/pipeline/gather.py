@@ -17,6 +17,7 @@ from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
 from basinet.pipeline.landscape import Landscape
+from basinet.pipeline.until_best import until_best
 from basinet.pipeline.visits import visits_table
 from basinet.stages.certify import classify
 from basinet.stages.merge import Minima
@@ -88,6 +89,9 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
         zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
     with watch.stage("tables"):
         restarts = tables.restarts_table(blocks, study, kind[:count], evidence, zero_modes, found)
+        visits = visits_table(blocks, found)
+        if visits is not None and study.escape.allowance.target == "best":
+            restarts, visits = until_best(restarts, visits)
         minima = tables.minima_table(rows, count, every, found, study.exact_objective)
         return Findings(
             study=study,
@@ -97,7 +101,7 @@ def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch 
             curves=tables.curves_table(blocks, curves_max),
             quantiles=tables.quantiles_table(blocks),
             parameters=tables.parameters(blocks),
-            visits=visits_table(blocks, found),
+            visits=visits,
             symmetry=wording.symmetry(study.exact_objective.problem_symmetry),
             seconds=watch.seconds,
         )

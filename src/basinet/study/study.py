@@ -15,7 +15,7 @@ from torch import Tensor
 
 from basinet.analysis.cards import Card
 from basinet.descents import DESCENTS
-from basinet.engines import check_engine, choose_engine
+from basinet.engines import check_engine, choose_engine, described
 from basinet.escapes import ESCAPES, Escape
 from basinet.escapes.seam import Allowance
 from basinet.foundation.errors import ConfigError, require
@@ -226,8 +226,8 @@ class Study:
 
     @property
     def made_by(self) -> str:
-        """What decides the last bits of a block: the engine that runs, the processor, the libraries."""
-        return f"{self.engine.name} engine, {numerics()}"
+        """What decides the last bits of a block: the engine that runs, its compiler, the processor, the libraries."""
+        return f"{described(self.engine)}, {numerics()}"
 
     @cached_property
     def objective_key(self) -> str:
