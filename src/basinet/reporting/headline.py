@@ -76,7 +76,8 @@ def _told(picture: Picture, shares: Table | None) -> Picture:
 
 
 def _named(headings: Sequence[str], row: Sequence[Cell]) -> list[str]:
-    return [f"{heading} {cell.text}" for heading, cell in zip(headings, row, strict=True) if cell.text != "-"]
+    told = zip(headings, row, strict=True)
+    return [f"{heading} {cell.text} {cell.below}".rstrip() for heading, cell in told if cell.text != "-"]
 
 
 def _shares(material: Material) -> Table | None:
@@ -123,7 +124,7 @@ def _share_at(mine: pd.DataFrame, rank: int) -> Cell:
     if rank not in mine.index:
         return Cell("-", 0.0)
     share, loss = (float(mine[column][rank]) for column in ("share", "loss"))
-    return Cell(f"{wording.percent(share)} at {loss:.3g}", share, rank_colour(rank))
+    return Cell(wording.percent(share), share, rank_colour(rank), f"at {loss:.3g}")
 
 
 def _proved(material: Material) -> list[Element]:
