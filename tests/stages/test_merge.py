@@ -16,7 +16,8 @@ from basinet.foundation.outcomes import Kind
 from basinet.mlp.network import Network
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.stages.merge import Bottoms, Minima, distinct, near
+from basinet.stages.merge import Bottoms, Minima, distinct
+from basinet.stages.near import near
 from basinet.study.defaults import tolerances
 from naive_symmetries import random_copies
 
