@@ -141,8 +141,12 @@ class Store(Protocol[Kept]):
         """How many restarts are there, from the first on without a gap."""
         ...
 
+    def stream(self) -> Iterator[Kept]:
+        """The blocks of these restarts one after the other, in their order."""
+        ...
+
     def blocks(self) -> list[Kept]:
-        """The blocks of these restarts, in their order."""
+        """All of them."""
         ...
 
     def begun(self, first: int) -> Kept | None:
@@ -166,6 +170,9 @@ class MemoryStore(Generic[Kept]):
 
     def finished(self) -> int:
         return numbers(self.kept[-1]).stop if self.kept else 0
+
+    def stream(self) -> Iterator[Kept]:
+        return iter(self.kept)
 
     def blocks(self) -> list[Kept]:
         return list(self.kept)
@@ -233,8 +240,12 @@ class FolderStore(Generic[Kept]):
     def finished(self) -> int:
         return max((restarts.stop for _, restarts in self._files()), default=0)
 
+    def stream(self) -> Iterator[Kept]:
+        for path, restarts in self._files():
+            yield self._whole(path, restarts)
+
     def blocks(self) -> list[Kept]:
-        return [self._whole(path, restarts) for path, restarts in self._files()]
+        return list(self.stream())
 
     def begun(self, first: int) -> Kept | None:
         for path in sorted(self.folder.glob(f"{first:012d}-*.parquet")) if self.budget is not None else ():

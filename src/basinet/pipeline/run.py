@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,7 +35,12 @@ AUTO_FIRST = 1000
 
 
 def run(
-    study: Study, *, store: Store[Block] | None = None, curves_max: int = 2000, progress: OnProgress = ignore
+    study: Study,
+    *,
+    store: Store[Block] | None = None,
+    curves_max: int = 2000,
+    progress: OnProgress = ignore,
+    held: int | None = None,
 ) -> Findings:
     """Train all restarts of a study and put what was found into tables.
 
@@ -43,6 +49,7 @@ def run(
         store: where finished blocks are kept, and found if some are there already; in memory if None.
         curves_max: number of restarts whose whole loss curve is kept.
         progress: called with the share of the work that is done.
+        held: of more restarts than so many no more are held than those of one block (`Findings.parts`); None for all.
 
     >>> findings = run(Study.from_config({"restarts": 20, "descent": {"steps": 50}}))
     >>> len(findings.restarts), sorted(findings.parameters)
@@ -60,14 +67,35 @@ def run(
         pace = (time.perf_counter() - start) / len(restarts)
         with watch.stage("blocks"):
             store.add(block)
-    with watch.stage("blocks"):
-        blocks = [block.within(study.restarts) for block in store.blocks() if block.restarts.start < study.restarts]
-    findings = gather(study, blocks, curves_max, watch)
+    findings = gather(study, _finished(study, store, held, watch), curves_max, watch, held)
     settings = study.landscape
     if not isinstance(settings, Saddles):
         return findings
-    found = explore(study, settings, findings.minima, len(findings.restarts), store, watch)
+    found = explore(study, settings, findings.minima, findings.count, store, watch)
     return replace(findings, minima=found.minima, landscape=found)
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """The blocks of a study's restarts, read whenever they are gone through."""
+
+    store: Store[Block]
+    restarts: int
+
+    def __iter__(self) -> Iterator[Block]:
+        for block in self.store.stream():
+            if block.restarts.start >= self.restarts:
+                break
+            yield block.within(self.restarts)
+
+
+def _finished(study: Study, store: Store[Block], held: int | None, watch: Stopwatch) -> Iterable[Block]:
+    """The blocks that are there, in memory unless they are of more than `held` restarts."""
+    blocks = _Streamed(store, study.restarts)
+    if held is not None and min(store.finished(), study.restarts) > held:
+        return blocks
+    with watch.stage("blocks"):
+        return [*blocks]
 
 
 def _within(progress: OnProgress, before: float, share: float) -> OnProgress:
@@ -90,7 +118,7 @@ def next_range(study: Study, store: Store[Block], pace: float | None = None) -> 
         last, stop = 0, min(largest, AUTO_FIRST)
         while stop <= first:
             last, stop = stop, stop + min(largest, max(AUTO_FIRST, stop))
-        if 0 < first == last and enough(study, store.blocks()):
+        if 0 < first == last and enough(study, _Streamed(store, first)):
             return None
     return range(first, min(first + min(size, largest), stop, study.restarts))
 

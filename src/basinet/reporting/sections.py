@@ -12,6 +12,7 @@ from basinet.analysis import bottoms, wording
 from basinet.analysis.advice import PAGE, advice
 from basinet.analysis.groups import by_settings, within
 from basinet.analysis.running_time import running_time, speedups
+from basinet.foundation.large import HELD
 from basinet.reporting import provenance
 from basinet.reporting.between import between
 from basinet.reporting.data import DRAWN_MAX, PAIRS_MAX, Material
@@ -63,6 +64,12 @@ def _question(material: Material) -> Section:
     return Section("question", "The question", blocks)
 
 
+_SAMPLED = (
+    f"Counts and shares are of all restarts. Figures, quantiles, comparisons and medians of conditions with more than "
+    f"{HELD:,} restarts are of the first {HELD:,}, which are a random sample: restarts do not know of each other."
+)
+
+
 def _headline(material: Material, picture: Picture | None) -> Section:
     """What came out, on one screen: the picture, which share of the restarts ends where, and what that says."""
     origin, by = material.origin, material.by
@@ -77,6 +84,7 @@ def _headline(material: Material, picture: Picture | None) -> Section:
     blocks.append(
         Text(f"{wording.size_sentence(material.spread, by)} {wording.ended_sentence(material.spread)}", "lead")
     )
+    blocks += [] if material.is_whole else [Text(_SAMPLED, "note")]
     rows = [row for _, row in material.spread.iterrows()]
     if len(rows) > 1:
         told = _comparing(material)

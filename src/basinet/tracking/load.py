@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from basinet.tracking.results import Results
+from basinet.tracking.row_choice import sampled
 
 
 def open_results(name: str, tracking_uri: str | None = None) -> Results:
@@ -38,13 +39,40 @@ def load_runs(name: str, *, tracking_uri: str | None = None, columns: Sequence[s
     return Results.open(name, tracking_uri).load_runs(columns)
 
 
-def load_restarts(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load_restarts(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    columns: Sequence[str] | None = None,
+    sample: float | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
     """One row per restart of every condition, with the condition's settings as columns.
 
     `loss` is where the restart ended; `status` how its descent ended (arrived, budget, diverged). Of a condition that
-    ran more than once, the newest run. Arguments and errors as for `load_runs`.
+    ran more than once, the newest run. Only what is asked for is read, so that a few columns, or a sample, of 10⁸
+    restarts take little memory.
+
+    Args:
+        name: as for `load_runs`, and so are `tracking_uri` and `columns`.
+        tracking_uri: the store.
+        columns: the columns wanted.
+        sample: of every condition so many restarts (a whole number; all where there are fewer), or this share of them
+            (a float in (0, 1]), drawn without putting back, in the order of their numbers; all if None.
+        seed: of the draw: the same sample again, and the same restarts from `load_evidence`.
+
+    Raises:
+        ConfigError: as for `load_runs`; also if `sample` is neither, or `seed` no whole number from 0 on.
     """
-    return Results.open(name, tracking_uri).load_table("restarts", columns)
+    return _some("restarts", name, tracking_uri, columns, sample, seed)
+
+
+def _some(
+    table: str, name: str, uri: str | None, columns: Sequence[str] | None, sample: float | None, seed: int
+) -> pd.DataFrame:
+    """A table with a row for each restart, or of some of them."""
+    rows = None if sample is None else sampled(sample, seed)
+    return Results.open(name, uri).load_table(table, columns, rows)
 
 
 def load_minima(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -75,12 +103,19 @@ def load_saddles(name: str, *, tracking_uri: str | None = None, columns: Sequenc
     return Results.open(name, tracking_uri).load_table("saddles", columns)
 
 
-def load_evidence(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load_evidence(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    columns: Sequence[str] | None = None,
+    sample: float | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
     """One row per restart of every condition: what its verdict was made of (`basinet.stages.certify.Evidence`).
 
-    Arguments and errors as for `load_runs`.
+    Arguments and errors as for `load_restarts`.
     """
-    return Results.open(name, tracking_uri).load_table("evidence", columns)
+    return _some("evidence", name, tracking_uri, columns, sample, seed)
 
 
 def load_curves(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -13,12 +13,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from basinet.analysis.tally import ALIKE, tally
 from basinet.foundation.errors import ConfigError, require
+from basinet.foundation.large import HELD
 from basinet.study.defaults import columns_of
 from basinet.tracking import proofs
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
-from basinet.tracking.integrity import VISITS, has_runs, open_table, reading
+from basinet.tracking.integrity import COUNTS, VISITS, has_runs, is_large, open_table, reading
+from basinet.tracking.row_choice import Choice, first, read
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
 from basinet.tracking.tags import COLUMNS, CONDITION, LANDSCAPE, SYMMETRY
@@ -150,8 +153,8 @@ class Results:
                 frame[key] = typed(frame[key])
         return select(frame, columns, "load_runs")
 
-    def load_table(self, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """One of the tables by its name, or some columns of it: no others are read."""
+    def load_table(self, table: str, columns: Sequence[str] | None = None, rows: Choice | None = None) -> pd.DataFrame:
+        """One of the tables by its name, or some columns, and some `rows` of each condition's: no others are read."""
         parts, runs, known = [], [], {"run_id"}
         with_proofs = table == "minima" and proofs.are_asked_for(columns, self.finished)
         for run, path in self._artifacts(f"tables/{table}.parquet"):
@@ -160,7 +163,7 @@ class Results:
                 with_sweep = "minimum" in names and (columns is None or "sweep_minimum" in columns)
                 asked = None if columns is None else [*columns, "minimum"] if with_sweep or with_proofs else columns
                 wanted = None if asked is None else [name for name in names if name in asked] or names[:1]
-                part = file.read(wanted).to_pandas()
+                part = read(file, wanted, rows).to_pandas()
             if with_sweep:
                 ids = self._sweep_minima.ids(run, part["minimum"].to_numpy())
                 part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
@@ -174,6 +177,25 @@ class Results:
         if table == "minima":
             frame = frame.drop(columns="signature", errors="ignore")
         return select(frame, columns, f"load_{table}")
+
+    def load_counted(self, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Restarts as `load_table` reads them, of a large condition the first ones; and what counts all of them.
+
+        Returns:
+            The restarts; and, where some condition is large, the tallies of all (`analysis.tally`) with their settings.
+        """
+        if not any(is_large(run) for run in self.finished):
+            return self.load_table("restarts", columns), None
+        parts = [self._tally(run) for run in self.finished]
+        return self.load_table("restarts", columns, first(HELD)), joined(parts, self.finished, None)
+
+    def _tally(self, run: Any) -> pd.DataFrame:
+        alone = Results(self.name, self.store, [run])
+        if is_large(run) and self.store.artifact(run, COUNTS) is not None:
+            return tally(alone.load_table("counts"))
+        known = alone.columns("restarts")  # also of a large one that an earlier version wrote
+        wanted = ["loss", *(name for name in ALIKE if name in known), "sweep_minimum"]
+        return tally(alone.load_table("restarts", wanted))
 
     def load_parameters(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """One row per restart: `run_id restart initial final` (vectors), with the condition's settings."""

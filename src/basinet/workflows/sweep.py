@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,18 +15,22 @@ import pandas as pd
 from basinet.analysis import bottoms
 from basinet.analysis.running_time import running_time, speedups
 from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
+from basinet.analysis.tally import tallied, tally
 from basinet.foundation.errors import ConfigError, is_interrupt, require
+from basinet.foundation.large import HELD
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import Block, FolderStore
 from basinet.pipeline.gather import Findings
+from basinet.pipeline.parts import Part
 from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
-from basinet.pipeline.tables import evidence_arrow, merge_catalogues
+from basinet.pipeline.tables import merge_catalogues
 from basinet.reporting import exhibits
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
 from basinet.tracking.address import checked_uri
+from basinet.tracking.integrity import COUNTS
 from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
@@ -112,7 +116,8 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
     if sweep is not None:
         join_sweep(store, run, sweep)
     found = Results(run.info.run_id, store, [run])
-    table = spread(found.restarts.assign(condition=name), ["condition"])
+    restarts, alike = found.load_counted()
+    table = _spread(restarts, alike, name)
     minima, symmetries = found.minima.assign(condition=name), found.symmetries
     return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries, [run])
 
@@ -152,7 +157,7 @@ def _computed(
         }
         written.log(tags=tags)
         own = replace(blocks, made_by=study.made_by, budget=study.budget)
-        findings = run(study, store=own, curves_max=tracking.curves_max, progress=progress)
+        findings = run(study, store=own, curves_max=tracking.curves_max, progress=progress, held=HELD)
         return _write(written, findings, name, tracking, place.conditions)
 
 
@@ -175,13 +180,8 @@ def _ending(run: OpenRun, status: str = "FINISHED") -> Iterator[None]:
 
 def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSettings, conditions: int) -> Summary:
     start = time.perf_counter()
-    frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
-    tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
-    tables |= {} if findings.visits is None else {"visits": findings.visits}
-    if findings.landscape is not None:
-        tables |= {"saddles": findings.landscape.saddles, "paths": findings.landscape.paths}
-    write_condition(written, findings.study.settings, tables, findings.parameters)
-    table = spread(findings.restarts.assign(condition=name), ["condition"])
+    alike = _write_tables(written, findings)
+    table = _spread(findings.restarts, alike, name)
     summary = table.iloc[0]
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
     between = {} if findings.landscape is None else findings.landscape.metrics
@@ -190,7 +190,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
         metrics["share/elsewhere"] = float(summary["share_elsewhere"])
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
-        metrics={**metrics, **seconds, **between, "restarts": len(findings.restarts)},
+        metrics={**metrics, **seconds, **between, "restarts": findings.count},
         tags={**asked_for(findings.study), **told, SYMMETRY: findings.symmetry},
         history=quantile_history(findings.quantiles),
     )
@@ -200,6 +200,37 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
     minima, own = findings.minima.assign(condition=name), [written.store.client.get_run(written.id)]
     return _summary(written, table, minima, ["condition"], [findings.symmetry], own)
+
+
+def _write_tables(written: OpenRun, findings: Findings) -> pd.DataFrame | None:
+    """Write a condition's artifacts; of one in parts also how many restarts ended alike, which is returned."""
+    tables: dict[str, Any] = {"minima": findings.minima, "quantiles": findings.quantiles}
+    if findings.landscape is not None:
+        tables |= {"saddles": findings.landscape.saddles, "paths": findings.landscape.paths}
+    settings = findings.study.settings
+    if findings.count <= len(findings.restarts):
+        whole = Part(findings.restarts, findings.evidence_arrays, findings.curves, findings.parameters, findings.visits)
+        write_condition(written, settings, {**tables, **whole.tables()}, findings.parameters)
+        return None
+    alike: list[pd.DataFrame] = []
+    write_condition(written, settings, tables, {}, _counted(findings.parts, alike))
+    found = tallied(alike)
+    with written.store.writing(written.run) as folder:
+        write_parquet(found, folder / COUNTS)
+    return found
+
+
+def _counted(parts: Iterable[Part], alike: list[pd.DataFrame]) -> Iterator[Part]:
+    """The same parts; what has gone through is counted."""
+    for part in parts:
+        alike.append(tally(part.restarts))
+        yield part
+
+
+def _spread(restarts: pd.DataFrame, alike: pd.DataFrame | None, name: str) -> pd.DataFrame:
+    """The spread of one condition, whose name is its only column; of a large one counts are of all its restarts."""
+    every = None if alike is None else alike.assign(condition=name)
+    return spread(restarts.assign(condition=name), ["condition"], every)
 
 
 def begin(
@@ -264,10 +295,10 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         results = Results.open(parent.id, place.uri)
         optional = (*ACCURACIES, BECAUSE, ELSEWHERE, "orbit")
         needed += [name for name in optional if name in results.columns("restarts")]
-        restarts = results.load_table("restarts", needed)
+        restarts, alike = results.load_counted(needed)
     except ConfigError:
         return None
-    table = spread(restarts, by)
+    table = spread(restarts, by, alike)
     minima = merge_sweep(results.catalogues(), studies)
     with parent.store.writing(parent.run) as folder:
         write_parquet(table, folder / "tables" / "spread.parquet")
