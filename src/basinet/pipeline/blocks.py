@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -309,6 +309,13 @@ def _read(path: Path) -> pa.Table:
 
 def _metadata(path: Path) -> Mapping[bytes, bytes]:
     """What a file says about itself; nothing if it cannot be read."""
+    found = path.stat()
+    return _metadata_of(path, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1 << 14)  # of 10⁸ restarts there are thousands, and whoever adds one asks which are there
+def _metadata_of(path: Path, *_: int) -> Mapping[bytes, bytes]:
+    """The same, of the file as it is at a time."""
     try:
         return pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowException) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
 from basinet.pipeline.landscape import Landscape
 from basinet.pipeline.parts import Part, Parts
-from basinet.pipeline.record_quantiles import quantiles_of_many, quantiles_table
+from basinet.pipeline.record_quantiles import RecordQuantiles, quantiles_table
 from basinet.pipeline.survey import survey
 from basinet.study.study import Study
 
@@ -66,16 +67,18 @@ def gather(
         blocks: of its restarts, in their order; can be gone through again and again.
         curves_max: number of restarts whose whole loss curve is kept.
         watch: by which time is taken.
-        held: of more restarts than so many no more are held than those of one block, and the tables of the first
-            `held`; None for all, however many there are.
+        held: the tables are of the first so many restarts, and otherwise no more are held than those of one block; of
+            all, and all are, if None.
     """
-    watch = watch or Stopwatch()
+    watch, quantiles = watch or Stopwatch(), RecordQuantiles()
+    is_whole = held is None
     with watch.stage("merge"):
-        every = survey(study, blocks)
-    is_whole = held is None or every.restarts <= held
+        every = survey(study, blocks if is_whole else quantiles.watching(blocks, again=False))
     with watch.stage("tables"):
         parts = Parts(study, blocks, every, curves_max)
         head = parts.head(every.restarts if held is None else held)
+        if not is_whole:
+            deque(quantiles.watching(blocks, again=True), maxlen=0)
         minima = tables.minima_table(
             every.representatives, every.found, every.reached, every.restarts, study.exact_objective
         )
@@ -85,7 +88,7 @@ def gather(
             minima=tables.with_orbits(minima, every.orbit),
             evidence_arrays=head.evidence_arrays,
             curves=head.curves,
-            quantiles=quantiles_table([*blocks]) if is_whole else quantiles_of_many(blocks),
+            quantiles=quantiles_table([*blocks]) if is_whole else quantiles.table(),
             parameters=head.parameters,
             visits=head.visits,
             symmetry=wording.symmetry(study.exact_objective.problem_symmetry),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,29 +35,42 @@ def quantiles_table(blocks: Sequence[Block]) -> pd.DataFrame:
     return _table(rows)
 
 
-def quantiles_of_many(blocks: Iterable[Block]) -> pd.DataFrame:
+class RecordQuantiles:
     """The same table to the bit, of blocks that are gone through twice and not held (`Selection`)."""
-    first = next(iter(blocks)).solution.trajectory
-    marks = first.step.tolist()
-    found = {name: Selection(len(marks)) for name in _NAMES}
-    made = None if first.steps is None else Selection(len(marks), ("median",))
-    for again in (False, True):
+
+    def __init__(self) -> None:
+        self._marks: list[float] = []
+        self._found: dict[str, Selection] = {}
+        self._made: Selection | None = None
+
+    def watching(self, blocks: Iterable[Block], *, again: bool) -> Iterator[Block]:
+        """The same blocks, which are looked at on their way; when all have gone by, all of them have to `again`."""
         for block in blocks:
-            trajectory = block.solution.trajectory
-            for record in range(len(marks)):
-                for name, selection in found.items():
-                    selection.look(record, _values(trajectory, name, record), again=again)
-                if made is not None:
-                    made.look(record, _steps(trajectory, record), again=again)
-    rows = []
-    for record, mark in enumerate(marks):
-        row: dict[str, float] = {"record": record, "step": mark}
-        if made is not None:
-            row |= {"step": int(made.quantiles(record, np.int32)["median"]), "time": mark}
-        for name, selection in found.items():
-            row |= _told(name, selection.count(record), selection.quantiles(record))
-        rows.append(row)
-    return _table(rows)
+            self._look(block.solution.trajectory, again=again)
+            yield block
+
+    def table(self) -> pd.DataFrame:
+        """What `quantiles_table` makes of all blocks."""
+        rows = []
+        for record, mark in enumerate(self._marks):
+            row: dict[str, float] = {"record": record, "step": mark}
+            if self._made is not None:
+                row |= {"step": int(self._made.quantiles(record, np.int32)["median"]), "time": mark}
+            for name, selection in self._found.items():
+                row |= _told(name, selection.count(record), selection.quantiles(record))
+            rows.append(row)
+        return _table(rows)
+
+    def _look(self, trajectory: Trajectory, *, again: bool) -> None:
+        if not self._found:
+            self._marks = trajectory.step.tolist()
+            self._found = {name: Selection(len(self._marks)) for name in _NAMES}
+            self._made = None if trajectory.steps is None else Selection(len(self._marks), ("median",))
+        for record in range(len(self._marks)):
+            for name, selection in self._found.items():
+                selection.look(record, _values(trajectory, name, record), again=again)
+            if self._made is not None:
+                self._made.look(record, _steps(trajectory, record), again=again)
 
 
 def _values(trajectory: Trajectory, name: str, record: int) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -67,7 +67,7 @@ def run(
         pace = (time.perf_counter() - start) / len(restarts)
         with watch.stage("blocks"):
             store.add(block)
-    findings = gather(study, _finished(study, store, held, watch), curves_max, watch, held)
+    findings = _gathered(study, store, curves_max, watch, held)
     settings = study.landscape
     if not isinstance(settings, Saddles):
         return findings
@@ -89,13 +89,14 @@ class _Streamed:
             yield block.within(self.restarts)
 
 
-def _finished(study: Study, store: Store[Block], held: int | None, watch: Stopwatch) -> Iterable[Block]:
-    """The blocks that are there, in memory unless they are of more than `held` restarts."""
+def _gathered(study: Study, store: Store[Block], curves_max: int, watch: Stopwatch, held: int | None) -> Findings:
+    """What needs all restarts, their blocks in memory unless they are of more than `held`."""
     blocks = _Streamed(store, study.restarts)
     if held is not None and min(store.finished(), study.restarts) > held:
-        return blocks
+        return gather(study, blocks, curves_max, watch, held)
     with watch.stage("blocks"):
-        return [*blocks]
+        every = [*blocks]
+    return gather(study, every, curves_max, watch)
 
 
 def _within(progress: OnProgress, before: float, share: float) -> OnProgress:

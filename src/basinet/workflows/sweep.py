@@ -16,6 +16,7 @@ from basinet.analysis import bottoms
 from basinet.analysis.running_time import running_time, speedups
 from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
 from basinet.analysis.tally import tallied, tally
+from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.large import HELD
 from basinet.foundation.outcomes import ENDS
@@ -116,7 +117,7 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
     if sweep is not None:
         join_sweep(store, run, sweep)
     found = Results(run.info.run_id, store, [run])
-    restarts, alike = found.load_counted()
+    restarts, alike = found.load_counted(_needed(found, []))
     table = _spread(restarts, alike, name)
     minima, symmetries = found.minima.assign(condition=name), found.symmetries
     return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries, [run])
@@ -198,6 +199,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
+    written.log(metrics={"memory/peak": float(machine.peak_memory())})
     minima, own = findings.minima.assign(condition=name), [written.store.client.get_run(written.id)]
     return _summary(written, table, minima, ["condition"], [findings.symmetry], own)
 
@@ -291,11 +293,8 @@ def _close_left_open(store: TrackingStore, place: Place) -> None:
 def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studies: Sequence[Study]) -> Summary | None:
     by = list(place.varied) or ["init", "network.depth"]
     try:
-        needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        optional = (*ACCURACIES, BECAUSE, ELSEWHERE, "orbit")
-        needed += [name for name in optional if name in results.columns("restarts")]
-        restarts, alike = results.load_counted(needed)
+        restarts, alike = results.load_counted(_needed(results, by))
     except ConfigError:
         return None
     table = spread(restarts, by, alike)
@@ -309,6 +308,13 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
+
+
+def _needed(results: Results, by: list[str]) -> list[str]:
+    """The columns of restarts that their spread is made of."""
+    optional = (*ACCURACIES, BECAUSE, ELSEWHERE, "orbit")
+    known = results.columns("restarts")
+    return [*by, "loss", "status", "kind", "minimum", "steps", *(name for name in optional if name in known)]
 
 
 def _with_runs(summary: Summary, results: Results) -> Summary:
