@@ -91,7 +91,7 @@ def survey(study: Study, blocks: Iterable[Block]) -> Survey:
     tickets, restarts, beside = [], 0, _BESIDE
     for block in blocks:
         parts = tables.examined([block])
-        seen = stacked([_as_visited(part) for part in parts])
+        seen = _as_visited(parts[0]) if len(parts) == 1 else stacked([_as_visited(part) for part in parts])
         count = len(seen.restart)
         own = len(block.restarts)
         number = np.concatenate([np.arange(restarts, restarts + own), np.arange(beside, beside + count - own)])

@@ -197,6 +197,12 @@ class Results:
         wanted = ["loss", *(name for name in ALIKE if name in known), "sweep_minimum"]
         return tally(alone.load_table("restarts", wanted))
 
+    def last_restart(self, run_id: str | None = None) -> int:
+        """The number of a condition's last restart, which no table is read for; arguments and errors as for `study`."""
+        path = self._artifact(self._condition(run_id), "tables/restarts.parquet")
+        with open_table(path) as file:
+            return file.metadata.num_rows - 1  # type: ignore[no-any-return]
+
     def load_parameters(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """One row per restart: `run_id restart initial final` (vectors), with the condition's settings."""
         parts, runs = [], []

@@ -29,6 +29,11 @@ def first(most: int) -> Choice:
     return lambda rows: np.arange(min(rows, most))
 
 
+def only(row: int) -> Choice:
+    """One row, by its number."""
+    return lambda rows: np.arange(row, min(row + 1, rows))
+
+
 def sampled(sample: float, seed: int = 0) -> Choice:
     """Rows drawn without putting back: as many as a whole number says, or a share of all, 0 < share ≤ 1.
 
