@@ -19,7 +19,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,postgresql,proofs,submitit]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dask,dev,postgresql,proofs,submitit]'
 	touch $@
 
 sweep: $(STAMP)
@@ -60,6 +60,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/escapes.py
 	$(BIN)/python benchmarks/flows.py
+	$(BIN)/python benchmarks/prices.py
+	$(BIN)/python benchmarks/executors.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -14,15 +14,18 @@ import yaml
 import basinet
 from basinet.descents import DESCENTS
 from basinet.escapes import ESCAPES
+from basinet.executors import EXECUTORS
 from basinet.foundation.errors import ConfigError
 from basinet.inits import INITS
 from basinet.objectives import OBJECTIVES
 from basinet.problems import PROBLEMS
-from basinet.study.defaults import GROUPS, complete, conf_directory, explanations
+from basinet.study.defaults import GROUPS, LAUNCH, LAUNCH_GROUPS, complete, conf_directory, explanations
+from basinet.study.resolve import filled
 from basinet.study.study import Study
 
 CONF = conf_directory()
-MEMBERS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+MEMBERS = [(group, path.stem) for group in (*GROUPS, *LAUNCH_GROUPS) for path in sorted((CONF / group).glob("*.yaml"))]
+OF_STUDIES = [(group, name) for group, name in MEMBERS if group in GROUPS]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 # What a member cannot do without, beside what it has itself.
 COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
@@ -47,7 +50,7 @@ def needed(tmp_path: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_the_groups_are_the_folders_of_conf() -> None:
-    assert {*GROUPS, "experiment", "hydra"} == {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert {*GROUPS, *LAUNCH_GROUPS, "experiment", "hydra"} == {path.name for path in CONF.iterdir() if path.is_dir()}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_the_groups_are_the_folders_of_conf() -> None:
         ("descent", "descents", DESCENTS),
         ("objective", "objectives", OBJECTIVES),
         ("escape", "escapes", ESCAPES),
+        ("executor", "executors", EXECUTORS),
     ],
 )
 def test_every_member_of_a_family_has_a_file_and_a_yaml_of_its_name_and_the_other_way_round(
@@ -92,14 +96,20 @@ def test_every_setting_is_explained_in_its_line(path: Path) -> None:
     assert all(2 <= len(explained[key]) <= 130 for key in keys)
 
 
-@pytest.mark.parametrize(("group", "name"), MEMBERS)
+@pytest.mark.parametrize(("group", "name"), OF_STUDIES)
 def test_every_yaml_builds_a_study(group: str, name: str, needed: dict[str, dict[str, Any]]) -> None:
     """`fill` takes no key too many and none too few, so the YAML and the dataclass agree."""
     study = Study.from_config({group: {"name": name, **needed.get(name, {})}, **COMPANIONS.get((group, name), {})})
     assert study.settings[group]["name"] == name
 
 
-@pytest.mark.parametrize(("group", "name"), MEMBERS)
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_every_yaml_of_an_executor_fills_it(name: str) -> None:
+    settings = yaml.safe_load((CONF / "executor" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert isinstance(filled(EXECUTORS, {"executor": settings}, "executor"), EXECUTORS[name])
+
+
+@pytest.mark.parametrize(("group", "name"), OF_STUDIES)
 def test_what_has_no_default_is_asked_for_by_its_name(group: str, name: str, needed: dict[str, dict[str, Any]]) -> None:
     for key in needed.get(name, {}):
         rest = {other: value for other, value in needed[name].items() if other != key}
@@ -107,14 +117,14 @@ def test_what_has_no_default_is_asked_for_by_its_name(group: str, name: str, nee
             Study.from_config({group: {"name": name, **rest}})
 
 
-@pytest.mark.parametrize(("group", "name"), MEMBERS)
+@pytest.mark.parametrize(("group", "name"), OF_STUDIES)
 def test_the_settings_read_without_hydra_are_those_that_hydra_composes(
     group: str, name: str, command: Callable[[str], Any]
 ) -> None:
     answer = command(f"--cfg job {group}={name}")
     assert answer.code == 0
     composed = yaml.safe_load(answer.out)
-    for key in ("tracking", "rerun", "dry_run"):  # not of the study, but of how it is launched
+    for key in LAUNCH:  # not of the study, but of how it is launched
         composed.pop(key)
     assert composed == complete({group: name})
 

@@ -56,3 +56,26 @@ def test_the_table_of_students_and_teachers_counts_what_is_spurious() -> None:
     (axes,) = script["figure"](table).axes
     drawn = [line.get_ydata()[0] for line in axes.get_lines() if len(line.get_ydata()) == 1]
     assert drawn.count(0.4) == 1
+
+
+def test_the_table_of_flows_tells_another_minimum_from_none_start_by_start() -> None:
+    """Ids are of a condition, and where polishing leads one that had not arrived does not count."""
+    script = runpy.run_path(str(ROOT / "experiments" / "flow.py"))
+    starts = {"restart": range(4), "start": [11, 12, 13, 14], "seed": 0, "init": "normal", "network.depth": 2}
+    flow = {"run_id": "a", "descent": "gradient_flow", "minimum": [0, 1, 0, 1], "kind": "minimum", "status": "arrived"}
+    other = {**flow, "run_id": "b", "descent": "gradient_descent", "descent.learning_rate": 2.0}
+    other |= {"minimum": [1, 1, 1, -1], "kind": [*["minimum"] * 3, "unfinished"]}
+    other |= {"status": ["arrived", "arrived", "budget", "arrived"]}
+    restarts = pd.concat([pd.DataFrame({**starts, **condition}) for condition in (flow, other)])
+    places = pd.DataFrame({"run_id": ["a", "a", "b", "b"], "minimum": [0, 1, 0, 1], "place": [5, 6, 6, 5]})
+    places = places.assign(kind="minimum", lambda_max=[0.5, 0.25, 0.25, 0.5], **{"network.depth": 2})
+    table = script["shares"](script["ends"](restarts, places))
+    # where they are: 5 6 5 6 for the flow; 5, 5, (5), none
+    assert table[["starts", "another", "no_minimum", "no_flow"]].to_numpy().tolist() == [[4, 0.25, 0.5, 0]]
+    assert table["another_low"].iloc[0] < 0.25 < table["another_high"].iloc[0]
+    lost = restarts.assign(status=restarts["status"].mask(restarts["run_id"] == "a", "budget"))
+    assert script["shares"](script["ends"](lost, places))[["another", "no_flow"]].to_numpy().tolist() == [[0.0, 4]]
+    limits = script["stable_up_to"](places)
+    assert limits.to_dict() == {(2, 5): 4.0, (2, 6): 8.0}
+    (axes,) = script["figure"](table, limits).axes
+    assert [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() == "|"] == [[4.0, 8.0]]

@@ -183,6 +183,14 @@ def test_relu_students_end_in_spurious_minima_as_often_as_published(teachers: in
         assert near[:2] == [True, True]
 
 
+def test_a_relu_unit_of_no_length_beside_a_perfect_student_lies_on_no_minimum(tmp_path: Path) -> None:
+    """(1 - s) v and s v learn as much as v, for 0 ≤ s ≤ 1: a set, at whose ends a Hessian sees one side only."""
+    starts = np.array([[1, 0, 0, 1, s, 0] - s * np.eye(6)[0] for s in (0.0, 0.4, 1.0)])
+    found = certified(tmp_path, "relu", "ones", 3, 2, starts)
+    assert (found.restarts["loss"].abs() < 1e-12).all()
+    assert found.restarts["kind"].tolist() == ["degenerate"] * 3
+
+
 @pytest.mark.stress
 @pytest.mark.parametrize("teachers", [8, 9, 10])
 def test_one_unit_more_than_the_teacher_has_does_away_with_spurious_minima(teachers: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ import basinet
 from basinet import reporting
 from basinet.foundation.errors import ConfigError
 from basinet.foundation.outcomes import KIND_NAMES
-from basinet.reporting import data, points, writing
+from basinet.reporting import data, points, provenance, writing
 from basinet.study.study import Study
 from basinet.tracking.record import OpenRun, open_condition, open_sweep, write_condition, write_parquet
 from basinet.tracking.store import TrackingStore
@@ -221,6 +222,14 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """When a condition was being computed."""
+
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True)
 class Shown:
     """A report, and what it is about."""
 
@@ -399,12 +408,43 @@ def test_the_page_is_whole_and_loads_nothing_from_elsewhere(shown: Shown) -> Non
 
 def test_every_figure_has_a_caption_with_how_many_restarts_it_shows(shown: Shown) -> None:
     page = shown.page
-    captions = page.source.count("<figcaption>")
-    assert captions == len(page.loads) + 1  # of the points
+    drawn = page.source.count("<img ")
+    assert len(page.loads) == 2 * drawn  # for a light ground and for a dark one
+    assert page.source.count("<figcaption>") == drawn + 1  # of the points
     assert page.text.count("n = 400 restarts, ") == 4 * 3
-    assert page.text.count("n = 1,600 restarts, ") == len(page.loads) - 4 * 3
-    files = {path.name for path in (shown.folder / "figures").iterdir()}
-    assert {"final_losses.png", "final_losses.svg", "distribution.svg", "heat.png"} <= files
+    assert page.text.count("n = 1,600 restarts, ") == drawn - 4 * 3
+
+
+def test_every_figure_is_a_file_as_png_and_as_svg_whose_name_says_its_condition(shown: Shown) -> None:
+    files = [path.name for path in (shown.folder / "figures").iterdir()]
+    names = {f"network.depth={depth}_init={init}_waterfall" for depth in (2, 3) for init in ("normal", "orthogonal")}
+    assert names <= {name.rpartition(".")[0] for name in files}
+    assert sorted(name for name in files if name.endswith(".png")) == sorted(
+        f"{name[:-3]}png" for name in files if name.endswith(".svg")
+    )
+
+
+def test_the_first_picture_has_its_numbers_in_words_and_beside_it_in_a_table(shown: Shown) -> None:
+    restarts = shown.restarts
+    row = restarts[((restarts["network.depth"] == 2) & (restarts["init"] == "normal")).to_numpy()]
+    share = (row["minimum"] == 0).mean()
+    lowest = f"{100 * share:.3g} % at {row.loc[row['minimum'] == 0, 'loss'].iloc[0]:.3g}"
+    (alternative,) = re.findall(r'alt="([^"]*network.depth 2[^"]*)"', shown.page.source)
+    assert f"network.depth 2, init normal, lowest {lowest}, 2nd lowest " in alternative
+    rows = [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in shown.page.cells]
+    assert next(row[:3] for row in rows if row[:2] == ["2", "normal"]) == ["2", "normal", lowest]
+
+
+def test_the_wall_time_is_that_in_which_something_was_computed(shown: Shown) -> None:
+    runs = basinet.load_runs("made", tracking_uri=shown.uri).sort_values("started")
+    assert len(runs) == 4
+    begun, seconds = (runs["started"] - runs["started"].min()).dt.total_seconds(), runs["wall_seconds"]
+    busy = np.zeros(round(1000 * (begun + seconds).max()), dtype=bool)
+    for start, length in zip(begun, seconds, strict=True):
+        busy[round(1000 * start) : round(1000 * (start + length))] = True
+    conditions = [Stretch(start, start + length) for start, length in zip(begun, seconds, strict=True)]
+    assert provenance._covered(conditions) == pytest.approx(busy.sum() / 1000)  # type: ignore[arg-type]
+    assert provenance._covered([Stretch(0, 10), Stretch(5, 7), Stretch(100, 101)]) == 11  # type: ignore[list-item]
 
 
 @pytest.mark.slow
@@ -512,12 +552,12 @@ def test_the_page_says_how_it_was_run_and_how_to_run_it_again(shown: Shown) -> N
     minima = restarts[restarts["kind"] == "minimum"].sort_values(["loss", "restart"])
     best = minima.iloc[0]
     assert "basinet -m init=normal,orthogonal network.depth=2,3 " in page.text
-    assert f"basinet-replay {best['run_id']} {best['restart']} " in page.text
+    assert f"basinet-replay {best['run_id'][:8]} {best['restart']} " in page.text
     assert "basinet-report made " in page.text
     rows = dict(row for row in page.cells if len(row) == 2)
     assert rows["basinet"] == basinet.__version__
     assert rows["seed"] == "0"
-    assert rows[f"sweep {shown.sweep.id}"] == "finished"
+    assert rows[f"sweep {shown.sweep.id[:8]}"] == "finished"
     assert rows["network.depth"] == "2, 3"
 
 

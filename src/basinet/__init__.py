@@ -9,7 +9,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from basinet.analysis.disconnectivity import disconnectivity
     from basinet.analysis.running_time import running_time
+    from basinet.analysis.unseen import restarts_needed
     from basinet.mlp.textbook import forward_backward
+    from basinet.mlp.trained import unflatten
     from basinet.pipeline.gather import Findings
     from basinet.pipeline.run import run
     from basinet.problems.arrays import Arrays as Problem
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     )
     from basinet.tracking.load import open_results as open
     from basinet.tracking.results import Results
+    from basinet.workflows.network import network
     from basinet.workflows.prove import prove
     from basinet.workflows.replay import replay
 
@@ -37,6 +40,8 @@ _WHERE = {
     "run": "basinet.pipeline.run",
     "replay": "basinet.workflows.replay",
     "prove": "basinet.workflows.prove",
+    "network": "basinet.workflows.network",
+    "unflatten": "basinet.mlp.trained",
     "report": "basinet.reporting",
     "Findings": "basinet.pipeline.gather",
     "open": "basinet.tracking.load",
@@ -52,6 +57,7 @@ _WHERE = {
     "disconnectivity": "basinet.analysis.disconnectivity",
     "load_visits": "basinet.tracking.load",
     "running_time": "basinet.analysis.running_time",
+    "restarts_needed": "basinet.analysis.unseen",
     "forward_backward": "basinet.mlp.textbook",
 }
 """Public names and their modules, imported on first use: torch alone takes two seconds."""
@@ -76,12 +82,15 @@ __all__ = [
     "load_runs",
     "load_saddles",
     "load_visits",
+    "network",
     "open",
     "prove",
     "replay",
     "report",
+    "restarts_needed",
     "run",
     "running_time",
+    "unflatten",
 ]
 
 

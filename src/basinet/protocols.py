@@ -233,6 +233,13 @@ class Objective(Protocol):
         """The share of the samples that are in the right class, `[restart]`; None where there are no classes."""
         ...
 
+    def whole(self, theta: Tensor) -> tuple[Network, Tensor] | None:
+        """The network whose function `theta [restart, parameter]` makes, and its parameters `[restart, n]`.
+
+        With what is fixed about it, such as output weights; None where f is not that of a network.
+        """
+        ...
+
     def statement(self) -> dict[str, Any] | None:
         """What f is, in names and in the numbers that it is made of, exactly, for proofs (`basinet.proofs.statement`).
 
@@ -525,6 +532,9 @@ class Marching:
     settled: float
     flat: float
     faded: float
+    fading: float
+    swift: float
+    lasting: float
     growth: float
     fall: float
     growths: tuple[float, ...]

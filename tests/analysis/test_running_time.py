@@ -115,3 +115,11 @@ def test_columns_that_are_not_there_and_no_confidence_are_said_in_one_line() -> 
         running_time(visits, "escap")
     with pytest.raises(ConfigError, match=r"^confidence=2: must be between 0 and 1$"):
         running_time(visits, "escape", confidence=2)
+
+
+def test_the_best_is_asked_for_by_name_and_another_name_is_refused() -> None:
+    visits = simulated(40, 0.2, 3.0, 20.0, 5)
+    pd.testing.assert_frame_equal(running_time(visits, "escape", target="best"), running_time(visits, "escape"))
+    for wrong in ("worst", math.nan):
+        with pytest.raises(ConfigError, match=rf'^target={wrong!r}: must be a finite loss, "best" or None$'):
+            running_time(visits, "escape", target=wrong)  # type: ignore[arg-type]

@@ -183,7 +183,10 @@ def test_a_run_of_a_minimum_can_be_found_below_its_condition(pages: Pages) -> No
     table = _runs_table(pages, len(minima))
     names = pages.runs.reset_index().set_index("run_id")["name"]
     expected = [
-        (f"minimum {row.minimum} · loss {row.loss:.3g} · {100 * row.share:.3g} % of starts", names[row.run_id])
+        (
+            f"minimum {row.minimum} · loss {row.loss:.3g} · {100 * row.share:.3g} % of starts · {names[row.run_id]}",
+            names[row.run_id],
+        )
         for row in minima.sort_values(["run_id", "minimum"]).itertuples()
     ]
     shown = zip(table.index, table["params.`condition`"], strict=True)

@@ -33,6 +33,16 @@ COMMANDS = [
     ("descent=adm", "unknown descent 'adm'", "did you mean 'adam'?"),
     ("network=cnn", "unknown network 'cnn'", "choose one of mlp"),
     ("objective=empirical", "unknown objective 'empirical'", "did you mean 'empirical_risk'?"),
+    ("executor=dusk", "unknown executor 'dusk'", "did you mean 'dask'?"),
+    ("executor=dask executor.jobqueue=slrm", "unknown executor.jobqueue 'slrm'", "did you mean 'slurm'?"),
+    ("executor=dask executor.workers=0", "executor.workers=0", "at least 1"),
+    ("executor=dask executor.queue=long", "executor.queue=long", "executor.jobqueue=slurm"),
+    ("executor=dask executor.jobqueue=pbs executor.minimum=2", "executor.maximum=None", "give both"),
+    ("executor=ray executor.address=here", "executor.address=here", "ray://host:port"),
+    ("executor=local executor.workers=2", "unknown setting 'executor.workers'", "did you mean 'executor'?"),
+    ("-m seed=1,2 executor=dask hydra/launcher=joblib", "executor=dask", "leave out hydra/launcher"),
+    ("-m executor=local,dask", "executor=local,dask", "the same for all conditions"),
+    ("executor=null", "unknown executor 'null'", "choose one of dask, local, ray"),
     ("experiment=dept", "unknown experiment 'dept'", "did you mean 'depth'?"),
     ("experiment=nothing", "unknown experiment 'nothing'", "choose one of barriers, depth,"),
     ("experiment=null", "unknown experiment 'null'", "choose one of barriers, depth,"),
@@ -250,7 +260,7 @@ COMMANDS = [
     ("experiment=depth network.depth=3,0", "network.depth=0", "must be at least 1"),
     # tracking
     ("tracking.uri=sqlite:///nowhere/mlflow.db", "tracking.uri=sqlite:///nowhere/mlflow.db", "does not exist"),
-    ("tracking.uri=sqlite:///.", "tracking.uri=sqlite:///.", "must name a file"),
+    ("tracking.uri=sqlite:///.", "tracking.uri=sqlite:///.", "is a folder, where a file should be"),
     ("tracking.uri=", "tracking.uri=", "must start with sqlite:///"),
     ("tracking.uri=mlruns", "tracking.uri=mlruns", "must start with sqlite:///"),
     ("tracking.uri=foo://bar", "tracking.uri=foo://bar", "must start with sqlite:///"),
@@ -527,8 +537,7 @@ STANDING = [
     *((name, os.mkfifo, "a pipe") for name in ("mlflow.db", "mlflow.db.lock", "mlflow.db-wal", "mlartifacts")),
     *((name, _linked, "a link to nothing") for name in ("mlflow.db", "mlartifacts", ".basinet")),
     *((name, Path.touch, "a file") for name in ("mlartifacts", ".basinet")),
-    *((name, _folder, "a folder") for name in ("mlflow.db.lock", "mlflow.db-wal")),
-    ("mlflow.db", _folder, "must name a file"),
+    *((name, _folder, "a folder") for name in ("mlflow.db", "mlflow.db.lock", "mlflow.db-wal")),
 ]
 
 

@@ -157,7 +157,7 @@ def test_a_dry_run_of_what_has_finished_refuses_the_same_condition_twice(
 def test_a_database_that_is_not_known_well_enough_is_asked_through_mlflow_and_says_the_same(
     settings: str, swept_again: Callable[[str], Any], swept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: Pace(0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: Pace(0.0, 0.0, 0.0, 0.0, 0.0))
     fail_one()
     before = dump(swept / "mlflow.db")
     directly = swept_again(f"dry_run=true {settings}")
@@ -263,7 +263,7 @@ def test_of_restarts_auto_only_the_first_have_to_fit(command: Command, free: Cal
 def test_a_launch_of_days_is_said_to_be_one(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured is what no machine does within an hour; here a step of a restart is said to take a millisecond."""
     monkeypatch.setattr("basinet.cli.main._execute", lambda planned: 0)
-    monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: costs.Pace(0.0, 1e-3, 0.0, 0.0))
+    monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: costs.Pace(0.0, 1e-3, 0.0, 0.0, 0.0))
     steps = 4 * 10**8
     answer = command(f"restarts=20 descent.steps={steps:.0f} descent.records=5")
     assert answer.err == ""  # 0.8 s at the very least

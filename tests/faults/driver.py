@@ -15,7 +15,7 @@ from basinet.cli import main as script
 job_of_basinet = script._job
 
 
-def small_blocks(config: Any, place: Any) -> None:
+def small_blocks(config: Any, place: Any, *workers: Any) -> None:
     """A condition, in whichever process the launcher chose; pickled by value, so that it arrives there."""
     from pathlib import Path
 
@@ -41,7 +41,7 @@ def small_blocks(config: Any, place: Any) -> None:
             return search(study, settings, known, searches)
 
         pipeline.solve, landscape.search = noting, noting_too
-    job_of_basinet(config, place)
+    job_of_basinet(config, place, *workers)
 
 
 if __name__ == "__main__":

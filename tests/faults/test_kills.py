@@ -121,6 +121,28 @@ def test_searches_for_saddles_that_are_killed_lose_at_most_the_block_they_were_a
     assert len(basinet.load_saddles("basinet", tracking_uri=left(places[1]).uri)) > 10
 
 
+@pytest.mark.slow
+def test_runs_that_are_killed_lose_at_most_the_block_they_were_at_and_go_on_with_a_larger_budget(
+    launch: Any, furnish: Any, left: Any, tmp_path: Path
+) -> None:
+    """Two conditions of three blocks; killed in the second block, in the fifth, and while a larger budget is spent."""
+    line = (
+        "-m escape=restart,basin_hopping objective=test_function init=uniform engine=torch restarts=192 "
+        "descent.learning_rate=0.01 descent.steps=200 descent.tolerance=1e-5 tracking.figures=none escape.budget={}"
+    )
+    places = [furnish(tmp_path / name) for name in ("undisturbed", "killed")]
+    moments = {400: [Moment(2, 0.0), Moment(3, 0.0)], 800: [Moment(0, 0.5)]}
+    whole, shot = Count(), Count()
+    for budget in (400, 800):
+        bring_to_its_end(lambda budget=budget: launch(places[0], line.format(budget)), [], whole)
+        bring_to_its_end(lambda budget=budget: launch(places[1], line.format(budget)), moments[budget], shot)
+        left(places[1]).assert_complete(2)
+        left(places[1]).assert_same_as(left(places[0]), visits=basinet.load_visits)
+    assert shot.kills == 3
+    assert len((places[1] / "blocks.txt").read_text().splitlines()) <= 6 + shot.kills
+    assert (basinet.load_visits("basinet", tracking_uri=left(places[1]).uri)["spent"] >= 800).all()
+
+
 @pytest.mark.stress
 @pytest.mark.parametrize(("workers", "launcher"), [(1, ""), (2, TWO_PROCESSES)])
 def test_a_sweep_that_is_killed_thirty_times_loses_nothing_that_was_finished(

@@ -273,7 +273,7 @@ class Lawful(ByHessians):
 
     def hessian(self, objective: Objective, theta: Tensor) -> Tensor:
         self.clock.now += len(theta) * self.hessian_seconds
-        return torch.eye(theta.shape[1], dtype=theta.dtype).expand(len(theta), -1, -1)
+        return torch.eye(theta.shape[1], dtype=theta.dtype).repeat(len(theta), 1, 1)
 
 
 @pytest.mark.parametrize("size", [1e-5, 1e-2, 10.0])
@@ -285,6 +285,7 @@ def test_a_pace_is_found_again_whatever_its_size(size: float, monkeypatch: pytes
     monkeypatch.setattr("time.perf_counter", clock)
     found = costs.pace(asked)
     assert found.newton == pytest.approx(5 * size)
+    assert 1 / 4 <= found.flow / (5 * size) <= 9 / 4  # a step takes one Hessian to nine, and counts as four
     assert found.rest == pytest.approx(5 * size + 3e-5)  # one Hessian for the spectrum; writing is not measured
     if size < 1:  # else one step is all that is measured
         assert found.step == pytest.approx(2 * size)
@@ -305,9 +306,9 @@ def test_as_many_segments_and_steps_are_foretold_as_a_descent_has(
     monkeypatch.setattr(Study, "engine", counting)
     for _ in descend(asked.objective, asked.descent, asked.engine, asked.starts(range(6))):
         pass
-    of_steps = costs.descent_seconds(asked, 6, costs.Pace(segment=0.0, step=1.0, newton=0.0, rest=0.0))
+    of_steps = costs.descent_seconds(asked, 6, costs.Pace(segment=0.0, step=1.0, newton=0.0, flow=0.0, rest=0.0))
     assert of_steps == sum(restarts * steps for restarts, steps in counting.segments) == 6 * steps
-    of_segments = costs.descent_seconds(asked, 6, costs.Pace(segment=1.0, step=0.0, newton=0.0, rest=0.0))
+    of_segments = costs.descent_seconds(asked, 6, costs.Pace(segment=1.0, step=0.0, newton=0.0, flow=0.0, rest=0.0))
     run_ = sum(restarts for restarts, _ in counting.segments)
     assert run_ <= of_segments <= run_ + 6 * (1 + steps // 1000)
 
@@ -328,19 +329,19 @@ def test_no_more_newton_steps_are_taken_than_are_foretold(penalty: float, monkey
     monkeypatch.setattr(Study, "engine", counting)
     solve(asked, range(50))
     taken = sum(counting.hessians) - 50  # of which one is for the spectrum
-    foretold = costs.polishing_seconds(asked, 50, costs.Pace(segment=0.0, step=0.0, newton=1.0, rest=0.0))
+    foretold = costs.polishing_seconds(asked, 50, costs.Pace(segment=0.0, step=0.0, newton=1.0, flow=1.0, rest=0.0))
     assert foretold / (4 if penalty else 8) <= taken <= foretold  # hardly any is on its way to infinity
 
 
 def test_time_is_scaled_to_all_restarts_and_steps_that_are_left() -> None:
     asked = study("deep")  # 100 steps; polished by one step, of Newton's method and of 4 Hessians along each of 3 flows
-    found = costs.Pace(segment=1.0, step=10.0, newton=100.0, rest=1000.0)
+    found = costs.Pace(segment=1.0, step=10.0, newton=100.0, flow=20.0, rest=1000.0)
     records = 1 + len(set(np.rint(np.geomspace(1, 100, 40)).astype(int)))
     assert costs.descent_seconds(asked, 7, found) == 7 * (10 * 100 + records)
-    assert costs.polishing_seconds(asked, 7, found) == 7 * ((1 + 3 * 4) * 100 + 1000)
+    assert costs.polishing_seconds(asked, 7, found) == 7 * (100 + 3 * 4 * 20 + 1000)
     penalised = {"l2_weights": 1e-3, "l2_biases": 1e-3}
     asked = Study.from_config({**STUDIES["deep"], "engine": "torch", "objective": penalised})
-    assert costs.polishing_seconds(asked, 7, found) == 7 * ((1 + 4) * 100 + 1000)
+    assert costs.polishing_seconds(asked, 7, found) == 7 * (100 + 4 * 20 + 1000)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -349,7 +350,15 @@ def test_what_is_measured_is_positive(name: str) -> None:
     assert found.step > 0
     assert found.segment >= 0
     assert found.rest > 0
-    assert (found.newton > 0) == (name in ("narrow", "deep"))
+    assert (found.newton > 0) == (found.flow > 0) == (name in ("narrow", "deep"))
+
+
+def test_a_flow_that_is_repeated_takes_twice_as_long() -> None:
+    def seconds(**descent: Any) -> float:
+        asked = Study.from_config({"restarts": 6, "descent": {"name": "gradient_flow", **descent}})
+        return costs.descent_seconds(asked, 6, costs.Pace(segment=1.0, step=1.0, newton=0.0, flow=0.0, rest=0.0))
+
+    assert seconds(repeat=True) == 2 * seconds() > 0
 
 
 def test_conditions_that_differ_in_their_starts_or_rates_are_measured_once() -> None:

@@ -22,6 +22,7 @@ CONFIG: dict[str, Any] = {
 KINDS: dict[str, dict[str, Any]] = {
     "descents": {},
     "runs": {"escape": {"name": "restart", "budget": 5000.0}},
+    "runs up to the best": {"escape": {"name": "restart", "budget": 5000.0, "target": "best"}},
     "flows": {"descent": {"name": "gradient_flow", "time": 200.0, "records": 6}},
 }
 EDGES = [(0, 10), (10, 11), (11, 60), (60, 90)]

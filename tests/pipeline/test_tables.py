@@ -206,3 +206,14 @@ def test_how_spectra_were_found_is_said_rightly_though_the_first_block_has_none(
         other = Study.from_config({**config, "polish": polish})
         table = gather(other, [solve(other, range(3))], curves_max=0).restarts
         assert set(table["spectrum"]) == {spectrum}
+
+
+def test_findings_show_themselves_in_a_few_lines_whose_numbers_are_those_of_the_tables(found: Any) -> None:
+    shown = repr(found).splitlines()
+    assert len(shown) < 6
+    assert shown[0].startswith("Findings of ")
+    counts = found.restarts["kind"].value_counts()
+    assert f"{counts['diverged']} diverged" in shown[1]
+    assert shown[1].strip().startswith(f"{len(found.restarts)} restarts: ")
+    rows = found._repr_html_().split("<tbody>")[1].count("<tr>")
+    assert rows == min(len(found.minima), 8)

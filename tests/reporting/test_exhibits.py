@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import basinet
 from basinet.analysis.spread import spread
@@ -80,10 +81,12 @@ def test_every_minimum_has_a_run_below_its_condition_with_its_name_and_numbers(
     children = _below(written)
     for child, row in zip(children, minima.to_dict("records"), strict=True):
         share = f"{100 * row['count'] / 24:.3g}"
-        assert child.info.run_name == f"minimum {row['minimum']} · loss {row['loss']:.3g} · {share} % of starts"
+        assert (
+            child.info.run_name == f"minimum {row['minimum']} · loss {row['loss']:.3g} · {share} % of starts · depth 2"
+        )
         assert child.info.status == "FINISHED"
         assert child.data.tags["basinet.kind"] == "minimum"
-        assert child.data.params == {"condition": "depth 2"}
+        assert child.data.params == {"condition": "depth 2", "restart": str(row["restart"])}
         names = ("loss", "share", "count", "lambda_min", "lambda_max")
         assert child.data.metrics == {name: float(row[name]) for name in names}
 
@@ -198,12 +201,17 @@ def test_a_condition_has_figures_a_page_and_a_note_that_leads_to_them(written: O
     exhibits.exhibit_condition(written, findings, table, drawn=True)
     assert written.folder is not None
     files = {path.name: path.read_bytes() for path in (written.folder / "figures").iterdir()}
-    pictures = {"loss_fan.png", "waterfall.png", "fans_by_minimum.png", "rank_abundance.png"}
+    pictures = {"loss_fan.png", "waterfall.png", "waterfall.small.png", "fans_by_minimum.png", "rank_abundance.png"}
     assert set(files) == {*pictures, "restarts.html"}
     assert all(files[name].startswith(b"\x89PNG") for name in pictures)
     note = written.store.client.get_run(written.id).data.tags["mlflow.note.content"]
     place = f"#/experiments/{written.run.info.experiment_id}/runs/{written.id}/artifacts/"
-    assert re.findall(r"\]\((\S+)\)", note) == [f"{place}figures/restarts.html", f"{place}minima.csv"]
+    training = "?workflowType=machine_learning"
+    small = f"get-artifact?path=figures/waterfall.small.png&run_uuid={written.id}"
+    links = [f"{place}figures/restarts.html{training}", f"{place}minima.csv{training}"]
+    assert re.findall(r"\]\((\S+)\)", note) == [small, *links]
+    with Image.open(written.folder / "figures" / "waterfall.small.png") as image:
+        assert max(image.size) == 480
 
 
 def test_without_figures_there_is_still_a_note(written: OpenRun, findings: Findings) -> None:
@@ -238,7 +246,7 @@ def test_the_note_of_a_condition_begins_with_its_headline_and_has_a_row_for_ever
 def test_a_note_names_the_symmetries_of_the_problem(findings: Findings) -> None:
     row = spread(findings.restarts.assign(condition="depth 2"), ["condition"]).iloc[0]
     told = "inputs 1 and 2 exchanged (2 in all)"
-    assert f"\n\nProblem symmetries: {told}.\n\n" in exhibits.condition_note(row, findings.minima, told)
+    assert f"\n\nProblem symmetries: {told}." in exhibits.condition_note(row, findings.minima, told)
     assert "ymmetries:" not in exhibits.condition_note(row, findings.minima)
 
 
@@ -247,7 +255,7 @@ def test_a_note_of_many_minima_shows_twenty_and_says_how_many_more_there_are(fin
     many = pd.concat([findings.minima] * 50, ignore_index=True).assign(minimum=lambda frame: frame.index)
     note = exhibits.condition_note(row, many)
     assert len(_rows(note)) == 1 + 20
-    assert note.endswith(f"\n\nand {len(many) - 20:,} more")
+    assert f"\n\nand {len(many) - 20:,} more\n\n" in note
 
 
 def test_the_note_of_a_large_sweep_ends_with_a_whole_row_and_fits_into_a_tag() -> None:
@@ -340,7 +348,7 @@ def test_the_run_of_a_sweep_has_its_report_its_figures_and_a_note_that_leads_to_
     assert "32 random restarts" in report
     assert "finished" in report  # what has become of the sweep
     note = parent.data.tags["mlflow.note.content"]
-    linked = re.findall(r"\]\(#/experiments/\d+/runs/\w+/artifacts/(\S+)\)", note)
+    linked = re.findall(r"\]\(#/experiments/\d+/runs/\w+/artifacts/([^\s?]+)\?workflowType=machine_learning\)", note)
     assert linked[0] == "report.html"
     assert set(linked) <= files
     assert len(_rows(note)) == 1 + 2
@@ -356,3 +364,17 @@ def test_without_figures_a_sweep_has_its_tables_and_a_note_and_no_report(sweeps:
         "sweep_minima.parquet",
     }
     assert "report.html" not in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_run_of_a_minimum_says_where_it_is_who_ended_there_and_has_the_colour_of_the_figures(
+    written: OpenRun, findings: Findings
+) -> None:
+    exhibits.exhibit_minima(written, findings, 2)
+    colours = ["#0072B2", "#D55E00"]  # of the lowest two, after Okabe and Ito
+    for child, row, colour in zip(_below(written), findings.minima.to_dict("records"), colours, strict=False):
+        note = child.data.tags["mlflow.note.content"]
+        assert f"`basinet-replay {written.id[:8]} {row['restart']}`" in note
+        numbers = re.findall(r"-?\d+\.\d+|-?\d+\.(?=[\s\]])", note.partition("```")[2].partition("```")[0])
+        written_down = np.array([float(number) for number in numbers])
+        np.testing.assert_allclose(written_down, row["parameters"], atol=6e-6)  # five digits
+        assert child.data.tags["mlflow.runColor"] == colour

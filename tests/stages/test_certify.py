@@ -78,7 +78,11 @@ CASES: list[tuple[str, dict[str, Any], Kind]] = [
      Kind.DEGENERATE),
     ("a minimum, around which the descent swings", {"settles": False}, Kind.MINIMUM),
     ("on a kink along which the descent wanders", {"kink_distance": 0.0, "settles": False}, Kind.UNFINISHED),
-    ("on a kink, but f cannot be lower", {"kink_distance": 0.0, "lowest": True}, Kind.MINIMUM),
+    ("on a kink, of which the Hessian sees one side, and f cannot be lower", {"kink_distance": 0.0, "lowest": True},
+     Kind.DEGENERATE),
+    ("curved downwards on one side of a kink, but f cannot be lower",
+     {"kink_distance": 0.0, "lowest": True, "eigenvalues": DOWN}, Kind.DEGENERATE),
+    ("away from kinks, where f cannot be lower", {"kink_distance": 1e-3, "lowest": True}, Kind.MINIMUM),
     ("not flat: how far does not matter", {"moved": 0.09}, Kind.MINIMUM),
     ("at rest on a kink", {"kink_distance": 1e-9}, Kind.KINK),
     ("on a kink, beside which f falls", {"kink_distance": 1e-9, "kink_falls": 1e-8}, Kind.UNFINISHED),
@@ -94,8 +98,10 @@ CASES: list[tuple[str, dict[str, Any], Kind]] = [
     ("growing for ever beside a kink", {**LEAVING, "kink_distance": 0.0}, Kind.AT_INFINITY),
     ("penalties forbid infinity", {**LEAVING, "coercive": True}, Kind.UNFINISHED),
     ("at rest while the parameters grew: it has arrived", {**LEAVING, "converged": True}, Kind.MINIMUM),
+    ("at rest only as far as rounding tells", {**LEAVING, "converged": True, "eigenvalues": FLAT}, Kind.AT_INFINITY),
+    ("a line search, which may leap", {**LEAVING, "remaining": np.inf}, Kind.UNFINISHED),
     ("the flow comes to rest, or nowhere that can be told", {**LEAVING, "recedes": False}, Kind.UNFINISHED),
-    ("not growing", {**LEAVING, "grows": 1e-3}, Kind.UNFINISHED),
+    ("not growing", {**LEAVING, "grows": 1e-4}, Kind.UNFINISHED),
     ("shrinking", {**LEAVING, "grows": -0.5}, Kind.UNFINISHED),
     ("far from its level", {**LEAVING, "remaining": 0.1}, Kind.UNFINISHED),
     ("diverged", {**LEAVING, "diverged": True, "eigenvalues": [np.nan] * 3}, Kind.DIVERGED),
@@ -175,7 +181,7 @@ def examined(
         theta = torch.randn(restarts, risk.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     diverged = torch.zeros(restarts, dtype=torch.bool) if diverged is None else diverged
     polished = polish(risk, theta, settings, tolerances(), ENGINE)
-    ended = Ended(theta, diverged, settles=True)
+    ended = Ended(theta, diverged, settles=True, leaps=False)
     return theta, collect_evidence(risk, ended, polished, settings, tolerances(), ENGINE)
 
 
@@ -237,7 +243,7 @@ def test_how_far_a_restart_lies_beside_the_ridge_of_a_saddle_is_evidence() -> No
     polished = dataclasses.replace(
         polish(risk, saddle, SETTINGS, tolerances(), ENGINE), outcome=torch.zeros(2, dtype=torch.int8)
     )
-    ended = Ended(descended, torch.zeros(2, dtype=torch.bool), settles=True)
+    ended = Ended(descended, torch.zeros(2, dtype=torch.bool), settles=True, leaps=False)
     evidence = collect_evidence(risk, ended, polished, SETTINGS, tolerances(), ENGINE)
     np.testing.assert_allclose(evidence.leaves, [4e-5 / np.sqrt(2), 0], rtol=1e-9, atol=1e-18)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from basinet.engines import TorchEngine
 from basinet.objectives.plain import Plain
 from basinet.stages.derivatives import Derivatives
 from basinet.stages.infinity import recede
+from basinet.stages.inward import look_inward
 from basinet.stages.kinks import falls_nearby
 from basinet.stages.march import Marched, march
 from basinet.stages.newton import Outcome
@@ -23,6 +25,18 @@ from basinet.stages.polish import Polishing, polish
 from basinet.study.defaults import tolerances
 
 STEPS = 150
+
+
+PARTS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]] = {
+    "leaving": lambda x: (1 + torch.exp(-x), -torch.exp(-x), torch.exp(-x)),
+    "leaving late": lambda x: (torch.exp(300 - x), -torch.exp(300 - x), torch.exp(300 - x)),
+    "fading": lambda x: (1 + 1 / x, -1 / x**2, 2 / x**3),
+    "rippled": lambda x: (torch.cos(x), -torch.sin(x), -torch.cos(x)),
+    "shallow": lambda x: (1 + 1e-8 * torch.cos(x), -1e-8 * torch.sin(x), -1e-8 * torch.cos(x)),
+    "quartic": lambda x: (x**4, 4 * x**3, 12 * x**2),
+    "flat": lambda x: ((x - 1) ** 8, 8 * (x - 1) ** 7, 56 * (x - 1) ** 6),
+    "cubic": lambda x: (x**3 + x**4, 3 * x**2 + 4 * x**3, 6 * x + 12 * x**2),  # at 0 neither a bottom nor a top
+}
 
 
 @dataclass(frozen=True)
@@ -34,16 +48,7 @@ class OfTwo(Plain):
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """p, p' and p'': `leaving` falls for ever, `rippled` has a bottom at every odd multiple of π."""
-        if self.name == "leaving":
-            return 1 + torch.exp(-x), -torch.exp(-x), torch.exp(-x)
-        if self.name == "fading":
-            return 1 + 1 / x, -1 / x**2, 2 / x**3
-        if self.name == "rippled":
-            return torch.cos(x), -torch.sin(x), -torch.cos(x)
-        if self.name == "quartic":
-            return x**4, 4 * x**3, 12 * x**2
-        assert self.name == "cubic"  # flat at 0, where it is neither a bottom nor a top
-        return x**3 + x**4, 3 * x**2 + 4 * x**3, 6 * x + 12 * x**2
+        return PARTS[self.name](x)
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         p, slope, _ = self.parts(theta[:, 0])
@@ -110,6 +115,28 @@ def test_what_falls_for_ever_goes_on_until_nothing_is_left_of_the_fall(name: str
     assert (found.theta[:, 0] > 3 * theta[:, 0]).all()
 
 
+def test_a_slope_that_has_only_just_begun_to_be_followed_is_no_way_to_infinity() -> None:
+    """p = 1 + 1e-8 cos x falls by next to nothing while x grows from .01 to 3, and has its bottom at π."""
+    _, found = marched(of("shallow"), (0.01, 0.0), (0.5, 0.0))
+    assert not found.faded.any()
+    assert found.rests.all()
+    np.testing.assert_allclose(found.theta[:, 0], math.pi, rtol=0, atol=1e-3)
+
+
+def test_growth_that_lasts_is_a_way_to_infinity_however_far_out_it_begins() -> None:
+    """p = e^(300 - x): x grows by log 10 in each decade of time, less than 1 % of itself."""
+    _, found = marched(of("leaving late"), (301.0, 0.0), (310.0, 0.0))
+    assert found.faded.all()
+    assert (found.grows < 0.03).all()
+
+
+def test_growth_that_gets_less_and_less_is_none() -> None:
+    """p = (x - 1)⁸, whose slope is rounding while x still grows by more than 1 % in two decades."""
+    _, found = marched(of("flat"), (0.3, 0.0))
+    assert not found.faded.any()
+    assert float(found.theta[0, 0]) == pytest.approx(1, abs=0.02)
+
+
 def test_the_flow_of_a_network_is_the_one_that_scipy_integrates() -> None:
     config = {
         "problem": "xor",
@@ -173,6 +200,17 @@ def test_a_restart_on_a_ridge_that_grows_steeper_is_not_on_its_way_to_the_level_
     assert float(own.loss) == pytest.approx(1, abs=1e-6)
     seen = recede(f, theta, f.objective.loss(theta), own, tolerances(), STEPS)
     assert (bool(seen.recedes) and float(seen.remaining) < 1e-3) == lasts
+
+
+@pytest.mark.parametrize(("name", "at", "recedes"), [("leaving", 60.0, True), ("quartic", 1e-4, False)])
+def test_a_place_that_is_flat_to_rounding_is_on_the_way_to_infinity_if_flows_from_further_in_lead_past_it(
+    name: str, at: float, recedes: bool
+) -> None:
+    f, theta = of(name), torch.tensor([[at, 0.0]], dtype=torch.float64)
+    assert march(f, theta, tolerances(), torch.full((1,), math.inf, dtype=torch.float64), STEPS).rests.all()
+    found = look_inward(f, theta, f.objective.loss(theta), tolerances(), STEPS)
+    assert found.recedes.tolist() == [recedes]
+    assert (float(found.remaining) < 1e-6) == recedes
 
 
 # --- Kinks ----------------------------------------------------------------------------------------------------------

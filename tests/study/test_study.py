@@ -108,3 +108,14 @@ def test_single_precision_is_certified_on_data_that_it_has_not_rounded() -> None
     one, other = (Study.from_config({"problem": "sine", "dtype": dtype}) for dtype in ("float32", "float64"))
     assert torch.equal(one.exact_objective.targets, other.exact_objective.targets)
     assert one.objective.targets.dtype == torch.float32
+
+
+def test_a_study_shows_itself_by_its_problem_its_network_and_what_is_done() -> None:
+    study = Study.from_config(
+        {"problem": "xor", "init": {"name": "normal", "std": 2.0}, "network": {"depth": 3, "width": 4}, "restarts": 7}
+    )
+    shown = repr(study).splitlines()
+    assert shown[0] == f"Study of xor: 2-4-4-1 {study.network.activation}, output {study.network.output}"
+    assert shown[1].strip() == "7 restarts, 37 parameters, seed 0"  # 2·4+4 + 4·4+4 + 4+1
+    assert shown[2].strip() == "starts: normal (std=2.0, bias=same)"
+    assert all(line.strip() in study._repr_html_() for line in shown)

@@ -211,7 +211,7 @@ def test_other_stores_are_left_as_they_are(uri: str) -> None:
         ("file:///tmp/mlruns", "must start with sqlite:///"),
         ("sqlite://x.db", "must start with sqlite:///"),
         ("http://", "names no server"),
-        ("sqlite:///", "must name a file"),
+        ("sqlite:///", "is a folder, where a file should be"),
         ("sqlite:///nowhere/x.db", "does not exist"),
         ("sqlite:///a?b.db", "must be without '?'"),
         ("sqlite:///text.db", "not an SQLite database"),

@@ -93,3 +93,17 @@ def test_a_server_that_takes_no_such_tag_does_without_views(
     view.save_views(store, experiment, ["init"])
     assert refused
     assert not any(name.startswith("mlflow.sharedViewState") for name in store.client.get_experiment(experiment).tags)
+
+
+def test_an_experiment_says_what_it_asks_and_where_to_look_unless_somebody_has_written_otherwise(
+    store: TrackingStore,
+) -> None:
+    experiment = store.experiment("made")
+    view.describe(store, experiment, "made", "Is it so?")
+    note = store.client.get_experiment(experiment).tags["mlflow.note.content"]
+    assert note.startswith("**Is it so?** ")
+    page = f"(#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=basinet-"
+    assert all(f"{page}{name})" in note for name in ("conditions", "minima"))
+    store.client.set_experiment_tag(experiment, "mlflow.note.content", "mine")
+    view.describe(store, experiment, "made", "Is it so?")
+    assert store.client.get_experiment(experiment).tags["mlflow.note.content"] == "mine"

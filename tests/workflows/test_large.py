@@ -107,6 +107,10 @@ def test_a_sample_is_the_same_rows_of_the_restarts_and_their_evidence(large: Lau
     np.testing.assert_array_equal(drawn["loss"], every[drawn["restart"]])
     evidence = basinet.load_evidence("basinet", tracking_uri=large.uri, sample=1000, seed=4)
     np.testing.assert_array_equal(evidence["restart"], drawn["restart"])
+    late = "restart >= 799000"
+    among = basinet.load_restarts("basinet", tracking_uri=large.uri, columns=["restart"], where=late, sample=0.01)
+    assert len(among) == 10
+    assert among["restart"].min() >= 799_000
 
 
 def test_a_report_says_of_which_restarts_it_is(large: Launched, tmp_path: Path) -> None:

@@ -168,3 +168,15 @@ def test_a_diverged_restart_can_be_replayed_up_to_where_it_was_lost(diverged: tu
         assert again.identical
         assert int(again.curve["step"].iloc[-1]) == row["steps"]
         assert again.eigenvalues is None or np.isfinite(again.eigenvalues).all()
+
+
+def test_a_replay_and_results_show_themselves_in_a_few_lines(store: str) -> None:
+    results = basinet.open("basinet", store)
+    run_id = results.runs["run_id"].iloc[0]
+    row = results.restarts[results.restarts["run_id"] == run_id].iloc[3]
+    assert repr(results).splitlines()[1].strip() == f"{len(results.runs)} conditions, {len(results.runs)} finished"
+    assert results._repr_html_().count(run_id[:8]) == 1
+    shown = repr(basinet.replay(run_id, 3, tracking_uri=store)).splitlines()
+    assert shown[0] == f"Replay of restart 3 of run {run_id[:8]}"
+    assert f"in {row['steps']:,} steps, the same as in the table" in shown[2]
+    assert len(shown) < 7

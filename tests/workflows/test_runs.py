@@ -87,6 +87,15 @@ def test_a_block_without_its_visits_is_made_again(tmp_path: Path) -> None:
     assert same(run(made, store=stored(made, tmp_path)).visits, whole.visits)
 
 
+def test_runs_that_come_to_no_other_bottom_are_read_from_their_files(tmp_path: Path) -> None:
+    """The first descent spends the budget, so that tables of bottoms have no rows."""
+    made = study(10, restarts=3)
+    found = run(made, store=stored(made, tmp_path))
+    assert found.visits is not None
+    assert found.visits["round"].tolist() == [0, 0, 0]
+    assert same(run(made).visits, found.visits)
+
+
 def test_fewer_restarts_than_were_made_keep_their_visits_and_bottoms(tmp_path: Path) -> None:
     many, few = study(800, 12), study(800, 5)
     run(many, store=stored(many, tmp_path))
@@ -161,3 +170,33 @@ def test_saddles_are_sought_from_what_runs_have_visited_and_again_where_a_larger
     assert (found.minima["count"] == 0).sum() >= 4
     assert found.landscape is not None
     assert len({path.name for path in tmp_path.glob("searches-*")}) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("escape", ["basin_hopping", "langevin escape.steps=20"])
+def test_a_round_of_a_run_is_replayed_to_the_bit_and_one_that_is_not_there_is_refused(
+    escape: str, command: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(f"{LINE} restarts=4 escape={escape} escape.budget=600 escape.visits=3").code == 0
+    visits = basinet.load_visits("basinet").set_index(["restart", "round"])
+    run_id = visits["run_id"].iloc[0]
+    followed = [place for place in visits.index if place[1] and (place[0], place[1] - 1) in visits.index]
+    for restart, number in (followed[0], followed[4], (1, 0)):
+        again = basinet.replay(run_id, restart, round=number)
+        visit = visits.loc[(restart, number)]
+        assert again.identical
+        assert again.curve["loss"].iloc[-1] == visit["loss_descended"]
+        if number:
+            walked = 20 if "langevin" in escape else 0
+            assert visit["gradients"] - visits.loc[(restart, number - 1), "gradients"] == walked + len(again.curve)
+    rounds = int(basinet.load_restarts("basinet")["rounds"].iloc[2])
+    for number, message in (
+        (rounds, rf"has rounds 0 to {rounds - 1}, not {rounds}$"),
+        (-1, "round -1: must be 0 or more"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            basinet.replay(run_id, 2, round=number)
+    missing = next(number for number in range(1, 9) if (3, number) not in visits.index)
+    with pytest.raises(ConfigError, match=rf"round {missing} came to no bottom that is kept; rounds 0.* did$"):
+        basinet.replay(run_id, 3, round=missing)

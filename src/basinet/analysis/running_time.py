@@ -7,7 +7,7 @@ The measures are those of the COCO benchmarks of black-box optimisers: Hansen, A
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from basinet.foundation.random_streams import Purpose, uniform
 
 _Floats = npt.NDArray[np.float64]
 _Flags = npt.NDArray[np.bool_]
+Target = float | Literal["best"] | None
+"""A level: a loss, or the best known; None: likewise."""
 
 RESAMPLES = 1_999
 """Of the bootstrap over runs."""
@@ -38,7 +40,7 @@ class Runs(NamedTuple):
 
 
 def running_time(
-    visits: pd.DataFrame, by: str | Sequence[str], target: float | None = None, confidence: float = 0.95
+    visits: pd.DataFrame, by: str | Sequence[str], target: Target = None, confidence: float = 0.95
 ) -> pd.DataFrame:
     """The expected running time to a level, by method or by whatever else tells runs apart.
 
@@ -53,15 +55,15 @@ def running_time(
     Args:
         visits: one row per visit, as `basinet.load_visits` returns them.
         by: the columns whose values are compared, such as `"escape"`.
-        target: the level, a loss; None: the best minimum of the objective that any run of the frame has visited, an
-            objective being where all columns `problem`, `network`, `objective` and below agree.
+        target: the level, a loss; "best" or None: the best minimum of the objective that any run of the frame has
+            visited, an objective being where all columns `problem`, `network`, `objective` and below agree.
         confidence: of the interval, between 0 and 1.
 
     Returns:
         `by`, then `runs successes ert ert_low ert_high success_share target`, a row for each combination that is there.
 
     Raises:
-        ConfigError: if there is no such column, or the confidence is none.
+        ConfigError: if there is no such column, or the confidence or the target is none.
 
     >>> visits = pd.DataFrame({"escape": "restart", "restart": [0, 0, 1], "gradients": [10.0, 30.0, 20.0],
     ...                        "loss": [2.0, 1.0, 2.0], "minimum": [1, 0, 1], "spent": [30.0, 30.0, 50.0]})
@@ -94,7 +96,7 @@ def running_time(
 
 
 def hit_shares(
-    visits: pd.DataFrame, by: str | Sequence[str], target: float | None = None, confidence: float = 0.95
+    visits: pd.DataFrame, by: str | Sequence[str], target: Target = None, confidence: float = 0.95
 ) -> pd.DataFrame:
     """Which share of the runs has reached a level, against the gradients that each has spent, with Wilson's band.
 
@@ -167,15 +169,14 @@ def _settings(visits: pd.DataFrame) -> list[str]:
     return [name for name in visits.columns if str(name).partition(".")[0] in groups]
 
 
-def _groups(
-    visits: pd.DataFrame, keys: Sequence[str], target: float | None
-) -> Iterator[tuple[dict[str, Any], Runs, float]]:
+def _groups(visits: pd.DataFrame, keys: Sequence[str], target: Target) -> Iterator[tuple[dict[str, Any], Runs, float]]:
     """Each combination of `keys`, its runs, and the level that they are to reach."""
     objective = [name for name in visits.columns if str(name).partition(".")[0] in OBJECTIVE]
-    levels = _levels(visits, objective) if target is None else pd.Series(float(target), index=visits.index)
-    reached = (visits["minimum"] >= 0) & (visits["loss"] <= levels + _SAME * (1 + levels.abs()))
+    known = None if target == "best" else _level(target)
+    levels = _levels(visits, objective) if known is None else pd.Series(known, index=visits.index)
+    there = reached(visits, levels)
     conditions = ["run_id"] if "run_id" in visits.columns else []
-    frame = visits.assign(_level=levels, _until=visits["gradients"].where(reached, np.inf))
+    frame = visits.assign(_level=levels, _until=visits["gradients"].where(there, np.inf))
     grouped = frame.groupby(list(keys), observed=True, sort=True, dropna=False) if keys else [((), frame)]
     for place, group in grouped:
         names = place if isinstance(place, tuple) else (place,)
@@ -184,8 +185,22 @@ def _groups(
         hit = np.isfinite(first.to_numpy())
         restart = first.index.get_level_values("restart").to_numpy()
         until = np.where(hit, first.to_numpy(), spent.to_numpy())
-        level = group["_level"].max() if target is None else float(target)
+        level = group["_level"].max() if known is None else known
         yield dict(zip(keys, names, strict=True)), Runs(restart, hit, until), float(level)
+
+
+def reached(visits: pd.DataFrame, level: float | pd.Series) -> pd.Series:
+    """Which visits are to a certified bottom that is as low as a level, to rounding."""
+    same: pd.Series = visits["loss"] <= level + _SAME * (1 + np.abs(level))
+    return same & (visits["minimum"] >= 0)
+
+
+def _level(target: float | None) -> float | None:
+    if target is None:
+        return None
+    fits = isinstance(target, int | float | np.number) and np.isfinite(target)
+    require(bool(fits), f'target={target!r}: must be a finite loss, "best" or None')
+    return float(target)
 
 
 def _levels(visits: pd.DataFrame, objective: Sequence[str]) -> pd.Series:

@@ -394,7 +394,7 @@ def bottom_cells(row: pd.Series) -> dict[str, str]:
         "conditions": str(row["conditions"]),
         "λ min": f"{row['lambda_min']:.3g}",
         "λ max": f"{row['lambda_max']:.3g}",
-        "one of its restarts": f"{row['restart']} of {str(row['run_id'])[:8]}",
+        "basinet-replay": f"{str(row['run_id'])[:8]} {row['restart']}" if row["restart"] >= 0 else "-",
     }
 
 

@@ -20,9 +20,9 @@ from basinet.cli.hydra_internals import Override, OverridesParser
 from basinet.cli.hydra_settings import check_folders, check_help, check_hydra, one_line
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require, unknown
-from basinet.study.defaults import BUDGET, GROUPS, LAUNCH, conf_directory
+from basinet.study.defaults import BUDGET, GROUPS, LAUNCH, LAUNCH_GROUPS, conf_directory
 
-_CHOOSABLE = (*GROUPS, "experiment")
+_CHOOSABLE = (*GROUPS, *LAUNCH_GROUPS, "experiment")
 _CONDITIONS_PER_WORKER = 4  # starting a process takes as long as a few small conditions (measured)
 _MOST_CONDITIONS = 10_000  # of a sweep: to check these takes minutes, and MLflow's pages are slow long before
 _MOST_ENTRIES = 100_000  # of a YAML
@@ -102,6 +102,11 @@ def _workers(master: DictConfig, conditions: int) -> tuple[int | None, list[str]
     """
     cores = machine.cores()
     launcher = master.hydra.launcher
+    if master.executor.name != "local":
+        basic = hydra_internals.is_of_class(launcher, hydra_internals.BASIC_LAUNCHER)
+        told = f"executor={master.executor.name}: hands out blocks of all conditions itself; leave out hydra/launcher"
+        require(basic, told)
+        return 1, []
     if hydra_internals.is_of_class(launcher, hydra_internals.JOBLIB_LAUNCHER):
         asked = int(launcher.n_jobs)
         workers = min(conditions, asked if asked > 0 else cores)
@@ -211,7 +216,7 @@ def _override(parser: OverridesParser, line: str) -> Override:
         raise ConfigError(f"{line}: a setting cannot be taken away; leave it out for the default")
     if override.key_or_group in _CHOOSABLE and (override.is_add() or override.is_force_add()):
         raise ConfigError(f"{line}: write it without the +")
-    if group in GROUPS and field == "name":
+    if group in (*GROUPS, *LAUNCH_GROUPS) and field == "name":
         raise ConfigError(f"{line}: choose with {group}={value}")
     if override.is_sweep_override() and not override.is_discrete_sweep():
         raise ConfigError(

@@ -203,7 +203,7 @@ def _paces(planned: Plan, ahead: Sequence[Ahead]) -> dict[tuple[object, ...], Pa
     kinds = {costs.kind(one.study): one.study for one in ahead if one.missing > 0}
     if kinds and sys.stderr.isatty():
         print(f"measuring {len(kinds)} kinds of conditions …", file=sys.stderr)
-    nothing = {costs.kind(one.study): costs.Pace(0.0, 0.0, 0.0, 0.0) for one in ahead}
+    nothing = {costs.kind(one.study): costs.Pace(0.0, 0.0, 0.0, 0.0, 0.0) for one in ahead}
     return nothing | {kind: costs.pace(_with_threads(study, planned)) for kind, study in kinds.items()}
 
 

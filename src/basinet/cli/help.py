@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from basinet.study.defaults import GROUPS, as_typed, conf_directory, describe, explanations, members
+from basinet.study.defaults import GROUPS, LAUNCH_GROUPS, as_typed, conf_directory, describe, explanations, members
 
 _LEFT = 30  # characters of a setting and its value, where they are no longer
 
@@ -21,10 +21,10 @@ def explain(config: DictConfig, folder: str | None) -> str:
     container = OmegaConf.to_container(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     assert isinstance(container, dict)
     settings = {str(key): value for key, value in container.items()}
-    top = {key: value for key, value in settings.items() if key not in GROUPS}
+    top = {key: value for key, value in settings.items() if key not in (*GROUPS, *LAUNCH_GROUPS)}
     lines = list(_lines(top, "", explanations(conf_directory() / "config.yaml")))
     lines += ["", *_wrapped("experiment=…", f"a study: {', '.join(members('experiment'))}")]
-    for group in GROUPS:
+    for group in (*GROUPS, *LAUNCH_GROUPS):
         lines += _group(group, settings[group], config.hydra.runtime.choices[group], folder)
     return string.Template(config.hydra.help.template).safe_substitute(CONFIG="\n".join(lines)).rstrip()
 

@@ -11,8 +11,8 @@ import shutil
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from basinet.analysis.spread import Summary
     from basinet.cli.plan import Plan
     from basinet.cli.waiting import Say
+    from basinet.executors import Crew, ExecutorGone
+    from basinet.workflows.handing import Handing
     from basinet.workflows.journal import Journal
     from basinet.workflows.sweep import Ended, Place
 
@@ -82,11 +84,15 @@ def _begin(arguments: Namespace, flags: list[str]) -> int:
         return show_finished(composed, done)
     if composed.dry_run:
         return show(planned)
-    with waiting() as say:
-        _check_compiler(planned, say)
-        check_room(planned)
-    check_time(planned)
-    return _execute(planned)
+    with ExitStack() as opened:
+        with waiting() as say:
+            say("reaching the workers")
+            crew = opened.enter_context(planned.executor.open())
+            if crew is None:
+                _check_compiler(planned, say)
+            check_room(planned)
+        check_time(planned)
+        return _execute(planned, crew)
 
 
 def _printed(show: Callable[[], int]) -> int:
@@ -138,7 +144,7 @@ def _check_completion(settings: list[str]) -> None:
         raise ConfigError("--shell-completion: query is for the shell itself, which sets COMP_LINE")
 
 
-def _execute(planned: Plan) -> int:
+def _execute(planned: Plan, crew: Crew | None) -> int:
     """Everything has been checked: from here on things are written."""
     from basinet.tracking.address import checked_uri
     from basinet.tracking.glance import is_known
@@ -163,8 +169,8 @@ def _execute(planned: Plan) -> int:
     try:
         if not is_told:
             _print_first(planned)
-        with progress, Follower(Path(place.journal), progress.show):
-            code = _launch(lambda config: _job(config, place))
+        with progress, Follower(Path(place.journal), progress.show), _handing(planned, place, crew) as handing:
+            code = _launch(lambda config: _job(config, place, handing))
         if progress.failures:
             code = 1
         status = "FINISHED" if code == 0 else "FAILED"
@@ -228,11 +234,29 @@ def _launch(job: Callable[[DictConfig], None]) -> int:
     return 0
 
 
-def _job(config: DictConfig, place: Place) -> None:
+@contextmanager
+def _handing(planned: Plan, place: Place, crew: Crew | None) -> Iterator[Handing | None]:
+    """What hands the blocks of all conditions to workers, where there are any."""
+    if crew is None:
+        yield None
+        return
+    from basinet.workflows.handing import Handing
+    from basinet.workflows.journal import Journal
+
+    journal = Journal(Path(place.journal), planned.composed.conditions[0]["executor"]["name"])
+    handing = Handing(crew, planned.studies, planned.tracking, place, journal.report_pace)
+    try:
+        yield handing
+    finally:
+        handing.close()
+
+
+def _job(config: DictConfig, place: Place, handing: Handing | None = None) -> None:
     """One condition; what goes wrong is written down, and the next one begins."""
     from basinet.cli.compose import settings_of
     from basinet.cli.hydra_internals import number_of_job
     from basinet.cli.plan import without_launch
+    from basinet.executors import ExecutorGone
     from basinet.study.study import Study
     from basinet.workflows import sweep
     from basinet.workflows.journal import Journal
@@ -248,14 +272,26 @@ def _job(config: DictConfig, place: Place) -> None:
     journal.write("begin", restarts=study.restarts)
     try:
         with journal.listening():
-            ended = sweep.run_condition(study, tracking, place, journal.report, number)
+            if handing is None:
+                ended = sweep.run_condition(study, tracking, place, journal.report, number)
+            else:
+                ended = handing.run_condition(journal.report, number)
     except Exception as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from error
+        if isinstance(error, ExecutorGone):  # no other condition will get any further
+            raise SystemExit(_gone(error)) from error
         told = blame(error)
         journal.write("failed", error=traceback.format_exc() if told is None else f"{type(error).__name__}: {told}")
     else:
         _write_end(journal, ended, alone=place.sweep_id is None)
+
+
+def _gone(error: ExecutorGone) -> int:
+    """Say that a launch ends since its workers are out of reach; the exit code."""
+    told = " ".join(str(error).split())
+    print(f"basinet: {told}; what has come back is kept, the same command goes on from there", file=sys.stderr)
+    return 1
 
 
 def _write_end(journal: Journal, ended: Ended, *, alone: bool) -> None:

@@ -15,6 +15,7 @@ from basinet.foundation.errors import require
 from basinet.study.defaults import LAUNCH, differing
 
 if TYPE_CHECKING:
+    from basinet.executors import Executor
     from basinet.study.study import Study
     from basinet.workflows.launch import TrackingSettings
 
@@ -29,6 +30,7 @@ class Plan:
     studies: list[Study]  # one per condition
     tracking: TrackingSettings
     experiment: str  # name of the MLflow experiment
+    executor: Executor
 
     @property
     def is_sweep(self) -> bool:
@@ -71,7 +73,7 @@ def plan(composed: Composed, say: Say = say_nothing) -> Plan:
 
     conditions = composed.conditions
     say(f"checking {len(conditions):,} condition{'s' * (len(conditions) != 1)}")
-    tracking = tracking_of(composed)
+    tracking, executor = tracking_of(composed), executor_of(composed)
     settings = [without_launch(all_of_them) for all_of_them in conditions]
     for one in settings:
         _check_storable(one, "")
@@ -80,7 +82,7 @@ def plan(composed: Composed, say: Say = say_nothing) -> Plan:
         _check_memory(study)
     _check_processes(composed.workers or 1)
     check_different([study.key for study in studies], composed.swept)
-    return Plan(composed, studies, tracking, experiment_of(composed, tracking))
+    return Plan(composed, studies, tracking, experiment_of(composed, tracking), executor)
 
 
 def tracking_of(composed: Composed) -> TrackingSettings:
@@ -88,6 +90,22 @@ def tracking_of(composed: Composed) -> TrackingSettings:
     from basinet.workflows.launch import TrackingSettings
 
     return TrackingSettings.from_config(composed.conditions[0])
+
+
+def executor_of(composed: Composed) -> Executor:
+    """Where blocks are computed: the same for all conditions.
+
+    Raises:
+        ConfigError: for settings that do not fit.
+    """
+    from basinet.executors import EXECUTORS
+    from basinet.study.resolve import filled
+
+    settings = composed.conditions[0]
+    named = isinstance(settings["executor"], Mapping) and "name" in settings["executor"]
+    require(named, f"executor={settings['executor']}: is a group of settings, executor.key=value")
+    executor: Executor = filled(EXECUTORS, settings, "executor")
+    return executor
 
 
 def experiment_of(composed: Composed, tracking: TrackingSettings) -> str:

@@ -48,12 +48,15 @@ FIRST = 1e-3
 
 
 def price(size: int) -> float:
-    """What a Hessian costs, in gradients, for so many parameters (measured: docs/gradient_flow.md)."""
+    """What a Hessian costs, in gradients, for so many parameters.
+
+    Measured with 16 samples, and up to twice as much as with 128 (`benchmarks/prices.py`, docs/performance.md).
+    """
     return 1 + size / 2
 
 
 def cost(size: int) -> float:
-    """What a step costs, in gradients, with its Hessian."""
+    """What a step costs, in gradients, with its Hessian; that of solving eight systems is left out: see `price`."""
     return len(C) + price(size)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from basinet.engines.native import NativeEngine, NativeError
+from basinet.engines.native.compiler import find_compiler
 from basinet.engines.torch_engine import TorchEngine
 from basinet.foundation.errors import ConfigError, unknown
 from basinet.protocols import Descent, Engine, Objective
@@ -51,4 +52,17 @@ def choose_engine(name: str, threads: int, objective: Objective, descent: Descen
     return TorchEngine(threads)
 
 
-__all__ = ["ENGINES", "NativeEngine", "TorchEngine", "check_engine", "choose_engine"]
+def compiled_by() -> str:
+    """What compiles kernels here, in one line."""
+    try:
+        return find_compiler().version.partition("\n")[0].strip()
+    except NativeError:
+        return "no compiler"
+
+
+def described(engine: Engine) -> str:
+    """An engine in one line, one of compiled code with what has compiled it."""
+    return f"{engine.name} engine" + (f" ({compiled_by()})" if isinstance(engine, NativeEngine) else "")
+
+
+__all__ = ["ENGINES", "NativeEngine", "TorchEngine", "check_engine", "choose_engine", "compiled_by", "described"]

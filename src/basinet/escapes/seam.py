@@ -26,14 +26,17 @@ class Allowance:
     """When a run ends, and what is kept of it."""
 
     budget: float  # gradients; a loss alone counts as a third of one
-    target: float | None  # a run whose lowest bottom is no higher than this has ended
+    target: float | Literal["best"] | None
+    """A run whose lowest bottom is no higher than this has ended; "best": as low as the lowest of all runs, which is
+    known when all of them have spent their budgets."""
+
     visits: int  # of the first so many runs every visit is kept; of the others those that were the best so far
 
     def __post_init__(self) -> None:
         require(self.budget > 0, f"escape.budget={self.budget:g}: must be positive (gradients per run)")
         require(self.budget < 2**53, f"escape.budget={self.budget:g}: must be below 2^53")
-        finite = self.target is None or math.isfinite(self.target)
-        require(finite, f"escape.target={self.target}: must be a finite loss, or null")
+        finite = not isinstance(self.target, float) or math.isfinite(self.target)
+        require(finite, f"escape.target={self.target}: must be a finite loss, best or null")
         require(self.visits >= 0, f"escape.visits={self.visits}: must be 0 or more")
 
 

@@ -81,6 +81,15 @@ def keep_freed_memory() -> None:
     torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8, device="cpu")
 
 
+@cache
+def one_thread_each() -> None:
+    """Each torch operation of this process on one thread, once and for all.
+
+    For processes that may compute several blocks at a time: one that ends would give the other its threads back.
+    """
+    torch.set_num_threads(1)
+
+
 @contextmanager
 def single_threaded_operations() -> Iterator[None]:
     """Each torch operation on one thread: where an operation is cut for threads would show in the last bits."""

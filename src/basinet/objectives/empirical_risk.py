@@ -168,6 +168,10 @@ class EmpiricalRisk:
                 gradients.append(chunk.unpack(gradient))
         return torch.cat(losses), torch.cat(gradients)
 
+    def whole(self, theta: Tensor) -> tuple[Network, Tensor]:
+        """The network as the loss reads it, whose parameters θ are."""
+        return self.trained_network, theta
+
     def outputs(self, theta: Tensor) -> Tensor:
         """What the network answers, `[restart, output, sample]`: a_L, or softmax(z_L) under cross-entropy."""
         answers = []

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from basinet.foundation.random_streams import Purpose, normal
+from basinet.mlp.network import Network
 from basinet.protocols import Chunk, Nearest, ProblemSymmetry, Symmetry
 
 _CHUNK = 1024  # restarts that are evaluated at once
@@ -131,6 +132,9 @@ class Plain(ABC):
         return theta.new_full((theta.shape[0],), torch.inf)
 
     def accuracy(self, theta: Tensor) -> Tensor | None:
+        return None
+
+    def whole(self, theta: Tensor) -> tuple[Network, Tensor] | None:
         return None
 
     def statement(self) -> dict[str, Any] | None:

@@ -190,11 +190,15 @@ class Population(Plain):
         """The exact Hessian, `[restart, parameter, parameter]`."""
         return torch.cat(self._by_chunk(PopulationChunk.hessian, theta, LANES))
 
-    def signature(self, theta: Tensor) -> Tensor:
-        """What the student answers, in 8 numbers `[restart, 8]`: to inputs from the law, and to some in a wider box."""
+    def whole(self, theta: Tensor) -> tuple[Network, Tensor]:
+        """The student with its output weights, whether these are trained or 1."""
         if not self.trains_outputs:
             theta = torch.cat([theta, theta.new_ones(theta.shape[0], self.units)], 1)
-        return self._probed.signature(theta)
+        return self._student, theta
+
+    def signature(self, theta: Tensor) -> Tensor:
+        """What the student answers, in 8 numbers `[restart, 8]`: to inputs from the law, and to some in a wider box."""
+        return self._probed.signature(self.whole(theta)[1])
 
     def statement(self) -> dict[str, Any]:
         """Student, teacher and penalty, see `basinet.proofs.statement`."""
@@ -216,12 +220,16 @@ class Population(Plain):
         norms: Tensor = torch.linalg.vector_norm(weights, dim=2)
         return norms.amin(1)
 
+    @property
+    def _student(self) -> Network:
+        """Both of its layers."""
+        return Network((self.features, self.units, 1), self.teacher.activation, "identity", bias=False)
+
     @cached_property
     def _probed(self) -> EmpiricalRisk:
         """The student on a few inputs from the law."""
         inputs = torch.from_numpy(normal(0, range(_PROBES), self.features, Purpose.PROBES)).T.contiguous()
-        student = Network((self.features, self.units, 1), self.teacher.activation, "identity", bias=False)
-        return EmpiricalRisk(student, inputs, inputs.new_zeros(1, _PROBES)).to(self.device, self.dtype)
+        return EmpiricalRisk(self._student, inputs, inputs.new_zeros(1, _PROBES)).to(self.device, self.dtype)
 
     def _by_chunk(
         self, function: Callable[[PopulationChunk, Tensor], _Result], theta: Tensor, size: int

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -130,6 +131,20 @@ def cut(block: Kept, stop: int) -> Kept:
     return _part(type(block), {**kept, **steps}, "", own[:count])  # type: ignore[no-any-return]
 
 
+def whole_until(ranges: Sequence[range]) -> int:
+    """Up to which number ranges, in their order, follow each other from 0 on without a gap.
+
+    >>> whole_until([range(0, 4), range(4, 6), range(9, 12)])
+    6
+    """
+    end = 0
+    for own in ranges:
+        if own.start != end:
+            break
+        end = own.stop
+    return end
+
+
 class Store(Protocol[Kept]):
     """Where finished blocks are kept."""
 
@@ -147,6 +162,10 @@ class Store(Protocol[Kept]):
 
     def blocks(self) -> list[Kept]:
         """All of them."""
+        ...
+
+    def there(self) -> list[range]:
+        """The restarts of all blocks that are there, whatever is missing between them; the gaps can be filled."""
         ...
 
     def begun(self, first: int) -> Kept | None:
@@ -167,15 +186,20 @@ class MemoryStore(Generic[Kept]):
 
     def add(self, block: Kept) -> None:
         self.kept.append(block)
+        self.kept.sort(key=lambda one: numbers(one).start)
 
     def finished(self) -> int:
-        return numbers(self.kept[-1]).stop if self.kept else 0
+        return whole_until(self.there())
 
     def stream(self) -> Iterator[Kept]:
-        return iter(self.kept)
+        end = self.finished()
+        return (block for block in self.kept if numbers(block).stop <= end)
 
     def blocks(self) -> list[Kept]:
-        return list(self.kept)
+        return list(self.stream())
+
+    def there(self) -> list[range]:
+        return [numbers(block) for block in self.kept]
 
     def begun(self, first: int) -> Kept | None:
         return None
@@ -247,6 +271,14 @@ class FolderStore(Generic[Kept]):
     def blocks(self) -> list[Kept]:
         return list(self.stream())
 
+    def there(self) -> list[range]:
+        found: list[range] = []
+        for path in sorted(self.folder.glob("*-*.parquet")):
+            own = _numbers_of(path)
+            if own.start >= (found[-1].stop if found else 0) and self._is_usable(path):
+                found.append(own)
+        return found
+
     def begun(self, first: int) -> Kept | None:
         for path in sorted(self.folder.glob(f"{first:012d}-*.parquet")) if self.budget is not None else ():
             earlier = _metadata(path).get(_BUDGET_KEY)
@@ -254,7 +286,7 @@ class FolderStore(Generic[Kept]):
                 continue
             then = dataclasses.replace(self, budget=float(earlier))
             if then._is_usable(path):
-                return then._whole(path, range(first, int(path.stem.split("-")[1])))
+                return then._whole(path, _numbers_of(path))
         return None
 
     def beside(self, name: str, kind: type[Any]) -> FolderStore[Any]:
@@ -274,10 +306,10 @@ class FolderStore(Generic[Kept]):
         """The files that follow each other without a gap from the first restart on."""
         end = 0
         for path in sorted(self.folder.glob("*-*.parquet")):
-            first, stop = (int(part) for part in path.stem.split("-"))
-            if first == end and self._is_usable(path):
-                end = stop
-                yield path, range(first, stop)
+            own = _numbers_of(path)
+            if own.start == end and self._is_usable(path):
+                end = own.stop
+                yield path, own
 
     def _is_usable(self, path: Path) -> bool:
         metadata = _metadata(path)
@@ -292,6 +324,12 @@ class FolderStore(Generic[Kept]):
             return True
         _say_once(f"{path} was made by the {maker}, and is made again by the {self.made_by}")
         return False
+
+
+def _numbers_of(path: Path) -> range:
+    """What a file is of, as its name says."""
+    first, stop = (int(part) for part in path.stem.split("-"))
+    return range(first, stop)
 
 
 @cache
@@ -321,6 +359,21 @@ def _metadata_of(path: Path, *_: int) -> Mapping[bytes, bytes]:
     except (OSError, pa.ArrowException) as error:
         _log.warning("%s is damaged and made again (%s)", path, str(error).partition("\n")[0])
         return {}
+
+
+# A block as plain arrays: what travels between machines.
+
+
+def arrays_of(block: Any) -> dict[str, npt.NDArray[Any]]:
+    """All that a block holds beside its numbers, by its place there: `solution.theta`, `evidence.eigenvalues`, …"""
+    return {name: tensor.contiguous().numpy() for name, tensor in _tensors(block, "")}
+
+
+def block_of(arrays: Mapping[str, npt.NDArray[Any]], own: range) -> Block:
+    """The block of which these are the `arrays_of`; they may lie in memory that cannot be written."""
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    block: Block = _part(Block, tensors, "", own)
+    return block
 
 
 # A block as a table: a column per tensor, named by its place in the block; a matrix is a column of lists.
@@ -409,5 +462,6 @@ def _given(hint: Any) -> Any:
 def _tensor(column: pa.ChunkedArray) -> Tensor:
     array = column.combine_chunks()
     if pa.types.is_fixed_size_list(array.type):
-        return torch.from_numpy(array.values.to_numpy(zero_copy_only=False).copy()).view(len(array), -1)
+        values = torch.from_numpy(array.values.to_numpy(zero_copy_only=False).copy())
+        return values.view(len(array), array.type.list_size)  # of no rows, too: nothing may have been visited
     return torch.from_numpy(array.to_numpy(zero_copy_only=False).copy())

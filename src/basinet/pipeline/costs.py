@@ -8,11 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from basinet.foundation.large import HELD
 from basinet.pipeline.run import largest_block, remembered_numbers
-from basinet.pipeline.solve import examined_numbers, examined_together, solve
+from basinet.pipeline.solve import again, examined_numbers, examined_together, solve
 from basinet.protocols import Descent
+from basinet.stages.derivatives import Derivatives
 from basinet.stages.descend import descend
+from basinet.stages.march import march
 from basinet.stages.newton import newton_seconds
 from basinet.study.study import Study
 
@@ -36,6 +40,7 @@ _NEWTON = 6  # Newton steps of a restart
 _CORRECTIONS = 4  # Hessians that a step along the flow takes (measured) …
 _FOLLOWED = 60  # … and those of all its steps (measured: 15 where it rests, 55 on the way to infinity)
 _TABLES = 3e-5  # seconds to write a restart into its block and tables (measured)
+_WAY = 3  # steps along the flow that are measured
 _LONG_ENOUGH = 0.1  # seconds: shorter ones are not measured well
 _TOO_LONG = 2.0  # seconds: a step that takes as long as this is not tried more often
 _TRIES = 4
@@ -51,6 +56,7 @@ class Pace:
     segment: float  # from one record to the next, beside the steps between them
     step: float  # of the descent
     newton: float  # step of polishing
+    flow: float  # a Hessian's worth of a step along the flow, which in lanes is far less than a Newton step
     rest: float  # everything else: its spectrum, what tells it from others
 
 
@@ -139,7 +145,7 @@ def pace(study: Study) -> Pace:
         steps *= 4
         many = _segment_seconds(study, restarts, steps)
     step = max(many - one, 0.0) / (steps - 1) if steps > 1 else one
-    return Pace(max(one - step, 0.0) / restarts, step / restarts, _newton(study), _rest(study))
+    return Pace(max(one - step, 0.0) / restarts, step / restarts, _newton(study), _flow(study), _rest(study))
 
 
 def _segment_seconds(study: Study, restarts: int, steps: int) -> float:
@@ -166,7 +172,7 @@ def _with_budget(descent: Any, **changes: Any) -> Descent:
 
 def _newton(study: Study) -> float:
     """Seconds of a Newton step of one restart."""
-    if study.network.size > study.polishing.dense_max or study.polishing.steps == 0:
+    if not _is_polished(study):
         return 0.0
 
     def measure(restarts: int) -> float:
@@ -174,6 +180,25 @@ def _newton(study: Study) -> float:
         return restarts * newton_seconds(study.exact_objective, theta, study.exact_engine)
 
     return _of_one(study, measure)
+
+
+def _flow(study: Study) -> float:
+    """Seconds of a step along the flow of one restart, by the Hessians that it takes."""
+    if not _is_polished(study):
+        return 0.0
+    f = Derivatives(study.exact_objective, study.exact_engine)
+
+    def measure(restarts: int) -> float:
+        theta = study.starts(range(restarts)).double().cpu()
+        begin = time.perf_counter()
+        march(f, theta, study.tolerances, torch.full_like(theta[:, 0], torch.inf), _WAY)
+        return time.perf_counter() - begin
+
+    return _of_one(study, measure) / (_WAY * _CORRECTIONS)
+
+
+def _is_polished(study: Study) -> bool:
+    return study.network.size <= study.polishing.dense_max and study.polishing.steps > 0
 
 
 def _rest(study: Study) -> float:
@@ -209,18 +234,22 @@ def _least(measure: Callable[[], float]) -> float:
 
 
 def descent_seconds(study: Study, missing: int, found: Pace) -> float:
-    """Of the descent of restarts that are missing, if none of them arrives before its budget of steps is used up."""
+    """Of the descent of restarts that are missing, if none of them arrives before its budget of steps is used up.
+
+    What is descended again, more exactly, has the same budget.
+    """
     steps = _gradients(study)
     segments = len(study.marks) + steps // 1000
-    return missing * (found.step * steps + found.segment * segments)
+    times = 1 if again(study) is None else 2
+    return times * missing * (found.step * steps + found.segment * segments)
 
 
 def polishing_seconds(study: Study, missing: int, found: Pace) -> float:
     """Of polishing and examining restarts that are missing, if all have to be followed along the flow."""
     flows = 1 if study.objective.coercive else 3  # on the way to infinity, those from both sides are followed, too
     steps = study.polishing.steps
-    hessians = min(steps, _NEWTON) + flows * min(_CORRECTIONS * steps, _FOLLOWED)
-    return missing * (found.newton * hessians + found.rest)
+    followed = flows * min(_CORRECTIONS * steps, _FOLLOWED)
+    return missing * (found.newton * min(steps, _NEWTON) + found.flow * followed + found.rest)
 
 
 def kind(study: Study) -> tuple[object, ...]:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from basinet.analysis import unseen, wording
+from basinet.analysis import cards, unseen, wording
+from basinet.analysis.cards import Card
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
@@ -22,7 +23,7 @@ from basinet.pipeline.survey import survey
 from basinet.study.study import Study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Findings:
     """What came out of a study.
 
@@ -49,6 +50,21 @@ class Findings:
         """One row per restart: what its verdict was made of."""
         frame: pd.DataFrame = tables.evidence_arrow(self.evidence_arrays).to_pandas()
         return frame
+
+    def __repr__(self) -> str:
+        return self._card.text()
+
+    def _repr_html_(self) -> str:
+        return self._card.html()
+
+    @property
+    def _card(self) -> Card:
+        facts = [f"{len(self.restarts):,} restarts: {cards.ends(self.restarts['kind'])}", cards.best(self.minima)]
+        rest = ".restarts  .minima  .curves  .quantiles  .evidence  .parameters"
+        between = "" if self.landscape is None else "  .landscape"
+        visits = "" if self.visits is None else "  .visits"
+        title = f"Findings of {self.study.label}"
+        return Card(title, facts, cards.bottoms(self.minima), f"{rest}{visits}{between}")
 
 
 def enough(study: Study, blocks: Iterable[Block]) -> bool:

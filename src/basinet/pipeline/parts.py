@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
 from basinet.pipeline.survey import Survey, Verdicts
+from basinet.pipeline.until_best import lowest_certified, until_best
 from basinet.pipeline.visits import visits_table
 from basinet.stages.certify import classify
 from basinet.stages.modes import count_modes
@@ -68,7 +70,7 @@ class Parts:
     def __iter__(self) -> Iterator[Part]:
         for place, block in enumerate(self.blocks):
             left = max(0, self.curves_max - block.restarts.start)
-            yield part(self.study, [block], [self.survey.verdicts(place)], self.survey, left)
+            yield self._of([block], [self.survey.verdicts(place)], left)
 
     def head(self, restarts: int) -> Part:
         """The first so many restarts in one part: a random sample, as restarts do not know of each other."""
@@ -78,7 +80,23 @@ class Parts:
                 break
             blocks.append(block)
         verdicts = [self.survey.verdicts(place) for place in range(len(blocks))]
-        return part(self.study, blocks, verdicts, self.survey, self.curves_max).within(restarts)
+        return self._of(blocks, verdicts, self.curves_max).within(restarts)
+
+    def _of(self, blocks: list[Block], verdicts: Sequence[Verdicts], curves_max: int) -> Part:
+        made = part(self.study, blocks, verdicts, self.survey, curves_max)
+        if made.visits is None or self.study.escape.allowance.target != "best":
+            return made
+        restarts, visits = until_best(made.restarts, made.visits, self._level)
+        return replace(made, restarts=restarts, visits=visits)
+
+    @cached_property
+    def _level(self) -> float:
+        """The lowest certified bottom that any run has come to."""
+        losses = self.survey.representatives.polished.loss.numpy()
+        found = (
+            visits_table([block], [self.survey.verdicts(place)], losses) for place, block in enumerate(self.blocks)
+        )
+        return min((lowest_certified(visits) for visits in found if visits is not None), default=np.inf)
 
 
 def part(study: Study, blocks: list[Block], verdicts: Sequence[Verdicts], everything: Survey, curves_max: int) -> Part:

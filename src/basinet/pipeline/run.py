@@ -30,6 +30,7 @@ _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
 _BLOCK_SECONDS = 60.0  # that a block may take: as much is lost if the process is killed
 _TRIAL_RESTARTS = 256  # in a block while it is not known how long they take
+_RUNS = 256  # in a block, where restarts go on as runs
 AUTO_FIRST = 1000
 """How many restarts `restarts=auto` does before it is asked for the first time whether there are enough."""
 
@@ -57,7 +58,19 @@ def run(
     """
     store = MemoryStore() if store is None else store
     _tell_cost(study)
-    watch, pace = Stopwatch(), None
+    watch = Stopwatch()
+    _fill(study, store, progress, watch)
+    findings = _gathered(study, store, curves_max, watch, held)
+    settings = study.landscape
+    if not isinstance(settings, Saddles):
+        return findings
+    found = explore(study, settings, findings.minima, findings.count, store, watch)
+    return replace(findings, minima=found.minima, landscape=found)
+
+
+def _fill(study: Study, store: Store[Block], progress: OnProgress, watch: Stopwatch) -> None:
+    """Compute what is missing of a study's restarts, block by block; nothing, where workers have done it (`ahead`)."""
+    pace = None
     while (restarts := next_range(study, store, pace)) is not None:
         start, begun = time.perf_counter(), store.begun(restarts.start)
         restarts = restarts if begun is None else begun.restarts
@@ -67,12 +80,6 @@ def run(
         pace = (time.perf_counter() - start) / len(restarts)
         with watch.stage("blocks"):
             store.add(block)
-    findings = _gathered(study, store, curves_max, watch, held)
-    settings = study.landscape
-    if not isinstance(settings, Saddles):
-        return findings
-    found = explore(study, settings, findings.minima, findings.count, store, watch)
-    return replace(findings, minima=found.minima, landscape=found)
 
 
 @dataclass(frozen=True)
@@ -110,18 +117,38 @@ def next_range(study: Study, store: Store[Block], pace: float | None = None) -> 
     As many as fit the memory, and as take about a minute at `pace` seconds a restart. With `restarts=auto` it is asked
     after 1000, 2000, 4000, … of them whether there are enough: how many are done in the end depends on no clock.
     """
-    first, largest = store.finished(), largest_block(study)
-    if first >= study.restarts:
-        return None
-    size = _TRIAL_RESTARTS if pace is None else max(_TRIAL_RESTARTS, int(_BLOCK_SECONDS / pace))
-    stop = study.restarts
-    if study.is_auto:
-        last, stop = 0, min(largest, AUTO_FIRST)
-        while stop <= first:
-            last, stop = stop, stop + min(largest, max(AUTO_FIRST, stop))
-        if 0 < first == last and enough(study, _Streamed(store, first)):
-            return None
-    return range(first, min(first + min(size, largest), stop, study.restarts))
+    first = store.finished()
+    stop = goal(study, first, store)
+    size = block_size(study, pace, _BLOCK_SECONDS, _TRIAL_RESTARTS)
+    return None if stop <= first else range(first, min(first + size, stop))
+
+
+def block_size(study: Study, pace: float | None, seconds: float, few: int) -> int:
+    """How many restarts to compute next: as many as take so long at `pace` seconds a restart, a `few` at least.
+
+    Of runs it is always the same number: a bottom is certified once in each block in which runs have been there, and
+    which of two mirror images is the lower one by its last bit, and named first, must not depend on a clock.
+    """
+    if study.escape.goes_on:
+        return min(_RUNS, largest_block(study))
+    size = few if pace is None else max(few, int(seconds / pace))
+    return min(size, largest_block(study))
+
+
+def goal(study: Study, first: int, store: Store[Block]) -> int:
+    """Up to which restart to go on where those below number `first` are there; `first` itself if these are all.
+
+    With `restarts=auto` it is asked after 1000, 2000, 4000, … of them whether there are enough.
+    """
+    if first >= study.restarts or not study.is_auto:
+        return max(first, study.restarts)
+    largest = largest_block(study)
+    last, stop = 0, min(largest, AUTO_FIRST)
+    while stop <= first:
+        last, stop = stop, stop + min(largest, max(AUTO_FIRST, stop))
+    if 0 < first == last and enough(study, _Streamed(store, first)):
+        return first
+    return min(stop, study.restarts)
 
 
 def largest_block(study: Study) -> int:

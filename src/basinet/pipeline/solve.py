@@ -14,11 +14,11 @@ from basinet.foundation.rows import rows
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.foundation.threads import keep_freed_memory, single_threaded_operations
 from basinet.pipeline.blocks import Block, Life, Visited
-from basinet.protocols import Limits, Repeatable, State
+from basinet.protocols import Descent, Limits, Repeatable, Searching, State
 from basinet.stages.catalogue import Found
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
-from basinet.stages.escape import Means, escape, first_standing, first_visits, in_order
+from basinet.stages.escape import Descended, Means, descent_of_round, escape, first_standing, first_visits, in_order
 from basinet.stages.march import MARKS
 from basinet.stages.polish import Polished, polish
 from basinet.stages.repeat import elsewhere
@@ -58,6 +58,20 @@ def go_on(study: Study, block: Block, progress: OnProgress = ignore, watch: Stop
     rounds = block.life.standing.round[block.visits.restart - block.restarts.start]
     visits = rows(block.visits, (block.visits.round < rounds).nonzero().squeeze(1))  # without those cut short
     return _lived(study, dataclasses.replace(block, visits=visits), progress, watch or Stopwatch())
+
+
+def descent_again(study: Study, restart: int, number: int) -> Descended | None:
+    """The descent of a round of a run, 1 or later; None where that round has none.
+
+    All rounds before are made again, as the run had nothing but its address to begin with.
+    """
+    own = range(restart, restart + 1)
+    with single_threaded_operations():
+        starts = study.starts(own)
+        states = descend(study.objective, study.descent, study.engine, starts)
+        ended = fold(states, study.descent, study.objective.samples).cpu()
+        standing = first_standing(_means(study), own, starts, ended)
+        return descent_of_round(_means(study), study.escape.allowance, standing, number)
 
 
 def _lived(study: Study, block: Block, progress: OnProgress, watch: Stopwatch) -> Block:
@@ -107,31 +121,36 @@ def _solved(study: Study, restarts: range, progress: OnProgress, watch: Stopwatc
             states = descend(study.objective, study.descent, study.engine, starts)
             watched = _watched(states, study.descent.budget, progress)
             solution = fold(watched, study.descent, study.objective.samples).cpu()
-            again = _again(study, starts)
+            repeated = _repeated(study, starts)
         diverged = solution.status == Status.DIVERGED
         pieces = zip(solution.theta.split(together), diverged.split(together), strict=True)
         parts = [_examine(study, theta.double(), lost, watch) for theta, lost in pieces]
         polished = [part.polished for part in parts]
-        repeated = [None] * len(parts) if again is None else list(again.split(together))
+        ends = [None] * len(parts) if repeated is None else list(repeated.split(together))
         with watch.stage("polish"):
-            moved = _moved(study, polished, repeated)
+            moved = _moved(study, polished, ends)
         with watch.stage("certify"):
             return Block(restarts, starts.cpu(), solution, **_joined(parts)._asdict(), elsewhere=moved)
 
 
-def _again(study: Study, starts: Tensor) -> Tensor | None:
+def again(study: Study) -> Descent | None:
+    """The more exact descent that restarts make as well; None where that is not asked for."""
+    return study.descent.repetition if isinstance(study.descent, Repeatable) else None
+
+
+def _repeated(study: Study, starts: Tensor) -> Tensor | None:
     """Where a more exact descent ends, `[restart, parameter]` on the CPU; None where that is not asked for."""
-    repetition = study.descent.repetition if isinstance(study.descent, Repeatable) else None
+    repetition = again(study)
     if repetition is None:
         return None
     states = descend(study.objective, repetition, study.engine, starts)
     return fold(states, repetition, study.objective.samples).theta.cpu()
 
 
-def _moved(study: Study, polished: Sequence[Polished], again: Sequence[Tensor | None]) -> Tensor | None:
+def _moved(study: Study, polished: Sequence[Polished], repeated: Sequence[Tensor | None]) -> Tensor | None:
     """Which restarts a more exact descent takes elsewhere, `[restart]` bool; None where that was not asked for."""
     exact, engine, found = study.exact_objective, study.exact_engine, []
-    for ended, theta in zip(polished, again, strict=True):
+    for ended, theta in zip(polished, repeated, strict=True):
         if theta is not None:
             other = polish(exact, theta.double(), study.polishing, study.tolerances, engine)
             found.append(elsewhere(ended, other))
@@ -201,8 +220,8 @@ def _rows_of_all(parts: Sequence[Any]) -> Any:
 
 
 def _evidence(study: Study, descended: Tensor, diverged: Tensor, polished: Polished) -> Evidence:
-    exact, engine, settles = study.exact_objective, study.exact_engine, study.descent.settles
-    ended = Ended(descended, diverged, settles)
+    exact, engine, descent = study.exact_objective, study.exact_engine, study.descent
+    ended = Ended(descended, diverged, descent.settles, leaps=isinstance(descent, Searching))
     return collect_evidence(exact, ended, polished, study.polishing, study.tolerances, engine)
 
 

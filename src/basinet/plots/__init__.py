@@ -4,7 +4,9 @@ A figure is drawn from the tables of a study. What it shows can be had as a fram
 name in `basinet.analysis.plot_data`; `basinet.reporting.plane` makes those of the landscape.
 """
 
+from basinet.plots.animation import animate
 from basinet.plots.barrier import barrier
+from basinet.plots.basins import basins
 from basinet.plots.disconnectivity import disconnectivity
 from basinet.plots.distribution import distribution
 from basinet.plots.fans import fans, loss_fan
@@ -23,7 +25,9 @@ from basinet.plots.trajectories import trajectories
 from basinet.plots.waterfall import waterfall
 
 __all__ = [
+    "animate",
     "barrier",
+    "basins",
     "condition_figures",
     "disconnectivity",
     "distribution",

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from basinet.analysis import plot_data
 from basinet.plots import style
+from basinet.plots.dark import ON_COLOUR
 
 _WRITTEN_MAX = 400  # cells with their number in them
 _NAMES = {
@@ -69,9 +70,8 @@ def _panel(figure: Figure, axes: Any, value: str, table: pd.DataFrame) -> None:
     if numbers.size <= _WRITTEN_MAX:
         for (row, column), number in np.ndenumerate(numbers):
             dark = not np.isfinite(number) or (number - low) / (high - low) > 0.55
-            axes.text(
-                column, row, _text(number, share), ha="center", va="center", fontsize=8, color="k" if dark else "w"
-            )
+            place: dict[str, Any] = {"ha": "center", "va": "center", "gid": ON_COLOUR}
+            axes.text(column, row, _text(number, share), fontsize=8, color="k" if dark else "w", **place)
 
 
 def _text(number: float, share: bool) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 from basinet import plots
 from basinet.reporting.data import Material
 from basinet.reporting.document import Cell, Element, Items, Picture, Section, Table
+from basinet.reporting.figures import file_name
 
 _DRAWN_MAX = 6  # conditions with figures of their landscapes
 _ROWS = 30  # saddles that are shown, the lowest
@@ -34,7 +35,7 @@ def between(material: Material) -> Section:
         run_id = condition.run_id
         minima, saddles = material.of_run(material.minima, run_id), material.of_run(material.saddles, run_id)
         figures = plots.landscape_figures(minima, saddles, material.of_run(material.paths, run_id), condition.name)
-        prefix = "" if single else f"{run_id[:8]}_"
+        prefix = "" if single else f"{file_name(condition.name, run_id)}_"
         blocks += [Picture(f"{prefix}{name}", figure, CAPTIONS[name]) for name, figure in figures.items()]
         if single and len(saddles):
             blocks.append(_table(saddles))

@@ -50,6 +50,7 @@ class Material:
     held_out: pd.DataFrame  # one row per condition and measure on samples: quartiles
     visits: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per visit of a run; empty where there are none
     saddles: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per saddle and condition that was asked for
+    alike: pd.DataFrame | None = None  # how many of all restarts ended alike; None where all of them are there
     paths: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per point of a way between minima
 
     def runs(self) -> list[str]:
@@ -111,6 +112,7 @@ def load_material(name: str, *, tracking_uri: str | None = None, drawn_max: int 
         pairs=pairs(restarts, by),
         levels=levels(restarts, by),
         held_out=held_out(restarts, by),
+        alike=alike,
         visits=results.visits if results.has_runs else pd.DataFrame(),
         saddles=results.saddles if asked else pd.DataFrame(),
         paths=results.load_table("paths") if asked else pd.DataFrame(),

@@ -34,6 +34,7 @@ class Cell:
 
     text: str
     number: float | None = None
+    colour: str = ""  # of a mark before it, the same as in figures
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Picture:
     name: str
     figure: Figure
     caption: str
-    formats: tuple[str, ...] = ("png", "svg")
+    alternative: str = ""  # what it shows in words and numbers; the caption if that says all
     form: ClassVar[str] = "picture"
 
     @property
@@ -70,6 +71,15 @@ class Picture:
     def height(self) -> int:
         """On the page, in pixels."""
         return round(_PIXELS * float(self.figure.get_figheight()))
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A figure, and beside it, where there is room, its numbers and what they say."""
+
+    picture: Picture
+    blocks: list[Element]
+    form: ClassVar[str] = "glance"
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ class Part:
     form: ClassVar[str] = "part"
 
 
-Element = Text | Items | Table | Picture | Points | Command | Terms | Part
+Element = Text | Items | Table | Picture | Glance | Points | Command | Terms | Part
 
 
 @dataclass(frozen=True)
@@ -132,5 +142,6 @@ class Report:
 
 
 def _pictures(blocks: list[Element]) -> list[Picture]:
-    own = [block for block in blocks if isinstance(block, Picture)]
+    shown = [block.picture if isinstance(block, Glance) else block for block in blocks]
+    own = [block for block in shown if isinstance(block, Picture)]
     return own + [picture for block in blocks if isinstance(block, Part) for picture in _pictures(block.blocks)]

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import torch
+from PIL import Image
 
 from basinet import plots, reporting
 from basinet.analysis import wording
+from basinet.analysis.bottoms import rank_of
 from basinet.analysis.spread import Summary
 from basinet.pipeline.gather import Findings
+from basinet.plots.style import rank_colour
 from basinet.reporting import provenance
 from basinet.reporting.data import Material
 from basinet.reporting.document import Report, Section
 from basinet.reporting.html import render
 from basinet.reporting.points import points
+from basinet.study.study import Study
 from basinet.tracking.address import default_uri
 from basinet.tracking.minima_runs import MinimumRun, write_minima
 from basinet.tracking.origin import Origin
@@ -25,6 +33,9 @@ _PAGE = "figures/restarts.html"
 _GRAPH = "figures/disconnectivity.png"
 _MINIMA_SHOWN = 20
 _NOTE_MAX = 6500  # characters of a note's table: what follows has to fit, too
+_TRAINING = "?workflowType=machine_learning"  # else MLflow shows its pages for language models
+_SMALL, _THUMBNAIL = ".small.png", 480  # of a figure within a note: its name, and its pixels
+_WEIGHTS_MAX = 60  # parameters that a note writes down
 _ROOM = "&nbsp;&nbsp;"  # MLflow leaves none between the columns of a note's table
 
 
@@ -41,13 +52,15 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
         page = restarts_page(findings.restarts, spread, written.id, _elsewhere(written.store.uri))
         with written.store.writing(written.run) as folder:
             plots.save(_figures(findings, _title(findings, spread)), (folder / _PAGE).parent)
+            _make_thumbnail(folder, "waterfall")
             if page is not None:
                 (folder / _PAGE).write_text(page, encoding="utf-8")
     links = {"every restart, to be pointed at": _PAGE} if drawn else {}
     links |= {"the disconnectivity graph": _GRAPH} if drawn and findings.landscape is not None else {}
     links |= {"the table of minima": "minima.csv"} if len(findings.minima) else {}
     between = "" if findings.landscape is None else f"\n\nBetween the minima: {findings.landscape.sentence}."
-    note = condition_note(spread.iloc[0], findings.minima, findings.symmetry)
+    image = _thumbnail(written, "waterfall") if drawn else ""
+    note = condition_note(spread.iloc[0], findings.minima, findings.symmetry, image)
     write_note(written, f"{note}{between}\n\n{_links(written, links)}")
 
 
@@ -106,10 +119,10 @@ def restarts_page(
 
 def exhibit_minima(written: OpenRun, findings: Findings, most: int) -> None:
     """Make a run below a condition's for each of its lowest minima, not more than `most`, with a restart's curve."""
-    write_minima(written, _minima(findings, most))
+    write_minima(written, _minima(findings, most, written.run.info.run_name, written.id))
 
 
-def _minima(findings: Findings, most: int) -> Iterator[MinimumRun]:
+def _minima(findings: Findings, most: int, condition: str, run_id: str) -> Iterator[MinimumRun]:
     """The curve of a minimum is that of its representative, or of the first restart there whose curve was kept.
 
     Its last point, one step later, is the bottom itself: where Newton's steps led.
@@ -119,14 +132,17 @@ def _minima(findings: Findings, most: int) -> Iterator[MinimumRun]:
     curves = findings.curves.assign(step=findings.curves[by]).set_index("restart")[["step", "loss"]]
     kept = findings.restarts[findings.restarts["restart"].isin(curves.index).to_numpy()]
     first = kept.drop_duplicates("minimum").set_index("minimum")["restart"]
-    last = findings.quantiles[by].max()
+    last, ranks = findings.quantiles[by].max(), rank_of(findings.restarts)
     for row in minima.to_dict("records"):
         is_kept = row["count"] > 0 and row["restart"] in curves.index  # one that only a run has visited has no restart
         restart = row["restart"] if is_kept else first.get(row["minimum"], -1)
         bottom = pd.DataFrame({"step": [last + 1], "loss": [row["loss"]]})
         curve = pd.concat([curves[curves.index == restart], bottom], ignore_index=True)
         numbers = {name: float(row[name]) for name in ("share", "count", "lambda_min", "lambda_max")}
-        yield MinimumRun(row["minimum"], minimum_name(row), numbers, curve)
+        name = f"{minimum_name(row)} · {condition}"
+        colour = rank_colour(int(ranks.get(row["minimum"], len(ranks))))
+        note = minimum_note(findings.study, row, condition, run_id)
+        yield MinimumRun(row["minimum"], name, numbers, curve, note, colour, int(row["restart"]))
 
 
 def minimum_name(row: Mapping[Any, Any]) -> str:
@@ -136,6 +152,38 @@ def minimum_name(row: Mapping[Any, Any]) -> str:
     'minimum 3 · loss 0.0205 · 7 % of starts'
     """
     return f"minimum {row['minimum']} · loss {row['loss']:.3g} · {wording.percent(row['share'])} of starts"
+
+
+def minimum_note(study: Study, row: Mapping[Any, Any], condition: str, run_id: str) -> str:
+    """What a minimum is, who ended there, and its weights, in Markdown."""
+    series = pd.Series(dict(row))
+    told = [
+        f"A minimum of **{condition}**: loss {wording.bottom_loss(series, 6)}, reached by "
+        f"{wording.with_interval(series, 'share')} of the starts; the eigenvalues of its Hessian are "
+        f"{row['lambda_min']:.3g} to {row['lambda_max']:.3g}."
+    ]
+    if row["restart"] >= 0:
+        again = f"basinet-replay {provenance.short(run_id)} {row['restart']}"
+        told.append(f"Restart {row['restart']} ended here; `{again}` trains it again, with every step.")
+    return "\n\n".join([*told, _weights(study, np.asarray(row["parameters"], np.float64))])
+
+
+def _weights(study: Study, theta: npt.NDArray[np.float64]) -> str:
+    """The parameters, layer by layer; of a larger network where they are."""
+    where = f"`basinet.load_minima(…)['parameters']` has its {len(theta):,} parameters."
+    if len(theta) > _WEIGHTS_MAX:
+        return where
+    if study.network.size != len(theta):  # no network is minimised
+        return f"```\nθ = {_matrix(theta)}\n```"
+    lines = []
+    for number, layer in enumerate(study.network.layers(torch.from_numpy(theta).unsqueeze(0))):
+        lines.append(f"W{number} =\n{_matrix(layer.weight[0].numpy())}")
+        lines += [] if layer.bias is None else [f"b{number} = {_matrix(layer.bias[0].numpy())}"]
+    return "```\n" + "\n".join(lines) + f"\n```\n\n{where}"
+
+
+def _matrix(values: npt.NDArray[np.float64]) -> str:
+    return np.array2string(values, precision=5, suppress_small=True, max_line_width=100)
 
 
 def exhibit_sweep(
@@ -154,6 +202,7 @@ def exhibit_sweep(
         figures = plots.sweep_figures(restarts, minima, summary.spread, summary.by)
         with parent.store.writing(parent.run) as folder:
             plots.save(figures, folder / "figures")
+            _make_thumbnail(folder, "final_losses")
     _write_sweep_note(parent, summary, _FIGURE_LINKS if drawn else {})
 
 
@@ -171,18 +220,22 @@ _FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figur
 
 def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str]) -> None:
     links = {**links, "the table": "tables/spread.csv"}
-    told = [sweep_note(summary.spread, summary.by), _links(parent, links), *wording.symmetries(summary.symmetries)]
+    image = [_thumbnail(parent, "final_losses")] if _FIGURE_LINKS.items() <= links.items() else []
+    note = sweep_note(summary.spread, summary.by)
+    told = [note, *image, _links(parent, links), *wording.symmetries(summary.symmetries)]
     write_note(parent, "\n\n".join(told))
 
 
-def condition_note(row: pd.Series, minima: pd.DataFrame, symmetry: str = "") -> str:
+def condition_note(row: pd.Series, minima: pd.DataFrame, symmetry: str = "", image: str = "") -> str:
     """What came out of a condition, in Markdown: of a long note MLflow shows the beginning only, so that tells most."""
     told = wording.minima_clause(row)
-    lines = [f"{told[0].upper()}{told[1:]}.", wording.losses_sentence(row)]
-    lines += [f"They ended at: {wording.spread_cells(row)['ended at']}.", *wording.symmetries([symmetry])]
+    lines = [f"{told[0].upper()}{told[1:]}."]
     if len(minima):
         rows = [wording.minimum_cells(minimum) for _, minimum in minima.head(_MINIMA_SHOWN).iterrows()]
         lines.append(_table(rows, len(minima)))
+    lines += [image] if image else []
+    lines.append(wording.losses_sentence(row))
+    lines += [f"They ended at: {wording.spread_cells(row)['ended at']}.", *wording.symmetries([symmetry])]
     return "\n\n".join(lines)
 
 
@@ -210,4 +263,18 @@ def _line(cells: Any) -> str:
 def _links(run: OpenRun, artifacts: Mapping[str, str]) -> str:
     """Artifacts of a run by what they are called, as links within MLflow's pages."""
     place = f"#/experiments/{run.run.info.experiment_id}/runs/{run.id}/artifacts"
-    return " · ".join(f"[{title}]({place}/{path})" for title, path in artifacts.items())
+    return " · ".join(f"[{title}]({place}/{path}{_TRAINING})" for title, path in artifacts.items())
+
+
+def _thumbnail(run: OpenRun, name: str) -> str:
+    """A small figure within a note: MLflow's pages ask the server for it."""
+    address = f"get-artifact?path=figures/{name}{_SMALL}&run_uuid={run.id}"
+    return f"![{name.replace('_', ' ')}]({address})"
+
+
+def _make_thumbnail(folder: Path, name: str) -> None:
+    """A figure as small as a note has room for."""
+    with Image.open(folder / "figures" / f"{name}.png") as image:
+        small = image.convert("RGB")
+        small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+        small.save(folder / "figures" / f"{name}{_SMALL}", optimize=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -36,6 +36,8 @@ _CAPTIONS = {
     "with 95 % intervals (bootstrap over runs).",
     "rarefaction": "How many distinct minima so many restarts find. Where the line is flat, hardly any are left.",
 }
+
+_NAME_MAX = 80  # characters of a condition that are in the names of its files
 
 ESCAPES = ("hit_shares", "running_times")
 """Figures of runs that escape."""
@@ -87,7 +89,17 @@ def of_condition(material: Material, run_id: str, title: str) -> list[Picture]:
         "rank_abundance": plots.rank_abundance(material.of_run(material.minima, run_id), title),
     }
     counted = _counted(material, restarts)
-    return [replace(_picture(f"{run_id[:8]}_{name}", name, drawn[name], counted), formats=("png",)) for name in EACH]
+    return [_picture(f"{file_name(title, run_id)}_{name}", name, drawn[name], counted) for name in EACH]
+
+
+def file_name(title: str, run_id: str) -> str:
+    """A condition as a part of a file's name: `network.width=2_init=normal`; of a long one the beginning and its run.
+
+    >>> file_name("init=normal network.width=3", "0123456789abcdef")
+    'init=normal_network.width=3'
+    """
+    name = re.sub(r"[^\w.=+-]+", "_", title)
+    return name if len(name) <= _NAME_MAX else f"{name[:_NAME_MAX]}_{run_id[:8]}"
 
 
 def _placed(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 
@@ -13,11 +15,29 @@ from basinet.reporting.document import Report
 _HERE = Path(__file__).parent
 
 
-def render(report: Report, images: Mapping[str, str]) -> str:
-    """The page; `images` are the figures as base64 of WebP, by their names."""
+class Shades(NamedTuple):
+    """A figure for a light ground and for a dark one, as base64 of WebP."""
+
+    light: str
+    dark: str
+
+
+def render(report: Report, images: Mapping[str, Shades]) -> str:
+    """The page; `images` are the figures by their names."""
     loader = jinja2.FileSystemLoader(_HERE)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["unbroken"] = _unbroken
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
         report=report, images=images, script=script, version=basinet.__version__
     )
+
+
+def _unbroken(text: str) -> str:
+    """Numbers, their units and their intervals stay on one line.
+
+    >>> _unbroken("of 40 % [31.5, 48.5]").replace("\N{NO-BREAK SPACE}", "_")
+    'of 40_%_[31.5,_48.5]'
+    """
+    whole = re.sub(r"\[[^][]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    return re.sub(r"(?<=\d) (?=%)|(?<=%) (?=\[)", "\N{NO-BREAK SPACE}", whole)

@@ -196,7 +196,9 @@ function showPoints(figure, data) {
   // A colour, lighter on a dark ground.
   function visible(colour, dark) {
     const parts = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-    return `rgb(${parts.map((part) => Math.round(dark ? part + 0.4 * (255 - part) : part)).join(" ")})`;
+    const grey = Math.max(...parts) - Math.min(...parts) < 20; // as figures have it (basinet.plots.dark)
+    const lighter = (part) => grey ? 228 - (208 * part) / 255 : part + 0.4 * (255 - part);
+    return `rgb(${parts.map((part) => Math.round(dark ? lighter(part) : part)).join(" ")})`;
   }
 
   function drawDots(tone, width, height) {

@@ -122,7 +122,7 @@ def _ends(shown: pd.DataFrame, material: Material) -> pd.DataFrame:
     if loose.all():
         return pd.DataFrame({"group": RANKS + 1 + _kinds(shown["kind"]), "width": 1.0})
     by = [] if material.is_single else list(material.by)
-    table = ends(material.restarts, by)
+    table = ends(material.restarts, by, material.alike)
     table["width"] = table.groupby([*by, "rank"], observed=True, dropna=False)["share"].transform("sum")
     found = shown[[*by, "minimum"]].merge(table, on=[*by, "minimum"], how="left")
     group = np.where(loose, RANKS + 1 + _kinds(shown["kind"]), found["rank"].fillna(0).clip(upper=RANKS))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from basinet.analysis import amounts, plot_data
 from basinet.reporting.data import Material
 from basinet.reporting.document import Cell, Command, Element, Section, Table, Text
 from basinet.study.defaults import comments, conf_directory, differing, overrides
+from basinet.tracking.find import SHORT
 from basinet.tracking.origin import Condition, Origin
 
 _COMMANDS = 5  # of those that repeat it
@@ -79,18 +81,18 @@ def how_it_was_run(material: Material, tracking_uri: str | None) -> Section:
     """Versions, hardware and seeds; the commands that run it again, train one restart again, and load its tables."""
     origin = material.origin
     rows = [[Cell(key), Cell(value)] for key, value in _facts(origin).items()]
-    blocks: list[Element] = [Table("", ["", ""], rows)] if rows else []
-    blocks += _repeating(origin)
+    blocks: list[Element] = [*_repeating(origin)]
     best = _best_restart(material.restarts)
     if best is not None:
         lowest = "lowest" if material.is_whole else "lowest of the first ones"
         told = f"Trains restart {best['restart']} again, which ended {lowest}, and writes its whole descent."
-        blocks.append(Command(replay_command(best["run_id"], str(best["restart"]), tracking_uri), told))
+        blocks.append(Command(replay_command(short(best["run_id"]), str(best["restart"]), tracking_uri), told))
         elsewhere = "" if tracking_uri is None else f", tracking_uri={tracking_uri!r}"
         load = f"import basinet; restarts = basinet.load_restarts({origin.name!r}{elsewhere})"
         blocks.append(Command(load, "In Python: one row per restart, with the settings as columns."))
     report = shlex.join(["basinet-report", origin.name, *_store(tracking_uri)])
     blocks.append(Command(report, "Makes this report again."))
+    blocks += [Table("", ["", ""], rows)] if rows else []
     return Section("making", "How it was run", blocks)
 
 
@@ -103,10 +105,23 @@ def _facts(origin: Origin) -> dict[str, str]:
     if origin.conditions:
         told["seed"] = _values(condition.columns.get("seed") for condition in origin.conditions)
     if origin.finished:
-        told["wall time"] = amounts.duration(sum(condition.seconds for condition in origin.finished))
+        told["wall time"] = amounts.duration(_covered(origin.finished))
+        if len(origin.finished) > 1:
+            told["computing, summed over conditions"] = amounts.duration(
+                sum(condition.ended - condition.started for condition in origin.finished)
+            )
     for sweep in origin.sweeps[:_COMMANDS]:
-        told[f"sweep {sweep.run_id}"] = sweep.status + (f": {sweep.error}" if sweep.error else "")
+        told[f"sweep {short(sweep.run_id)}"] = sweep.status + (f": {sweep.error}" if sweep.error else "")
     return told
+
+
+def _covered(conditions: Sequence[Condition]) -> float:
+    """Seconds in which at least one condition was being computed: conditions may run side by side, or days apart."""
+    total, until = 0.0, -math.inf
+    for condition in sorted(conditions, key=lambda one: one.started):
+        total += max(condition.ended - max(condition.started, until), 0.0)
+        until = max(until, condition.ended)
+    return total
 
 
 def _repeating(origin: Origin) -> Iterable[Element]:
@@ -131,6 +146,11 @@ def _overrides(condition: Condition) -> list[str]:
     """Its settings as on the command line; the number of threads was this machine's, and changes no number."""
     settings = {key: value for key, value in (condition.settings or {}).items() if key != "threads"}
     return overrides(settings) if settings else []
+
+
+def short(run_id: object) -> str:
+    """The beginning of a run's id that every command takes for it."""
+    return str(run_id)[:SHORT]
 
 
 def replay_command(run_id: str, restart: str, tracking_uri: str | None) -> str:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from basinet.analysis import bottoms, wording
-from basinet.analysis.advice import PAGE, advice
-from basinet.analysis.groups import by_settings, within
+from basinet.analysis import wording
 from basinet.analysis.running_time import running_time, speedups
-from basinet.foundation.large import HELD
 from basinet.reporting import provenance
 from basinet.reporting.between import between
+from basinet.reporting.cells import number, setting
 from basinet.reporting.data import DRAWN_MAX, PAIRS_MAX, Material
 from basinet.reporting.document import Cell, Element, Items, Part, Picture, Report, Section, Table, Terms, Text
 from basinet.reporting.figures import of_condition, of_runs, overview
 from basinet.reporting.glossary import GLOSSARY
+from basinet.reporting.headline import headline, question
 from basinet.reporting.points import points
 
-_TABLES = 6  # of networks that are not folded away
-_LEVELS = 8  # losses that are shown in one table, those that most restarts of some condition end at
-_ROUNDING = 1e-9  # of a sum of shares
 _PAIRS = 30  # pairs of conditions that are shown, the most different ones
 _ROWS = 30  # bottoms that are shown
 
@@ -39,7 +33,7 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
     origin = material.origin
     pictures = overview(material) if origin.finished else {}
     first, *rest = pictures.get("spread", [None])
-    sections = [_question(material), _headline(material, first)]
+    sections = [question(material), headline(material, first)]
     if origin.finished:
         sections += [_bottoms(material, pictures.get("bottoms", []))]
         replay = provenance.replay_command("{run}", "{restart}", tracking_uri)
@@ -55,116 +49,6 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
     return Report(f"{origin.experiment}: where random restarts end", [part for part in sections if part.blocks])
 
 
-def _question(material: Material) -> Section:
-    study = provenance.study_comments(material.origin)
-    question, *more = study or [wording.question([] if material.is_single else material.by)]
-    blocks: list[Element] = [Text(question, "lead")]
-    if more:
-        blocks.append(Text(" ".join(more), "note"))
-    return Section("question", "The question", blocks)
-
-
-_SAMPLED = (
-    f"Counts and shares are of all restarts. Figures, quantiles, comparisons and medians of conditions with more than "
-    f"{HELD:,} restarts are of the first {HELD:,}, which are a random sample: restarts do not know of each other."
-)
-
-
-def _headline(material: Material, picture: Picture | None) -> Section:
-    """What came out, on one screen: the picture, which share of the restarts ends where, and what that says."""
-    origin, by = material.origin, material.by
-    planned = max((sweep.planned for sweep in origin.sweeps), default=0) if len(origin.sweeps) == 1 else 0
-    planned = 0 if origin.name not in (origin.experiment, *(sweep.run_id for sweep in origin.sweeps)) else planned
-    missing = wording.status_sentences([condition.status for condition in origin.conditions], planned)
-    blocks: list[Element] = [Text(sentence, "warning") for sentence in missing]
-    blocks += _failed(material)
-    if not origin.finished:
-        return Section("headline", "What came out", blocks)
-    blocks += [] if picture is None else [picture]
-    blocks.append(
-        Text(f"{wording.size_sentence(material.spread, by)} {wording.ended_sentence(material.spread)}", "lead")
-    )
-    blocks += [] if material.is_whole else [Text(_SAMPLED, "note")]
-    rows = [row for _, row in material.spread.iterrows()]
-    if len(rows) > 1:
-        told = _comparing(material)
-        blocks.append(Items([("", sentence) for sentence in told], len(told)))
-    blocks += _where(material)
-    clauses = Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], len(rows))
-    blocks.append(Part("Condition by condition", [clauses]) if len(rows) > 1 else clauses)
-    blocks += _proved(material)
-    remarks = [(wording.condition_label(row, by), remark) for row in rows if (remark := wording.remark(row))]
-    blocks += [Part("To be kept in mind", [Items(remarks, len(remarks))])] if remarks else []
-    advised = advice(material.spread, by, [condition.columns for condition in origin.finished])
-    blocks += [Text(f"What to do about restarts that ended in no minimum ({PAGE}):")] if advised else []
-    blocks += [Items([("", line) for line in advised], len(advised))] if advised else []
-    return Section("headline", "What came out", blocks)
-
-
-def _proved(material: Material) -> list[Element]:
-    """What is proved of the minima of conditions, where anything is."""
-    if "proved" not in material.minima:
-        return []
-    told = []
-    for (_, row), run_id in zip(material.spread.iterrows(), material.runs(), strict=True):
-        minima = material.of_run(material.minima, run_id)
-        if minima["proved"].any():
-            counts = int(minima["proved"].sum()), int((minima["kind"] == "minimum").sum())
-            told.append((wording.condition_label(row, material.by), f"{wording.proved_sentence(*counts)}."))
-    return [Text("Proved by interval arithmetic:"), Items(told, len(told))] if told else []
-
-
-def _where(material: Material) -> list[Element]:
-    """Condition × bottom: the share of the restarts at each loss; one table for each objective."""
-    if material.minima.empty:
-        return []
-    tables: list[Element] = []
-    by = material.by
-    apart = bottoms.objectives(by)
-    for key, conditions in by_settings(material.spread, apart, sort=False):
-        mine = bottoms.levels(within(material.minima, key), by)
-        if len(mine):
-            tables.append(_ends(mine, conditions, by, wording.condition_label(key, apart)))
-    shown, more = tables[:_TABLES], tables[_TABLES:]
-    return [*shown, Part(f"{len(more):,} more networks", more)] if more else shown
-
-
-def _ends(levels: pd.DataFrame, conditions: pd.DataFrame, by: Sequence[str], where: str) -> Table:
-    wide = bottoms.shares(levels, conditions, by)
-    most = wide.max().nlargest(_LEVELS).index
-    shown = wide[[column for column in wide.columns if column in most]]
-    own = [key for key in by if conditions[key].nunique(dropna=False) > 1] or list(by)[:1]
-    headings = [
-        *own,
-        *(wording.level_heading(float(end[0]), str(end[1])) for end in shown.columns),
-        "elsewhere",
-    ]
-    rows = []
-    for (_, condition), (_, row) in zip(conditions.iterrows(), shown.iterrows(), strict=True):
-        left = max(1 - float(row.sum()), 0.0)
-        numbers = [*row.tolist(), left if left > _ROUNDING else 0.0]
-        rows.append([*(_setting(condition[key]) for key in own), *(_share(number) for number in numbers)])
-    caption = "Share of the restarts that end at each loss" + (f", {where}." if where else ".")
-    return Table(caption, headings, rows)
-
-
-def _share(number: float) -> Cell:
-    return Cell("-" if number == 0 else wording.percent(number), number)
-
-
-def _comparing(material: Material) -> list[str]:
-    """What there is to say of the conditions together."""
-    told = [wording.networks_sentence(material.spread, material.by)]
-    told.append(wording.best_sentence(material.spread, material.by))
-    return [sentence for sentence in told if sentence]
-
-
-def _failed(material: Material) -> list[Element]:
-    lost = [condition for condition in material.origin.conditions if not condition.is_finished]
-    rows = [[Cell(one.name), Cell(one.status), Cell(one.run_id), Cell(one.error or "-")] for one in lost]
-    return [Table("Conditions without results", ["condition", "status", "run", "error"], rows)] if rows else []
-
-
 def _factors(material: Material) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
     """Each setting whose values are compared, its rows of the levels, and the settings held fixed."""
     for factor in material.levels["factor"].unique():
@@ -174,9 +58,8 @@ def _factors(material: Material) -> Iterator[tuple[str, pd.DataFrame, list[str]]
 
 def _spread(material: Material, pictures: list[Picture], replay: str) -> Section:
     shown = points(material, replay)
-    spread = _frame_table(
-        "One row per condition. " + wording.LEGEND, material.spread, material.by, wording.spread_cells, _SPREAD_NUMBERS
-    )
+    caption, folded = "One row per condition. " + wording.LEGEND, _folded("The table", len(material.spread))
+    spread = _frame_table(caption, material.spread, material.by, wording.spread_cells, _SPREAD_NUMBERS, folded)
     blocks: list[Element] = [*([] if shown is None else [shown]), *pictures, spread]
     return Section("spread", "The spread of the final losses", [*blocks, *_held_out(material)])
 
@@ -198,7 +81,9 @@ def _held_out(material: Material) -> list[Element]:
     if material.held_out.empty:
         return []
     caption = "Beside the training loss: medians over the restarts that did not diverge, and quartiles."
-    return [_frame_table(caption, material.held_out, material.by, wording.held_out_cells, {"median": "median"})]
+    folded = _folded("Beside the training loss", len(material.held_out))
+    numbers = {"median": "median"}
+    return [_frame_table(caption, material.held_out, material.by, wording.held_out_cells, numbers, folded)]
 
 
 def _bottoms(material: Material, pictures: list[Picture]) -> Section:
@@ -218,9 +103,9 @@ def _bottoms(material: Material, pictures: list[Picture]) -> Section:
         "λ min": "lambda_min",
         "λ max": "lambda_max",
     }
-    rows = _frame_table(caption, shown, keys, wording.bottom_cells, numbers)
+    rows = _frame_table(caption, shown, keys, wording.bottom_cells, numbers, _folded("The table", len(shown)))
     symmetries = wording.symmetries([condition.symmetry for condition in material.origin.finished])
-    return Section("bottoms", "The bottoms", [*map(Text, symmetries), rows, *pictures])
+    return Section("bottoms", "The bottoms", [*map(Text, symmetries), *pictures, rows])
 
 
 def _escaping(material: Material) -> Section:
@@ -263,7 +148,10 @@ def _differences(material: Material) -> Section:
                 headings = ["setting", *made]
                 rows.append([Cell(factor), *_cells(row, made, numbers)])
         told = [("", wording.factor_sentence(factor, table, within)) for factor, table, within in _factors(material)]
-        blocks += [Items(told, len(told)), Table(explained, headings, rows)]
+        blocks += [
+            Items(told, len(told)),
+            Table(explained, headings, rows, _folded("How much each setting explains", len(rows))),
+        ]
     if material.pairs is None:
         blocks.append(
             Text(f"There are more than {PAIRS_MAX:,} pairs of conditions, which are not compared one by one.")
@@ -288,7 +176,8 @@ def _pairs(pairs: pd.DataFrame, by: Sequence[str]) -> Table:
     rows = [
         _cells(row, wording.difference_cells(row, by), {**numbers, "p (Holm)": "p_holm"}) for _, row in shown.iterrows()
     ]
-    return Table(caption, list(wording.difference_cells(shown.iloc[0], by)), rows)
+    headings = list(wording.difference_cells(shown.iloc[0], by))
+    return Table(caption, headings, rows, _folded("Pair by pair", len(rows)))
 
 
 def _each(material: Material, drawn_max: int) -> Section:
@@ -327,33 +216,28 @@ def _frame_table(
     keys: Sequence[str],
     cells: Callable[[pd.Series], dict[str, str]],
     numbers: Mapping[str, str],
+    folded: str = "",
 ) -> Table:
     """A table of the page: settings, and what `cells` makes of each row; `numbers` are the columns to sort by."""
     rows, headings = [], list(keys)
     for _, row in frame.iterrows():
         made = cells(row)
         headings = [*keys, *made]
-        rows.append([*(_setting(row[key]) for key in keys), *_cells(row, made, numbers)])
-    return Table(caption, headings, rows)
+        rows.append([*(setting(row[key]) for key in keys), *_cells(row, made, numbers)])
+    return Table(caption, headings, rows, folded)
 
 
 def _cells(row: pd.Series, made: Mapping[str, str], numbers: Mapping[str, str]) -> list[Cell]:
-    return [Cell(text, _number(row[numbers[name]]) if name in numbers else None) for name, text in made.items()]
-
-
-def _setting(value: Any) -> Cell:
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        return Cell("-" if np.isnan(value) else f"{value:g}", _number(value))
-    return Cell("-" if pd.isna(value) else str(value))
-
-
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return None if np.isnan(number) else number
+    return [Cell(text, number(row[numbers[name]]) if name in numbers else None) for name, text in made.items()]
 
 
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _folded(what: str, rows: int) -> str:
+    """What stands for a table that is folded away."""
+    return f"{what}: {rows:,} row{'s' * (rows != 1)}"
 
 
 def _words() -> Section:

@@ -12,9 +12,10 @@ from PIL import Image
 
 from basinet import plots
 from basinet.foundation.errors import require
+from basinet.plots.dark import darken
 from basinet.reporting.data import Material, load_material
 from basinet.reporting.document import Report
-from basinet.reporting.html import render
+from basinet.reporting.html import Shades, render
 from basinet.reporting.sections import report as composed
 from basinet.tracking.record import write_parquet
 
@@ -64,7 +65,7 @@ def page(name: str, tracking_uri: str | None = None) -> str:
     """
     told = composed(load_material(name, tracking_uri=tracking_uri, drawn_max=0), tracking_uri, drawn_max=0)
     with tempfile.TemporaryDirectory() as folder:
-        return render(told, _write_figures(told, Path(folder) / "figures"))
+        return render(told, _write_figures(told, Path(folder) / "figures", ("png",)))
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -98,22 +99,26 @@ def _write_tables(material: Material, folder: Path) -> None:
             table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def _write_figures(page: Report, folder: Path) -> dict[str, str]:
-    """The figures as files, and as base64 of WebP by their names."""
+def _write_figures(page: Report, folder: Path, formats: tuple[str, ...] = ("png", "svg")) -> dict[str, Shades]:
+    """The figures as files, and for the page by their names."""
     images = {}
     folder.mkdir()
     for picture in page.pictures():
-        for form in picture.formats:
+        for form in formats:
             (path,) = plots.save({picture.name: picture.figure}, folder, [form])
             picture.figure.set_layout_engine("none")  # it has been laid out, which takes longer than drawing it
             if form == "png":
-                images[picture.name] = base64.b64encode(_small(path)).decode()
+                light = _small(path)
+        darken(picture.figure)
+        (path,) = plots.save({f"{picture.name}.dark": picture.figure}, folder, ["png"])
+        images[picture.name] = Shades(light, _small(path))
+        path.unlink()
     return images
 
 
-def _small(path: Path) -> bytes:
-    """A figure as WebP without loss: a third of the size of PNG, and every browser shows it."""
+def _small(path: Path) -> str:
+    """A figure as base64 of WebP without loss: a third of the size of PNG, and every browser shows it."""
     small = io.BytesIO()
     with Image.open(path) as image:
         image.convert("RGB").save(small, "webp", lossless=True, quality=50, method=2)
-    return small.getvalue()
+    return base64.b64encode(small.getvalue()).decode()

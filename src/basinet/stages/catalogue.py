@@ -37,7 +37,7 @@ class Catalogue:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._cells: dict[bytes, int] = {}
-        self._theta: list[Tensor] = []
+        self._theta: list[npt.NDArray[np.float64]] = []  # [parameter] each
         self._visit: list[tuple[int, int]] = []  # restart and round
 
     def enter(self, theta: Tensor, loss: Tensor, restart: Tensor, rounds: Tensor) -> Tensor:
@@ -53,9 +53,10 @@ class Catalogue:
         cells = self._cells_of(theta, loss.double().cpu())
         order = np.lexsort((rounds.numpy(), restart.numpy()))
         _, first, inverse = np.unique(cells[order], return_index=True, return_inverse=True)
-        numbers = [
-            self._number(cells[row].tobytes(), theta[row], int(restart[row]), int(rounds[row])) for row in order[first]
-        ]
+        kinds = order[first]  # a visit of each
+        visits = zip(restart.numpy()[kinds].tolist(), rounds.numpy()[kinds].tolist(), strict=True)
+        named = zip(cells[kinds].tolist(), theta.numpy()[kinds], visits, strict=True)
+        numbers = [self._number(cell, point, visit) for cell, point, visit in named]
         result = np.empty(len(cells), dtype=np.int64)
         result[order] = np.array(numbers, dtype=np.int64)[inverse]
         return torch.from_numpy(result)
@@ -63,7 +64,7 @@ class Catalogue:
     def found(self) -> Found:
         """All bottoms so far, by their numbers."""
         size = self._objective.size
-        theta = torch.stack(self._theta) if self._theta else torch.empty(0, size, dtype=torch.float64)
+        theta = torch.from_numpy(np.stack(self._theta)) if self._theta else torch.empty(0, size, dtype=torch.float64)
         visits = torch.tensor(self._visit, dtype=torch.int64).view(-1, 2)
         return Found(theta, visits[:, 0].clone(), visits[:, 1].clone())
 
@@ -73,15 +74,15 @@ class Catalogue:
         cells = np.ascontiguousarray(np.rint(np.arcsinh(seen) / _SAME).astype(np.int64))
         return cells.view(np.dtype((np.void, cells.itemsize * cells.shape[1]))).squeeze(1)
 
-    def _number(self, cell: bytes, theta: Tensor, restart: int, rounds: int) -> int:
+    def _number(self, cell: bytes, theta: npt.NDArray[np.float64], visit: tuple[int, int]) -> int:
         number = self._cells.get(cell)
         if number is None:
             if len(self._cells) >= MOST:
                 return -1
             self._cells[cell] = len(self._theta)
-            self._theta.append(theta.clone())
-            self._visit.append((restart, rounds))
+            self._theta.append(theta.copy())  # a row of its own: the table that it is of is not kept
+            self._visit.append(visit)
             return len(self._theta) - 1
-        if (restart, rounds) < self._visit[number]:
-            self._theta[number], self._visit[number] = theta.clone(), (restart, rounds)
+        if visit < self._visit[number]:
+            self._theta[number], self._visit[number] = theta.copy(), visit
         return number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.lanczos import extreme_eigenvalues
 from basinet.protocols import Engine, Objective
 from basinet.stages.derivatives import Derivatives, norm
+from basinet.stages.infinity import Receding
+from basinet.stages.inward import look_inward
 from basinet.stages.kinks import falls_nearby
 from basinet.stages.modes import count_modes
 from basinet.stages.newton import Outcome
@@ -40,7 +42,7 @@ class Evidence:
     settles: Tensor  # [restart] bool: the descent stays at a flat bottom, instead of wandering along it
     leaves: Tensor  # [restart], how far the descended point lies to the sides to which f falls from the polished one
     recedes: Tensor  # [restart] bool: the flow rests nowhere, and goes on until nothing is left of its slope
-    remaining: Tensor  # [restart], by how much f still falls along the flow, relative to its scale
+    remaining: Tensor  # [restart], by how much f still falls along the flow, relative to its scale; inf if it may leap
     grows: Tensor  # [restart], by which share ‖θ‖ grows in the last two decades of the flow's time
 
 
@@ -50,6 +52,7 @@ class Ended(NamedTuple):
     theta: Tensor  # [restart, parameter] float64
     diverged: Tensor  # [restart] bool
     settles: bool  # what the descent says of itself
+    leaps: bool  # its steps are as long as a line search likes: it may yet go where no flow leads
 
 
 def collect_evidence(
@@ -62,12 +65,14 @@ def collect_evidence(
     f = Derivatives(objective, engine)
     spectrum = _spectrum(objective, theta, settings, engine)
     converged = (polished.outcome == Outcome.CONVERGED) & _resolved(objective, polished, tolerances)
+    zero_modes = objective.symmetry.explained_zeros(theta)
+    far = _far(f, replace(polished, theta=theta), spectrum, zero_modes, settings, tolerances)
     kink_distance = objective.kink_distance(theta)
     return Evidence(
         diverged=diverged,
         converged=converged,
         eigenvalues=spectrum.masked_fill(diverged.unsqueeze(1), torch.nan),
-        explained_zero_modes=objective.symmetry.explained_zeros(theta),
+        explained_zero_modes=zero_modes,
         kink_distance=kink_distance,
         kink_falls=_kink_falls(f, theta, converged & (kink_distance <= tolerances.kink)),
         moved=norm(theta - descended) / (1 + norm(theta)),
@@ -75,10 +80,29 @@ def collect_evidence(
         coercive=torch.full_like(diverged, objective.coercive),
         settles=torch.full_like(diverged, ended.settles),
         leaves=_leaves(f, descended - theta, theta, converged & (spectrum[:, 0] < 0)),
-        recedes=polished.recedes,
-        remaining=polished.remaining,
-        grows=polished.grows,
+        recedes=far.recedes,
+        remaining=far.remaining.where(far.remaining <= tolerances.reached, torch.inf) if ended.leaps else far.remaining,
+        grows=far.grows,
     )
+
+
+def _far(
+    f: Derivatives, polished: Polished, spectrum: Tensor, explained: Tensor, settings: Polishing, tolerances: Tolerances
+) -> Receding:
+    """What polishing has seen of the way to infinity, and of flat places what is seen from further in."""
+    seen = Receding(polished.recedes, polished.remaining, polished.grows)
+    asked = (polished.outcome != Outcome.SKIPPED) & torch.isfinite(spectrum).all(1)
+    if f.objective.coercive or not bool(asked.any()):
+        return seen
+    zeros, _ = count_modes(spectrum.numpy(), tolerances)
+    still = (polished.outcome == Outcome.CONVERGED) | (polished.remaining <= tolerances.flat)
+    index = (asked & still & (torch.from_numpy(zeros) > explained)).nonzero().squeeze(1)
+    if len(index) == 0:
+        return seen
+    found = look_inward(f, polished.theta[index], polished.loss[index], tolerances, settings.steps)
+    told = found.recedes | ((found.remaining > tolerances.reached) & torch.isfinite(found.remaining))
+    index = index[told]
+    return Receding(*(mine.index_copy(0, index, theirs[told]) for mine, theirs in zip(seen, found, strict=True)))
 
 
 def _resolved(objective: Objective, polished: Polished, tolerances: Tolerances) -> Tensor:
@@ -150,12 +174,15 @@ def classify(evidence: Mapping[str, Any], tolerances: Tolerances) -> npt.NDArray
     decided &= column["lowest"] | stays | ~(flat | kinked)
 
     arrives = (column["remaining"] <= tolerances.remaining) & (column["grows"] > tolerances.growth)
-    at_infinity = ~column["converged"] & column["recedes"] & arrives & ~column["coercive"]
+    at_infinity = (flat | ~column["converged"]) & column["recedes"] & arrives & ~column["coercive"]
     kind = np.full(len(decided), int(Kind.UNFINISHED), dtype=np.int8)
-    kind[at_infinity] = Kind.AT_INFINITY
     kind[decided] = Kind.MINIMUM
     kind[decided & flat] = Kind.DEGENERATE
     kind[decided & (negatives > 0)] = Kind.SADDLE
-    kind[decided & (negatives == 0) & kinked & ~column["lowest"]] = Kind.KINK
+    kind[decided & (negatives == 0) & kinked] = Kind.KINK
+    # f cannot be lower, whatever a Hessian says that sees one side of a kink only. Bottoms with f at its lower bound
+    # are mostly sets, on which a longer descent ends elsewhere, on a kink or beside one: that must not tell them apart.
+    kind[decided & kinked & column["lowest"]] = Kind.DEGENERATE
+    kind[at_infinity] = Kind.AT_INFINITY
     kind[column["diverged"]] = Kind.DIVERGED
     return kind

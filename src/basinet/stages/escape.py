@@ -138,6 +138,37 @@ def escape(means: Means, allowance: Allowance, standing: Standing, progress: Cal
     return rounds.result()
 
 
+class Descended(NamedTuple):
+    """A descent of one restart: where it began, and how it ended."""
+
+    start: Tensor  # [parameter]
+    steps: int
+    status: Status
+
+
+def descent_of_round(means: Means, allowance: Allowance, standing: Standing, number: int) -> Descended | None:
+    """The descent of a round of one run; None where that round has none.
+
+    It ends where descents of rounds do, which keep no records, and so do not stop at them.
+
+    Args:
+        means: objective, descent, engine and method.
+        allowance: of the run, as it had it then.
+        standing: of this run alone, after its round 0.
+        number: of the round, 1 or more.
+    """
+    rounds, begun = _Rounds(means, allowance, standing), None
+    while (stage := rounds.fullest()) is not None and int(rounds.standing.round[0]) <= number:
+        if begun is None and stage >= _DESCEND and int(rounds.standing.round[0]) == number:
+            begun = rounds.descending.theta[0].clone()
+        rounds.advance(stage)
+        if begun is not None and int(rounds.stage[0]) < _DESCEND:
+            status = Status(int(rounds.descending.status[0]))
+            ended = Status.BUDGET if status == Status.RUNNING else status
+            return Descended(begun, int(rounds.descending.steps[0]), ended)
+    return None
+
+
 def landings(steps: int, typical: int) -> list[int]:
     """The steps at which descents are put aside: where half of them have ended, and then at twice as many each time.
 
@@ -361,7 +392,7 @@ class _Rounds:
     def _end(self, index: Tensor) -> None:
         """Runs whose budget is spent, or whose target is reached, have ended; the others begin a round."""
         ended = (self.standing.spent[index] >= self.allowance.budget) | self.broken[index]
-        if self.allowance.target is not None:
+        if isinstance(self.allowance.target, float):  # the best of all runs is not known yet
             ended |= self.standing.runs.best[index].cpu() <= self.allowance.target
         self.stage[index] = torch.where(ended, _DONE, _BEGIN)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,7 +31,9 @@ _MORE = 2  # times `remaining`: the loss has clearly fallen by more
 _RISE = 1e-13  # relative to f: rounding
 
 
-def march(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, steps: int) -> Marched:
+def march(
+    f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, steps: int, fall: float | None = None
+) -> Marched:
     """The long-time limit of θ' = -∇f(θ) from each `theta [restart, parameter]`, float64.
 
     Implicit Euler, θ⁺ = θ - h ∇f(θ⁺), solved by Newton corrections δ = -(I + h H(θ⁺))⁻¹ (θ⁺ - θ + h ∇f(θ⁺)).
@@ -46,11 +49,13 @@ def march(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tensor, 
         f: what is minimised.
         theta: where to begin; rows have to be finite.
         tolerances: `stationary` and `settled` say when a restart rests.
-        limit: a restart that is farther than this from where it began, `[restart]`, is followed only as long as it may
-            be near its level at infinity: while f is not coercive, and has not fallen by more than `remaining` allows.
+        limit: a restart that is farther than this from where it began, `[restart]`, is followed only as long as f has
+            not fallen by more than `fall`.
         steps: at most; sixteen powers of ten of time take some twenty to forty.
+        fall: relative to f's scale. By default, what a restart may be above its level at infinity; -∞ if f is coercive.
     """
-    fall = -math.inf if f.objective.coercive else _MORE * tolerances.remaining
+    if fall is None:
+        fall = -math.inf if f.objective.coercive else _MORE * tolerances.remaining
     marched = f.engine.march(f.objective, theta, limit, _marching(tolerances, fall, steps))
     return _stepped(f, theta, tolerances, limit, fall, steps) if marched is None else marched
 
@@ -73,6 +78,9 @@ def _marching(tolerances: Tolerances, fall: float, steps: int) -> Marching:
         settled=tolerances.settled,
         flat=tolerances.flat,
         faded=tolerances.faded,
+        fading=tolerances.fading,
+        swift=tolerances.swift,
+        lasting=tolerances.lasting,
         growth=tolerances.growth,
         fall=fall,
         growths=_GROWTH,
@@ -90,10 +98,10 @@ def _stepped(f: Derivatives, theta: Tensor, tolerances: Tolerances, limit: Tenso
                 break
             now = now.scatter(active, _advance(f, now.rows(active)))
             path.append(now)
-            now = _ended(f, now, path.long_ago(), tolerances)
+            now = _ended(f, now, path, tolerances)
             fallen = start.loss - now.loss > f.objective.scale * fall
             now = now._replace(open=now.open & ~(fallen & (norm(now.theta - theta) > limit)))
-        grows = torch.where(now.rests, 0.0, _growth(_Mark.of(now), path.long_ago()))
+        grows = torch.where(now.rests, 0.0, _growth(norm(now.theta), path.ago(_LONG_AGO).norm))
         return Marched(now.theta, now.loss, now.gradient, now.rests, now.faded, grows)
 
 
@@ -245,25 +253,50 @@ class _Path:
         self.columns[:, self.marks] = torch.stack(_Mark.of(now))
         self.marks += 1
 
-    def long_ago(self) -> _Mark:
-        """Each restart two decades of time before its last mark."""
+    def ago(self, share: float) -> _Mark:
+        """Each restart when its time was this share of the time of its last mark."""
         so_far = self.columns[:, : self.marks]
-        then = (so_far[0] <= _LONG_AGO * so_far[0, -1]).sum(0) - 1
+        then = (so_far[0] <= share * so_far[0, -1]).sum(0) - 1
         return _Mark(*so_far.gather(1, then.expand(len(so_far), 1, -1)).squeeze(1))
 
 
-def _ended(f: Derivatives, now: _Now, then: _Mark, tolerances: Tolerances) -> _Now:
+def _ended(f: Derivatives, now: _Now, path: _Path, tolerances: Tolerances) -> _Now:
     """The same, with those put aside that rest, that have nothing left of their slope, or that are stuck."""
+    marks = [_Mark.of(now), *(path.ago(_LONG_AGO**power) for power in (1, 2, 3))]
+    then = marks[1]
     reach, slope = 1 + norm(now.theta), norm(now.gradient)
     still = now.length - then.length <= tolerances.settled * reach
     rests = now.open & still & (slope <= tolerances.stationary * now.curvature * reach) & (now.time * now.curvature > 1)
-    flat = then.loss - now.loss <= f.rounding(now.loss, tolerances.flat)
     slack = (slope * reach <= tolerances.faded * f.objective.scale) & (now.way > tolerances.settled * reach)
-    faded = now.open & ~rests & (flat | slack) & (_growth(_Mark.of(now), then) > tolerances.growth)
+    flat = _fades(f, marks, tolerances) & (_growth(marks[0].norm, then.norm) > tolerances.swift)
+    faded = now.open & ~rests & (flat | slack) & _lasts(marks, tolerances)
     goes_on = ~rests & ~faded & (now.refused < _REFUSED)
     return now._replace(rests=now.rests | rests, faded=now.faded | faded, open=now.open & goes_on)
 
 
-def _growth(now: _Mark, then: _Mark) -> Tensor:
+def _fades(f: Derivatives, marks: list[_Mark], tolerances: Tolerances) -> Tensor:
+    """Whether f falls by next to nothing, and by less and less, `[restart]` bool; `marks` are two decades apart.
+
+    Where a slope has only just begun to be followed, f falls by next to nothing, too, and then by more and more: that
+    is a plateau before an edge, or the way to a bottom. On the way to a level at infinity falls get ever smaller.
+    """
+    falls = [old.loss - new.loss for new, old in itertools.pairwise(marks)]
+    result = falls[0] <= f.rounding(marks[0].loss, tolerances.flat)
+    for fall, before in itertools.pairwise(falls):
+        result &= fall <= torch.maximum(tolerances.fading * before, f.rounding(marks[0].loss, _RISE))
+    return result
+
+
+def _lasts(marks: list[_Mark], tolerances: Tolerances) -> Tensor:
+    """Whether ‖θ‖ grows as it did before, `[restart]` bool; `marks` are two decades apart.
+
+    The later, the smaller the share by which log t grows; but it grows by as much as in the two decades before, where
+    the way to a bottom, however flat, gets shorter by a constant factor.
+    """
+    now, then, earlier = (mark.norm for mark in marks[:3])
+    return (_growth(now, then) > tolerances.growth) & (now - then >= tolerances.lasting * (then - earlier))
+
+
+def _growth(now: Tensor, then: Tensor) -> Tensor:
     """By which share ‖θ‖ has grown, `[restart]`."""
-    return now.norm / then.norm.clamp(min=torch.finfo(then.norm.dtype).tiny) - 1
+    return now / then.clamp(min=torch.finfo(then.dtype).tiny) - 1

@@ -21,9 +21,13 @@ class Tolerances:
     moved: float
     falls: float
     remaining: float
-    growth: float
+    reached: float
+    swift: float
     flat: float
+    fading: float
     faded: float
+    growth: float
+    lasting: float
     aside: float
     kink: float
     same_function: float

@@ -61,16 +61,30 @@ class Bottom(NamedTuple):
     found: Tensor  # [point] bool: it is a critical point to rounding level
 
 
-def bottoms_beside(f: Derivatives, saddles: Tensor, tolerances: Tolerances) -> tuple[Bottom, Bottom]:
-    """The bottoms on both sides of each of `saddles [point, parameter]`, along its lowest eigenvector."""
-    beside = torch.cat(beside_saddles(f, saddles))
-    *_, last = trace(f, beside, tolerances)
+class Below(NamedTuple):
+    """Where the flow has led, and Newton's method from there, one row per point."""
+
+    theta: Tensor  # [point, parameter], to rounding level where Newton's method has converged
+    arrived: Tensor  # [point] bool: so it has, and the flow knew that nothing of its way was left
+    rests: Tensor  # [point] bool: so it has, from where ∇f was next to 0: of a valley's floor a flow knows no more
+
+
+def bottoms_below(f: Derivatives, theta: Tensor, tolerances: Tolerances) -> Below:
+    """The bottom that the flow leads to from each `theta [point, parameter]`."""
+    *_, last = trace(f, theta, tolerances)
     with single_threaded_operations():
         limit = _RADIUS * (1 + norm(last.theta))
         ended = newton(f, last.theta, limit, _NEWTON_STEPS, tolerances)
-    found = (last.status == Status.ARRIVED) & (ended.outcome == Outcome.CONVERGED)
+    converged = ended.outcome == Outcome.CONVERGED
+    arrived, at_rest = last.status == Status.ARRIVED, last.gradient_norm <= FLOW.budget.tolerance
+    return Below(ended.theta, converged & arrived, converged & (arrived | at_rest))
+
+
+def bottoms_beside(f: Derivatives, saddles: Tensor, tolerances: Tolerances) -> tuple[Bottom, Bottom]:
+    """The bottoms on both sides of each of `saddles [point, parameter]`, along its lowest eigenvector."""
+    theta, found, _ = bottoms_below(f, torch.cat(beside_saddles(f, saddles)), tolerances)
     count = len(saddles)
-    return Bottom(ended.theta[:count], found[:count]), Bottom(ended.theta[count:], found[count:])
+    return Bottom(theta[:count], found[:count]), Bottom(theta[count:], found[count:])
 
 
 def beside_saddles(f: Derivatives, saddles: Tensor) -> list[Tensor]:

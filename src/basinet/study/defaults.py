@@ -70,7 +70,10 @@ def explanations(path: Path) -> dict[str, str]:
 BUDGET = "escape.budget"
 """How long runs go on: like the number of restarts it changes none of those that there are."""
 
-LAUNCH = ("tracking", "rerun", "dry_run")
+LAUNCH_GROUPS = ("executor",)
+"""Groups that are no settings of a study, either."""
+
+LAUNCH = ("tracking", "rerun", "dry_run", *LAUNCH_GROUPS)
 """What is no setting of a study: how a launch goes about its studies, and where it writes."""
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from basinet.analysis.cards import Card
 from basinet.descents import DESCENTS
-from basinet.engines import check_engine, choose_engine
+from basinet.engines import check_engine, choose_engine, described
 from basinet.escapes import ESCAPES, Escape
 from basinet.escapes.seam import Allowance
 from basinet.foundation.errors import ConfigError, require
@@ -34,7 +35,7 @@ from basinet.study.defaults import unnamed
 from basinet.study.resolve import Execution, Resolved, condition_key, filled, member, resolve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """One condition, checked: everything that decides the numbers of its restarts, and nothing else.
 
@@ -88,6 +89,34 @@ class Study:
         study = Study(settings, execution, problem, trained, *methods, resolved.remarks)
         study._check_relations()
         return study
+
+    def __repr__(self) -> str:
+        return self._card.text()
+
+    def _repr_html_(self) -> str:
+        return self._card.html()
+
+    @property
+    def _card(self) -> Card:
+        objective = self.settings["objective"]
+        facts = [
+            f"{'up to ' * self.is_auto}{self.restarts:,} restarts, {self.network.size:,} parameters, seed {self.seed}",
+            f"starts: {_settings_in_words(self.settings['init'])}",
+            f"descent: {_settings_in_words(self.settings['descent'])}",
+            f"objective: {_settings_in_words(objective)}",
+            *self.remarks,
+        ]
+        return Card(f"Study of {self.label}", facts, rest="basinet.run(study)")
+
+    @property
+    def label(self) -> str:
+        """The problem and the network in a few words; of `objective=test_function` only what is minimised."""
+        objective = self.settings["objective"]
+        if objective["name"] == "test_function":
+            return str(objective["function"])
+        shape = "-".join(map(str, self.network.widths))
+        hidden = f" {self.network.activation}" if self.network.depth > 1 else ""
+        return f"{self.settings['problem']['name']}: {shape}{hidden}, output {self.network.output}"
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: not what was computed from it, which may be threads and compiled code."""
@@ -197,8 +226,8 @@ class Study:
 
     @property
     def made_by(self) -> str:
-        """What decides the last bits of a block: the engine that runs, the processor, the libraries."""
-        return f"{self.engine.name} engine, {numerics()}"
+        """What decides the last bits of a block: the engine that runs, its compiler, the processor, the libraries."""
+        return f"{described(self.engine)}, {numerics()}"
 
     @cached_property
     def objective_key(self) -> str:
@@ -216,6 +245,12 @@ class Study:
     def starts(self, restarts: range) -> Tensor:
         """θ `[restart, parameter]` before the first step."""
         return self.init.draw(self.network, self.seed, restarts).to(self.device, self.dtype)
+
+
+def _settings_in_words(settings: Mapping[str, Any]) -> str:
+    """The choice of a group and its settings: `normal (std=1, bias=same)`."""
+    rest = [f"{key}={value}" for key, value in unnamed(settings).items() if value is not None]
+    return f"{settings['name']} ({', '.join(rest)})" if rest else str(settings["name"])
 
 
 def _network(resolved: Resolved, problem: Problem) -> Network:

@@ -54,7 +54,7 @@ def _names_server(uri: str) -> bool:
 
 
 def _checked_path(path: Path, what: str) -> Path:
-    require(path.name != "" and not path.is_dir(), f"{what}: must name a file")
+    require(path.name != "", f"{what}: must name a file")
     require(_is_text(path), f"{_printable(what)}: the name of a folder above it is not UTF-8, which SQLite wants")
     require("?" not in str(path), f"{what}: the path of an SQLite file must be without '?'")
     require(path.parent.is_dir(), f"{what}: the folder {path.parent} does not exist")

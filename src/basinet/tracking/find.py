@@ -13,7 +13,7 @@ from basinet.tracking.store import TrackingStore
 from basinet.tracking.tags import ALONE, CONDITION, NUMBERS, PARENT, RUN_KIND, SWEEPS
 
 _PAGE = 1000
-_SHORT = 8  # characters of the id of a run, where reports show it
+SHORT = 8  # characters of the id of a run, where reports show it
 
 
 def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore, list[Any]]:
@@ -95,7 +95,7 @@ def _begun_with(store: TrackingStore, name: str) -> Any | None:
     Raises:
         ConfigError: if several begin so.
     """
-    if re.fullmatch(f"[0-9a-f]{{{_SHORT},31}}", name) is None:
+    if re.fullmatch(f"[0-9a-f]{{{SHORT},31}}", name) is None:
         return None
     found = search(store, list(experiments(store)), f"attributes.run_id LIKE '{name}%'")
     require(len(found) < 2, f"run '{name}': the ids of {len(found)} runs begin so; give more of it")

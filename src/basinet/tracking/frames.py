@@ -16,7 +16,9 @@ from basinet.tracking.tags import COLUMNS, PARENT
 
 def joined(parts: list[pd.DataFrame], runs: list[Any], columns: Sequence[str] | None) -> pd.DataFrame:
     """The conditions' frames below each other, with `run_id` before and the settings behind."""
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    filled = [part for part in parts if len(part)] or parts[:1]  # those without rows would take categories away
+    frame = pd.concat(filled, ignore_index=True).reindex(columns=list(names)) if parts else pd.DataFrame()
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     settings = pd.DataFrame(settings_of(runs))
     settings.insert(0, "run_id", [run.info.run_id for run in runs])

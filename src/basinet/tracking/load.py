@@ -8,6 +8,7 @@ import pandas as pd
 
 from basinet.tracking.results import Results
 from basinet.tracking.row_choice import sampled
+from basinet.tracking.where import Where
 
 
 def open_results(name: str, tracking_uri: str | None = None) -> Results:
@@ -44,6 +45,7 @@ def load_restarts(
     *,
     tracking_uri: str | None = None,
     columns: Sequence[str] | None = None,
+    where: Where | None = None,
     sample: float | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -54,28 +56,32 @@ def load_restarts(
     restarts take little memory.
 
     Args:
-        name: as for `load_runs`, and so are `tracking_uri` and `columns`.
-        tracking_uri: the store.
-        columns: the columns wanted.
-        sample: of every condition so many restarts (a whole number; all where there are fewer), or this share of them
-            (a float in (0, 1]), drawn without putting back, in the order of their numbers; all if None.
-        seed: of the draw: the same sample again, and the same restarts from `load_evidence`.
+        name: an experiment, the id of a sweep's parent run, or the id of a condition's run.
+        tracking_uri: the store; the one of the working directory if None.
+        columns: the columns wanted, in this order; all if None.
+        where: the rows wanted, all if None: a comparison of columns, `"kind == 'minimum' and network.depth in (2, 3)"`,
+            or what columns are equal to or among, `{"kind": "minimum", "network.depth": [2, 3]}`. Conditions that
+            cannot have such rows are not read. What a condition has not got (`init.std` of some) satisfies no
+            comparison. `sweep_minimum` stands in no file and cannot be asked for.
+        sample: of every condition so many of these rows (a whole number; all where there are fewer), or this share of
+            them (a float in (0, 1]), drawn without putting back, in their order; all if None.
+        seed: of the draw: the same sample again, and, without `where`, the same restarts from `load_evidence`.
 
     Raises:
-        ConfigError: as for `load_runs`; also if `sample` is neither, or `seed` no whole number from 0 on.
+        ConfigError: if there is no such experiment, run or column, or `where` says nothing that can be true,
+            or `sample` is neither, or `seed` no whole number from 0 on.
     """
-    return _some("restarts", name, tracking_uri, columns, sample, seed)
+    choice = None if sample is None else sampled(sample, seed)
+    return Results.open(name, tracking_uri).load_table("restarts", columns, where, choice)
 
 
-def _some(
-    table: str, name: str, uri: str | None, columns: Sequence[str] | None, sample: float | None, seed: int
+def load_minima(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    columns: Sequence[str] | None = None,
+    where: Where | None = None,
 ) -> pd.DataFrame:
-    """A table with a row for each restart, or of some of them."""
-    rows = None if sample is None else sampled(sample, seed)
-    return Results.open(name, uri).load_table(table, columns, rows)
-
-
-def load_minima(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per distinct bottom of every condition, in the order of their losses, with the condition's settings.
 
     `minimum` is the id in its condition, `sweep_minimum` in its sweep: the same bottom found from two initialisations
@@ -83,24 +89,30 @@ def load_minima(name: str, *, tracking_uri: str | None = None, columns: Sequence
     `parameters` where it is; a minimum that only searches for saddles have reached has the count 0 and the restart -1.
     `log_det` is ½ log det H without the zeros that symmetries explain, `orbit_size` how many symmetric copies there
     are. Levels that are degenerate or at infinity are rows too, told apart by `kind`. Arguments
-    and errors as for `load_runs`.
+    and errors as for `load_restarts`.
     """
-    return Results.open(name, tracking_uri).load_table("minima", columns)
+    return Results.open(name, tracking_uri).load_table("minima", columns, where)
 
 
-def load_saddles(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load_saddles(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    columns: Sequence[str] | None = None,
+    where: Where | None = None,
+) -> pd.DataFrame:
     """One row per saddle of every condition that ran with `landscape=saddles`, with the condition's settings.
 
     `index` is the number of directions in which f curves down, -1 of a degenerate point; `minimum_a` and `minimum_b`
     are the ids in `load_minima` of the minima that a saddle of index 1 joins, -1 where the flow has led to none,
     `barrier_a` and `barrier_b` how far it lies above them; `images` tells that both are copies of one minimum.
     `orbit_size` is the number of its symmetric copies, `count` how many searches have ended there. Arguments and errors
-    as for `load_runs`.
+    as for `load_restarts`.
 
     Raises:
         ConfigError: also if no condition was run with `landscape=saddles`.
     """
-    return Results.open(name, tracking_uri).load_table("saddles", columns)
+    return Results.open(name, tracking_uri).load_table("saddles", columns, where)
 
 
 def load_evidence(
@@ -108,6 +120,7 @@ def load_evidence(
     *,
     tracking_uri: str | None = None,
     columns: Sequence[str] | None = None,
+    where: Where | None = None,
     sample: float | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -115,34 +128,53 @@ def load_evidence(
 
     Arguments and errors as for `load_restarts`.
     """
-    return _some("evidence", name, tracking_uri, columns, sample, seed)
+    choice = None if sample is None else sampled(sample, seed)
+    return Results.open(name, tracking_uri).load_table("evidence", columns, where, choice)
 
 
-def load_curves(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load_curves(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    columns: Sequence[str] | None = None,
+    where: Where | None = None,
+) -> pd.DataFrame:
     """One row per restart and recorded step, of the first `tracking.curves_max` restarts of every condition.
 
-    Arguments and errors as for `load_runs`.
+    Arguments and errors as for `load_restarts`.
     """
-    return Results.open(name, tracking_uri).load_table("curves", columns)
+    return Results.open(name, tracking_uri).load_table("curves", columns, where)
 
 
-def load_visits(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load_visits(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    columns: Sequence[str] | None = None,
+    where: Where | None = None,
+) -> pd.DataFrame:
     """One row per bottom that a run has visited, in the order of conditions, runs and rounds, with `escape=…`.
 
     `gradients` is what the run had spent by then (`spent`: in the end), `loss` the height of the bottom, of its
     `minimum` where it is one of the condition's, `accepted` whether the run moved there, `best` its lowest so far.
     Every visit of the first `escape.visits` runs is kept, of the others those that were the best so far. Conditions
-    without runs are left out. Arguments and errors as for `load_runs`.
+    without runs are left out. Arguments and errors as for `load_restarts`.
     """
-    return Results.open(name, tracking_uri).load_table("visits", columns)
+    return Results.open(name, tracking_uri).load_table("visits", columns, where)
 
 
-def load_quantiles(name: str, *, tracking_uri: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load_quantiles(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    columns: Sequence[str] | None = None,
+    where: Where | None = None,
+) -> pd.DataFrame:
     """One row per recorded step of every condition: quantiles of the loss and gradient norm over all its restarts.
 
-    Arguments and errors as for `load_runs`.
+    Arguments and errors as for `load_restarts`.
     """
-    return Results.open(name, tracking_uri).load_table("quantiles", columns)
+    return Results.open(name, tracking_uri).load_table("quantiles", columns, where)
 
 
 def load_parameters(

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from basinet.tracking.process import process_tags
-from basinet.tracking.record import OpenRun
+from basinet.tracking.record import NOTE, OpenRun
 from basinet.tracking.tags import CURRENT, PARENT, RUN_KIND
 
 _NUMBER = "basinet.minimum"
+_COLOUR = "mlflow.runColor"  # in which MLflow draws a run
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class MinimumRun:
     name: str
     metrics: dict[str, float]
     curve: pd.DataFrame  # step loss
+    note: str  # in Markdown
+    colour: str  # the same as in figures
+    restart: int  # one that ended there; -1 where none did
 
 
 def write_minima(condition: OpenRun, minima: Iterable[MinimumRun]) -> None:
@@ -45,10 +49,11 @@ def write_minima(condition: OpenRun, minima: Iterable[MinimumRun]) -> None:
         "mlflow.source.name": "basinet",
         **process_tags(),
     }
-    params = {"condition": info.run_name}
     for minimum in asked:
         if str(minimum.number) not in there:
-            time, tags = before - 1 - minimum.number, {**shared, _NUMBER: str(minimum.number)}
+            own = {_NUMBER: str(minimum.number), NOTE: minimum.note, _COLOUR: minimum.colour}
+            time, tags = before - 1 - minimum.number, {**shared, **own}
+            params = {"condition": info.run_name, "restart": minimum.restart}
             run = OpenRun(condition.store, client.create_run(info.experiment_id, time, tags, minimum.name))
             run.log(params=params, metrics=minimum.metrics, history=minimum.curve)
             client.set_terminated(run.id, "FINISHED", time)

@@ -50,7 +50,8 @@ class Condition:
     columns: dict[str, Any]  # its settings by their dotted keys
     settings: dict[str, Any] | None  # the whole configuration; None if the run has not finished
     provenance: dict[str, str]
-    seconds: float  # wall time
+    started: float  # seconds since 1970
+    ended: float
     symmetry: str  # what may be done to its problem without changing what is minimised; empty if nothing may
     error: str | None  # the last line of it
     landscape: str | None = None  # what was found between its minima; None if that was not asked for
@@ -109,7 +110,8 @@ def _condition(store: TrackingStore, run: Any) -> Condition:
         columns=json.loads(tags[COLUMNS]),
         settings=_settings(store.artifact(run, "config.yaml")) if status == "finished" else None,
         provenance={title: tags[tag] for tag, title in _PROVENANCE.items() if tag in tags} | named,
-        seconds=((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,
+        started=run.info.start_time / 1000,
+        ended=(run.info.end_time or run.info.start_time) / 1000,
         symmetry=tags.get(SYMMETRY, ""),
         error=_last_line(tags),
         landscape=tags.get(LANDSCAPE),

@@ -32,7 +32,7 @@ from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.tags import COLUMNS, CONDITION, CURRENT, NUMBERS, PARENT, RUN_KIND, SWEEPS
 
-_NOTE = "mlflow.note.content"
+NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "mlflow", "hydra-core")  # whose versions a run notes
@@ -234,11 +234,11 @@ def _write_parts(parts: Iterable[Written], folder: Path) -> None:
 
 def write_note(run: OpenRun, markdown: str) -> None:
     """The text that the MLflow UI shows on the run's page, cut to the length of a tag."""
-    run.log(tags={_NOTE: markdown})
+    run.log(tags={NOTE: markdown})
 
 
 def say_in_note(run: OpenRun, paragraph: str, beginning: str) -> None:
     """Put a paragraph behind the first one of a run's note, in place of an earlier one that has the same beginning."""
-    note = run.run.data.tags.get(_NOTE, "")
+    note = run.run.data.tags.get(NOTE, "")
     first, *others = [part for part in note.split("\n\n") if not part.startswith(beginning)]
     write_note(run, "\n\n".join(part for part in (first, paragraph, *others) if part))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from basinet.analysis.cards import Card
 from basinet.analysis.tally import ALIKE, tally
 from basinet.foundation.errors import ConfigError, require
 from basinet.foundation.large import HELD
@@ -25,6 +26,7 @@ from basinet.tracking.row_choice import Choice, first, read
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
 from basinet.tracking.tags import COLUMNS, CONDITION, LANDSCAPE, SYMMETRY
+from basinet.tracking.where import Rows, Where
 
 if TYPE_CHECKING:
     from basinet.study.study import Study
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 _BETWEEN = ("tables/saddles.parquet", "tables/paths.parquet")  # which only some conditions have
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """The conditions of an experiment, a sweep or a run, as they were when it was opened; of each the newest run.
 
@@ -58,6 +60,23 @@ class Results:
         store, runs = find_conditions(name, tracking_uri)
         require(bool(runs), f"'{name}' has no conditions yet")
         return Results(name, store, runs)
+
+    def __repr__(self) -> str:
+        return self._card.text()
+
+    def _repr_html_(self) -> str:
+        return self._card.html()
+
+    @property
+    def _card(self) -> Card:
+        rows = [
+            {"condition": run.info.run_name, "run": run.info.run_id[:8], "status": run.info.status.lower()}
+            for run in self.found
+        ]
+        done = sum(run.info.status == "FINISHED" for run in self.found)
+        facts = [f"{len(rows):,} condition{'s' * (len(rows) != 1)}, {done:,} finished"]
+        rest = ".runs  .restarts  .minima  .curves  .parameters(run)  .study(run)"
+        return Card(f"Results of '{self.name}'", facts, pd.DataFrame(rows), rest)
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -153,25 +172,29 @@ class Results:
                 frame[key] = typed(frame[key])
         return select(frame, columns, "load_runs")
 
-    def load_table(self, table: str, columns: Sequence[str] | None = None, rows: Choice | None = None) -> pd.DataFrame:
-        """One of the tables by its name, or some columns, and some `rows` of each condition's: no others are read."""
+    def load_table(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        choice: Choice | None = None,
+    ) -> pd.DataFrame:
+        """One of the tables by its name, or some columns and rows of it: no others are kept in memory.
+
+        Of each condition's rows that satisfy `where` those are read that a `choice` takes.
+        """
+        rows = Rows.wanted(where)
         parts, runs, known = [], [], {"run_id"}
-        with_proofs = table == "minima" and proofs.are_asked_for(columns, self.finished)
+        stored = {"run_id"}
+        settings = dict(zip([run.info.run_id for run in self.found], settings_of(self.found), strict=True))
         for run, path in self._artifacts(f"tables/{table}.parquet"):
-            with open_table(path) as file:
-                names = file.schema_arrow.names
-                with_sweep = "minimum" in names and (columns is None or "sweep_minimum" in columns)
-                asked = None if columns is None else [*columns, "minimum"] if with_sweep or with_proofs else columns
-                wanted = None if asked is None else [name for name in names if name in asked] or names[:1]
-                part = read(file, wanted, rows).to_pandas()
-            if with_sweep:
-                ids = self._sweep_minima.ids(run, part["minimum"].to_numpy())
-                part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
-            if with_proofs:
-                part = proofs.with_proofs(part, self._proofs(run))
+            own = {"run_id": run.info.run_id, **settings[run.info.run_id]}
+            part, names = self._part(run, path, columns, rows, own, choice)
             parts.append(part)
             runs.append(run)
-            known.update(names, part.columns, json.loads(run.data.tags[COLUMNS]))
+            stored.update(names, own)
+            known.update(names, part.columns, own)
+        check_columns(rows.names, stored, f"load_{table} to choose rows by")
         check_columns(columns, known, f"load_{table}")
         frame = joined(parts, runs, columns)
         if table == "minima":
@@ -187,7 +210,7 @@ class Results:
         if not any(is_large(run) for run in self.finished):
             return self.load_table("restarts", columns), None
         parts = [self._tally(run) for run in self.finished]
-        return self.load_table("restarts", columns, first(HELD)), joined(parts, self.finished, None)
+        return self.load_table("restarts", columns, choice=first(HELD)), joined(parts, self.finished, None)
 
     def _tally(self, run: Any) -> pd.DataFrame:
         alone = Results(self.name, self.store, [run])
@@ -202,6 +225,34 @@ class Results:
         path = self._artifact(self._condition(run_id), "tables/restarts.parquet")
         with open_table(path) as file:
             return file.metadata.num_rows - 1  # type: ignore[no-any-return]
+
+    def _part(
+        self,
+        run: Any,
+        path: Path,
+        columns: Sequence[str] | None,
+        rows: Rows,
+        settings: dict[str, Any],
+        choice: Choice | None,
+    ) -> tuple[pd.DataFrame, list[str]]:
+        """Of one condition's table what is wanted, and the names of all columns of the file."""
+        with_proofs = path.name == "minima.parquet" and proofs.are_asked_for(columns, self.finished)
+        with open_table(path) as file:
+            names: list[str] = file.schema_arrow.names
+            with_sweep = "minimum" in names and (columns is None or "sweep_minimum" in columns)
+            asked = None if columns is None else [*columns, "minimum"] if with_sweep or with_proofs else columns
+            wanted = None if asked is None else [name for name in names if name in asked] or names[:1]
+            if choice is not None and rows.is_all:  # which no more is read for than the row groups that it takes
+                part = read(file, wanted, choice).to_pandas()
+            else:
+                found = rows.read(path, file.schema_arrow, settings, wanted)
+                part = (found if choice is None else found.take(choice(len(found)))).to_pandas()
+        if with_sweep:
+            ids = self._sweep_minima.ids(run, part["minimum"].to_numpy())
+            part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)
+        if with_proofs:
+            part = proofs.with_proofs(part, self._proofs(run))
+        return part, names
 
     def load_parameters(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """One row per restart: `run_id restart initial final` (vectors), with the condition's settings."""

@@ -21,6 +21,7 @@ from basinet.tracking.mlflow_internals import (
     saved_view,
     table_state,
 )
+from basinet.tracking.record import NOTE
 from basinet.tracking.tags import CURRENT, RUN_KIND
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ def save_views(store: TrackingStore, experiment_id: str, varied: Sequence[str]) 
         if there is None or (varied and is_ours(there)):
             with suppress(MlflowException):  # an old server takes less; there are no views then
                 store.client.set_experiment_tag(experiment_id, VIEW_TAG + key, saved_view(name, state))
+
+
+def describe(store: TrackingStore, experiment_id: str, name: str, question: str) -> None:
+    """Say above an experiment's runs what it asks and where to look; a description that somebody wrote stays."""
+    page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
+    links = f"[conditions]({page}{CONDITIONS}) · [minima]({page}{MINIMA}) · `basinet-report {name}`"
+    if NOTE not in store.client.get_experiment(experiment_id).tags:
+        first = f"**{question}** " if question else ""
+        store.client.set_experiment_tag(experiment_id, NOTE, f"{first}{links}")
 
 
 def _conditions(varied: Sequence[str]) -> dict[str, Any]:

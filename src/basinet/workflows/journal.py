@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from basinet.tracking.leftovers import held
+
+if TYPE_CHECKING:
+    from basinet.pipeline.ahead import Pace
 
 _log = logging.getLogger("basinet")
 _PAUSE = 0.1  # seconds between two looks at the file, and at least between two reports of a condition
@@ -42,6 +45,13 @@ class Journal:
             self._reported = time.monotonic()
             with suppress(OSError):  # on a full disk nobody sees how far it is, but it goes on
                 self.write("share", share=share)
+
+    def report_pace(self, pace: Pace) -> None:
+        """How workers are getting on with all conditions together; not more often than can be seen."""
+        if time.monotonic() - self._reported > _PAUSE:
+            self._reported = time.monotonic()
+            with suppress(OSError):
+                self.write("pace", workers=pace.workers, restarts=pace.restarts, rate=pace.rate)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

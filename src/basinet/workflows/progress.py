@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -18,6 +19,7 @@ from rich.table import Column
 from rich.text import Text
 
 _BAR = 20  # columns
+_MINUTE = 60.0  # seconds
 _COMPILING = "compiling"  # what is said of a kernel begins so
 
 
@@ -45,6 +47,7 @@ class SweepProgress:
         self._sweep: TaskID | None = None
         self._running: dict[str, tuple[TaskID, int]] = {}
         self._said: set[str] = set()
+        self._paced = time.monotonic()  # when workers were last spoken of
         self.last: dict[str, Any] | None = None  # the event of the condition that finished last
         self.failures: list[dict[str, Any]] = []  # the events of those that failed
 
@@ -60,7 +63,7 @@ class SweepProgress:
         self._bars.stop()
 
     def show(self, event: dict[str, Any]) -> None:
-        """What a condition's journal says (`journal`): `begin`, `share`, `said`, `end`, `skipped`, `failed`."""
+        """What a condition's journal says (`journal`): `begin`, `share`, `pace`, `said`, `end`, `skipped`, `failed`."""
         name = event["condition"]
         if event["event"] == "begin":
             task = self._bars.add_task(escape(name), total=None, doing="preparing")  # no share: it would be 0 %
@@ -71,6 +74,8 @@ class SweepProgress:
                 self._bars.update(task, doing="", total=restarts, completed=int(event["share"] * restarts))
             else:  # the last descents have ended, and what they have come to may take longer
                 self._bars.update(task, doing="examining")
+        elif event["event"] == "pace":
+            self._pace(event)
         elif event["event"] == "said":
             self._say(event)
         elif event["event"] in _ENDS:
@@ -83,6 +88,15 @@ class SweepProgress:
         elif event["message"] not in self._said:  # every condition says the same
             self._said.add(event["message"])
             self.console.print(event["message"], style="yellow" if event["warning"] else "dim", markup=False)
+
+    def _pace(self, event: dict[str, Any]) -> None:
+        """How many workers there are, and how much they do: beside the bar of the sweep, else a line each minute."""
+        told = f"{event['condition']}: {event['workers']} workers, {event['rate']:,.0f} restarts/s"
+        if self._sweep is not None:
+            self._bars.update(self._sweep, description=f"sweep, {escape(told)}")
+        if not self.console.is_terminal and time.monotonic() - self._paced > _MINUTE:
+            self._paced = time.monotonic()
+            self.console.print(f"{told}, {self._done} of {self._conditions} conditions", style="dim", markup=False)
 
     def _end(self, event: dict[str, Any]) -> None:
         self._done += 1

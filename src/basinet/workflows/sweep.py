@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,17 +16,19 @@ from basinet.analysis import bottoms
 from basinet.analysis.running_time import running_time, speedups
 from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
 from basinet.analysis.tally import tallied, tally
+from basinet.executors import ExecutorGone
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, is_interrupt, require
 from basinet.foundation.large import HELD
 from basinet.foundation.outcomes import ENDS
-from basinet.pipeline.blocks import Block, FolderStore
+from basinet.pipeline.blocks import Block, FolderStore, Store
 from basinet.pipeline.gather import Findings
 from basinet.pipeline.parts import Part
 from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
 from basinet.pipeline.tables import merge_catalogues
 from basinet.reporting import exhibits
+from basinet.study.defaults import comments, conf_directory
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
@@ -45,7 +47,7 @@ from basinet.tracking.record import (
 from basinet.tracking.results import Results
 from basinet.tracking.store import StoreAway, TrackingStore
 from basinet.tracking.tags import BEST_LOSS, LANDSCAPE, SYMMETRY
-from basinet.tracking.view import save_views
+from basinet.tracking.view import describe, save_views
 from basinet.workflows.launch import TrackingSettings, asked_for, condition_name, is_whole
 
 
@@ -85,6 +87,23 @@ class Ended:
     before: bool  # whether it had been finished by an earlier launch
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A condition of which something is to be done, with its run open."""
+
+    study: Study
+    written: OpenRun
+    name: str
+    blocks: FolderStore[Block]
+    held: ExitStack  # what keeps other launches away from it
+
+    def kept_by(self, made_by: str) -> FolderStore[Block]:
+        """Where its blocks are kept that this one makes; the run says who that is."""
+        engine = made_by.partition(" engine")[0]
+        self.written.log(tags={"basinet.engine": engine, "basinet.made_by": made_by})
+        return replace(self.blocks, made_by=made_by, budget=self.study.budget)
+
+
 def run_condition(
     study: Study, tracking: TrackingSettings, place: Place, progress: OnProgress, number: int = 0
 ) -> Ended:
@@ -93,12 +112,27 @@ def run_condition(
     What an earlier launch has finished is not done again: a run that is there already joins the sweep, and of one that
     was interrupted, or had fewer restarts, only the blocks that are missing are computed.
     """
+    begun = begin_condition(study, tracking, place, number)
+    if isinstance(begun, Ended):
+        return begun
+    return complete_condition(begun, tracking, place, progress, lambda: begun.kept_by(study.made_by))
+
+
+def begin_condition(
+    study: Study, tracking: TrackingSettings, place: Place, number: int = 0, patience: float = -1
+) -> Begun | Ended:
+    """Open the run of a condition, unless there is nothing to be done.
+
+    Raises:
+        filelock.Timeout: if another launch is at it for `patience` seconds; it is waited for if they are negative.
+    """
     store = TrackingStore.reopen(place.uri)
     name = condition_name(study.columns, place.varied)
     sweep = None if place.sweep_id is None else (place.sweep_id, number)
     blocks: FolderStore[Block] = FolderStore(store.make_work_folder() / "blocks" / study.key)
     blocks.folder.parent.mkdir(parents=True, exist_ok=True)
-    with blocks.lock:
+    with ExitStack() as held:
+        held.enter_context(blocks.lock.acquire(patience))
         if tracking.rerun == "all":
             blocks.clear()
         else:
@@ -108,9 +142,24 @@ def run_condition(
             if earlier is not None and is_whole(store, earlier, study):
                 return Ended(_taken_over(store, earlier, name, sweep), before=True)
         written = open_condition(store, place.experiment_id, name, study.key, study.columns, sweep)
-        summary = _computed(study, tracking, place, written, name, blocks, progress)
-        stand_for_condition(store, written.run)
-        return Ended(summary, before=False)
+        return Begun(study, written, name, blocks, held.pop_all())
+
+
+def complete_condition(
+    begun: Begun,
+    tracking: TrackingSettings,
+    place: Place,
+    progress: OnProgress,
+    keep: Callable[[], Store[Block]],
+) -> Ended:
+    """Do what is missing of a condition, and write its run; `keep` says where its blocks are, or has them computed."""
+    with begun.held:
+        with _ending(begun.written):
+            begun.written.log(tags={"hardware.device": str(begun.study.device)})
+            findings = run(begun.study, store=keep(), curves_max=tracking.curves_max, progress=progress, held=HELD)
+            summary = _write(begun.written, findings, begun.name, tracking, place.conditions)
+        stand_for_condition(begun.written.store, begun.written.run)
+    return Ended(summary, before=False)
 
 
 def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int] | None) -> Summary:
@@ -141,33 +190,15 @@ def _landscapes(runs: Sequence[Any]) -> tuple[tuple[str, str], ...]:
     return tuple((one.info.run_name, one.data.tags[LANDSCAPE]) for one in runs if LANDSCAPE in one.data.tags)
 
 
-def _computed(
-    study: Study,
-    tracking: TrackingSettings,
-    place: Place,
-    written: OpenRun,
-    name: str,
-    blocks: FolderStore[Block],
-    progress: OnProgress,
-) -> Summary:
-    with _ending(written):
-        tags = {
-            "basinet.engine": study.engine.name,
-            "basinet.made_by": study.made_by,
-            "hardware.device": str(study.device),
-        }
-        written.log(tags=tags)
-        own = replace(blocks, made_by=study.made_by, budget=study.budget)
-        findings = run(study, store=own, curves_max=tracking.curves_max, progress=progress, held=HELD)
-        return _write(written, findings, name, tracking, place.conditions)
-
-
 @contextmanager
 def _ending(run: OpenRun, status: str = "FINISHED") -> Iterator[None]:
     """End a run with `status`, or with what has become of it."""
     try:
         yield
     except StoreAway:  # where it could be said that the run has failed; the next launch will
+        raise
+    except ExecutorGone:  # nothing is wrong with the condition, which goes on with the next launch
+        run.close("KILLED")
         raise
     except (Exception, KeyboardInterrupt) as error:
         if is_interrupt(error):
@@ -251,6 +282,8 @@ def begin(
     if not is_used_elsewhere(store):
         sweep_away(leftovers(store.work_folder))
     save_views(store, experiment_id, varied)
+    study = conf_directory() / "experiment" / f"{experiment}.yaml"
+    describe(store, experiment_id, experiment, next(iter(comments(study)), "") if study.is_file() else "")
     sweep_id = None
     if command is not None:
         parent = open_sweep(store, experiment_id, f"sweep of {len(studies)} conditions", command)

@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from basinet.descents.gradient_flow import GradientFlow
-from basinet.engines.native import flow
 from basinet.engines.native.compiler import NativeError, find_compiler
-from basinet.engines.native.follower import FOLLOWERS
+from basinet.engines.native.follower import FOLLOWERS, Follower, follower_of
 from basinet.engines.native.library import (
     ACTIVATIONS,
     LOSSES,
@@ -98,11 +96,8 @@ class NativeEngine:
             made = [pool.submit(curvature_library, Shape.of(risk, torch.float64))]
             if isinstance(descent, Stepwise):
                 made.append(pool.submit(self._descent_library, risk, risk.inputs.dtype, descent))
-            elif isinstance(descent, SelfPaced) and flow.has_kernel(descent, Shape.of(risk, risk.inputs.dtype)):
-                made.append(pool.submit(flow.flow_library, Shape.of(risk, risk.inputs.dtype)))
-            elif type(descent) in FOLLOWERS:
-                source = FOLLOWERS[type(descent)].source
-                made.append(pool.submit(follower_library, Shape.of(risk, risk.inputs.dtype), source))
+            elif (follower := follower_of(descent, Shape.of(risk, risk.inputs.dtype))) is not None:
+                made.append(pool.submit(follower_library, Shape.of(risk, risk.inputs.dtype), follower.source))
         for library in made:
             library.result()
 
@@ -134,20 +129,21 @@ class NativeEngine:
 
     def follow(self, objective: Objective, descent: AtOwnPace, state: State, most: int) -> State:
         risk = _risk(objective)
+        follower = follower_of(descent, Shape.of(risk, state.theta.dtype))
+        if follower is not None:
+            return self._in_lanes(risk, follower, descent, state, most)
         if not isinstance(descent, SelfPaced):
-            return self._in_lanes(risk, descent, state, most)
-        if isinstance(descent, GradientFlow) and flow.has_kernel(descent, Shape.of(risk, state.theta.dtype)):
-            return flow.followed(risk, descent, state, most, self.threads)
+            raise NativeError(f"the native engine has no kernel for {type(descent).__name__}")
         f, parts = Computed(objective, self), pieces(descent, state, objective.size, 1)  # kernels have their threads
         with single_threaded_operations():
             return State.join([followed(f, descent, part, most) for part in parts])
 
-    def _in_lanes(self, risk: EmpiricalRisk, descent: Descent, state: State, most: int) -> State:
-        follower, result = FOLLOWERS[type(descent)], state.copy()
-        marks = torch.tensor(descent.budget.marks, dtype=torch.int64, device="cpu")
-        task = follower.task(descent, result, marks, most)
+    def _in_lanes(self, risk: EmpiricalRisk, follower: Follower, descent: AtOwnPace, state: State, most: int) -> State:
+        result = state.copy()
+        marks = torch.tensor(descent.budget.marks, dtype=follower.marks, device="cpu")
+        task = follower.task(risk, descent, result, marks, most)
         library = follower_library(Shape.of(risk, state.theta.dtype), follower.source)
-        library.run("follow", risk, state.theta.shape[0], self.threads, ctypes.byref(task))
+        library.run("follow", risk, state.theta.shape[0], self.threads, *map(ctypes.byref, task))
         return result
 
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import replace
-from functools import cache
 
 import torch
 
@@ -21,9 +19,9 @@ from basinet.descents.gradient_flow import (
     GradientFlow,
     growth_limits,
 )
-from basinet.engines.native.library import Library, Shape, has_hessian, pointer
+from basinet.engines.native.library import Shape, has_hessian, pointer
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.protocols import SelfPaced, State
+from basinet.protocols import State
 
 _LARGEST = 300  # parameters: 6 MB of Hessians in lanes for each thread
 _STAGES = len(rosenbrock.C)
@@ -58,41 +56,22 @@ class _Flow(ctypes.Structure):
     )
 
 
-def has_kernel(descent: SelfPaced, shape: Shape) -> bool:
-    """Whether a descent of networks of that shape never leaves the lanes."""
-    return (
-        isinstance(descent, GradientFlow)
-        and descent.method == "rosenbrock"
-        and has_hessian(shape)
-        and shape.size <= _LARGEST
-    )
+MARKS = torch.float64
+"""Of time."""
 
 
-@cache
-def flow_library(shape: Shape) -> Library:
-    """The flow (flow.cpp) of networks of that shape."""
-    return Library("flow.cpp", shape)
+def serves(descent: GradientFlow, shape: Shape) -> bool:
+    """As `Follower.serves`: there is a kernel of the method that takes Hessians, while their blocks are small."""
+    return descent.method == "rosenbrock" and has_hessian(shape) and shape.size <= _LARGEST
 
 
-def followed(risk: EmpiricalRisk, descent: GradientFlow, state: State, most: int, threads: int) -> State:
-    """As `Engine.follow`."""
-    result = replace(
-        state,
-        theta=state.theta.clone(memory_format=torch.contiguous_format),
-        memory=tuple(tensor.clone() for tensor in state.memory),
-        **{name: getattr(state, name).clone() for name in ("status", "steps", "loss", "gradient_norm")},
-        **{name: getattr(state, name).clone() for name in ("time", "gradients", "records")},
-    )
-    marks = torch.tensor(descent.budget.marks, dtype=torch.float64, device="cpu")
-    flow = _Flow(
-        *(pointer(tensor) for tensor in (result.theta, result.memory[0], result.status, result.steps)),
-        *(pointer(tensor) for tensor in (result.loss, result.gradient_norm, result.time, result.gradients)),
-        *(pointer(result.records), pointer(marks), len(marks), most),
-    )
-    library = flow_library(Shape.of(risk, state.theta.dtype))
-    rules = _rules(risk, descent)
-    library.run("follow", risk, len(state.status), threads, ctypes.byref(flow), ctypes.byref(rules))
-    return result
+def task(
+    risk: EmpiricalRisk, descent: GradientFlow, state: State, marks: torch.Tensor, most: int
+) -> tuple[_Flow, _Rules]:
+    """As `Follower.task`."""
+    written = (state.theta, state.memory[0], state.status, state.steps, state.loss, state.gradient_norm)
+    tensors = (*written, state.time, state.gradients, state.records, marks)
+    return _Flow(*(pointer(tensor) for tensor in tensors), len(marks), most), _rules(risk, descent)
 
 
 def _rules(risk: EmpiricalRisk, descent: GradientFlow) -> _Rules:

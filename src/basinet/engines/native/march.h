@@ -14,7 +14,7 @@ namespace {
 // The numbers that decide, in the order of the class `Marching` in protocols.py.
 struct Rules {
   double steps, corrections, shrinks, caution, slowly, exact, contracts, noise, longest, refusals, long_ago, rise;
-  double stationary, settled, flat, faded, growth, fall, scale, rounding;
+  double stationary, settled, flat, faded, fading, swift, lasting, growth, fall, scale, rounding;
   double growths[9];  // of h, by how many corrections a step has taken
 };
 
@@ -39,6 +39,7 @@ enum Phase {
 };
 
 constexpr int P = PARAMETERS;
+constexpr int AGO = 4;  // marks that are looked at, two decades of time apart
 
 struct Walk {  // a block of lanes on their ways; numbers of a lane by the names of `_Now` and `_Trial` in march.py
   Expansion at;          // the trial point x
@@ -48,7 +49,7 @@ struct Walk {  // a block of lanes on their ways; numbers of a lane by the names
   V before, corrections; // of the step that is being tried
   std::int64_t restart[LANES];
   int phase[LANES];
-  std::int64_t marks[LANES], then[LANES];  // how many there are; the last one that is two decades of time ago
+  std::int64_t marks[LANES], ago[AGO][LANES];  // how many there are; the last ones 0, 2, 4 and 6 decades of time ago
   std::vector<Mark> path;                  // [lane, mark]
 };
 
@@ -90,7 +91,13 @@ void remember(const Rules& rules, std::int64_t capacity, I lanes, Walk& w) {
     if (!lanes[j]) continue;
     Mark* path = w.path.data() + j * capacity;
     path[w.marks[j]++] = {w.time[j], w.loss[j], norm[j], w.length[j]};
-    while (w.then[j] + 1 < w.marks[j] && path[w.then[j] + 1].time <= rules.long_ago * w.time[j]) ++w.then[j];
+    w.ago[0][j] = w.marks[j] - 1;
+    double time = w.time[j];
+    for (int k = 1; k < AGO; ++k) {
+      std::int64_t& last = w.ago[k][j];
+      time *= rules.long_ago;
+      while (last + 1 < w.marks[j] && path[last + 1].time <= time) ++last;
+    }
   }
 }
 
@@ -103,7 +110,10 @@ void begin(const Rules& rules, std::int64_t capacity, Walk& w) {
     set(fresh, all(0), *number);
   set(fresh, all(NAN), w.h), set(fresh, all(NAN), w.curvature), set(fresh, all(INFINITY), w.before);
   for (int j = 0; j < LANES; ++j)
-    if (fresh[j]) w.marks[j] = w.then[j] = 0;
+    if (fresh[j]) {
+      w.marks[j] = 0;
+      for (int k = 0; k < AGO; ++k) w.ago[k][j] = 0;
+    }
   remember(rules, capacity, fresh, w);
 }
 
@@ -114,20 +124,27 @@ struct Verdict {
 
 // `_ended` of march.py: who rests, who has nothing left of its slope, who goes on.
 Verdict judge(const Rules& rules, std::int64_t capacity, const Walk& w) {
-  V then_loss, then_norm, then_length;
+  V loss[AGO], norm[AGO], then_length;
   for (int j = 0; j < LANES; ++j) {
-    const Mark& then = w.path[j * capacity + w.then[j]];
-    then_loss[j] = then.loss, then_norm[j] = then.norm, then_length[j] = then.length;
+    for (int k = 0; k < AGO; ++k) {
+      const Mark& mark = w.path[j * capacity + w.ago[k][j]];
+      loss[k][j] = mark.loss, norm[k][j] = mark.norm;
+      if (k == 1) then_length[j] = mark.length;
+    }
   }
-  const V norm = norm_of(w.start), reach = all(1) + norm, slope = norm_of(w.gradient);
+  const V reach = all(1) + norm[0], slope = norm_of(w.gradient);
   const V settled = all(rules.settled) * reach;
   Verdict v;
   v.rests = (w.length - then_length <= settled) & (slope <= all(rules.stationary) * w.curvature * reach) &
             (w.time * w.curvature > all(1));
-  const I flat = then_loss - w.loss <= at_least(all(rules.flat) * absolute(w.loss), all(rules.rounding));
+  const V size = absolute(loss[0]), floor = at_least(all(rules.rise) * size, all(rules.rounding));
+  I flat = loss[1] - loss[0] <= at_least(all(rules.flat) * size, all(rules.rounding));
+  for (int k = 0; k + 2 < AGO; ++k)
+    flat = flat & (loss[k + 1] - loss[k] <= at_least(all(rules.fading) * (loss[k + 2] - loss[k + 1]), floor));
   const I slack = (slope * reach <= all(rules.faded * rules.scale)) & (w.way > settled);
-  const V grown = norm / at_least(then_norm, all(TINY)) - all(1);
-  v.faded = ~v.rests & (flat | slack) & (grown > all(rules.growth));
+  const V grown = norm[0] / at_least(norm[1], all(TINY)) - all(1);
+  const I lasts = (grown > all(rules.growth)) & (norm[0] - norm[1] >= all(rules.lasting) * (norm[1] - norm[2]));
+  v.faded = ~v.rests & ((flat & (grown > all(rules.swift))) | slack) & lasts;
   v.grown = nothing_unless(~v.rests, grown);
   const I leaves = (w.first_loss - w.loss > all(rules.scale * rules.fall)) & (norm_between(w.start, w.begin) > w.limit);
   v.open = ~v.rests & ~v.faded & (w.refused < all(rules.refusals)) & ~leaves & (w.steps < all(rules.steps));

@@ -1,0 +1,61 @@
+"""Executors that cannot be opened say why in one line, and what would help."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from basinet.executors import EXECUTORS
+from basinet.executors import dask as dask_executor
+from basinet.foundation.errors import ConfigError
+from basinet.study.defaults import conf_directory
+from basinet.study.resolve import filled
+
+needs_dask = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None, reason="needs the extra: pip install 'basinet[dask]'"
+)
+
+
+def executor(name: str, **changes: Any) -> Any:
+    """With the settings of its YAML, and some changed."""
+    settings = yaml.safe_load((conf_directory() / "executor" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return filled(EXECUTORS, {"executor": {**settings, **changes}}, "executor")
+
+
+def refusal(name: str, **changes: Any) -> str:
+    """What is said of an executor that does not open."""
+    with pytest.raises(ConfigError) as raised, executor(name, **changes).open():
+        pass
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_here_nobody_else_computes() -> None:
+    with executor("local").open() as crew:
+        assert crew is None
+
+
+@pytest.mark.parametrize(("name", "package"), [("dask", "distributed"), ("ray", "ray")])
+def test_without_its_package_an_executor_says_what_to_install(
+    name: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert f"pip install 'basinet[{name}]'" in refusal(name)
+
+
+def test_a_job_queue_needs_the_program_that_submits_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert "executor.jobqueue=slurm: there is no sbatch here" in refusal("dask", jobqueue="slurm")
+
+
+@needs_dask
+@pytest.mark.filterwarnings("ignore")  # of what Dask leaves behind when nobody answers
+def test_an_address_at_which_nobody_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_executor, "_PATIENCE", 0.2)
+    told = refusal("dask", address="tcp://127.0.0.1:1")
+    assert told.startswith("executor.address=tcp://127.0.0.1:1: no scheduler of Dask answers there")
