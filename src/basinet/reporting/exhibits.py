@@ -52,7 +52,7 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
     if drawn:
         page = restarts_page(findings.restarts, spread, written.id, _elsewhere(written.store.uri))
         with written.store.writing(written.run) as folder:
-            plots.save(_figures(findings, str(spread["condition"].iloc[0])), (folder / _PAGE).parent)
+            plots.save(_figures(findings, _title(findings, spread)), (folder / _PAGE).parent)
             _make_thumbnail(folder, "waterfall")
             if page is not None:
                 (folder / _PAGE).write_text(page, encoding="utf-8")
@@ -63,6 +63,12 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
     image = _thumbnail(written, "waterfall") if drawn else ""
     note = condition_note(spread.iloc[0], findings.minima, findings.symmetry, image)
     write_note(written, f"{note}{between}\n\n{_links(written, links)}")
+
+
+def _title(findings: Findings, spread: pd.DataFrame) -> str:
+    """What stands above figures: the condition; of a large one, also of which restarts they are."""
+    name, shown = str(spread["condition"].iloc[0]), len(findings.restarts)
+    return name if shown >= findings.count else f"{name}: {wording.restarts_drawn(shown, findings.count)}"
 
 
 def _figures(findings: Findings, title: str) -> dict[str, Any]:
