@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -59,3 +60,11 @@ def test_an_address_at_which_nobody_answers_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dask_executor, "_PATIENCE", 0.2)
     told = refusal("dask", address="tcp://127.0.0.1:1")
     assert told.startswith("executor.address=tcp://127.0.0.1:1: no scheduler of Dask answers there")
+
+
+def test_a_cluster_of_ray_that_does_not_answer_is_named_without_waiting_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))  # which is not asked
+    told = refusal("ray", address="ray://127.0.0.1:1")
+    assert told.startswith("executor.address=ray://127.0.0.1:1: no cluster of Ray answers there (")
+    assert "refused" in told
+    assert told.endswith("start one with ray start --head")
