@@ -111,7 +111,7 @@ class Dask:
         from distributed import LocalCluster
 
         count = self.workers or max(1, cores() // self.threads)
-        return LocalCluster(count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+        return LocalCluster(count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
 
     def _queued(self) -> Any:
         name, _, time_limit = _QUEUES[str(self.jobqueue)]
@@ -129,7 +129,7 @@ class Dask:
             processes=blocks,
             memory=self.memory,
             job_extra_directives=list(self.options),
-            scheduler_options={"dashboard_address": None},
+            scheduler_options={"dashboard_address": ":0"},
             worker_extra_args=["--no-dashboard", "--nthreads", "1"],
             **{time_limit: self.time},
             **more,
