@@ -262,7 +262,7 @@ def test_of_restarts_auto_only_the_first_have_to_fit(command: Command, free: Cal
 
 def test_a_launch_of_days_is_said_to_be_one(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured is what no machine does within an hour; here a step of a restart is said to take a millisecond."""
-    monkeypatch.setattr("basinet.cli.main._execute", lambda planned: 0)
+    monkeypatch.setattr("basinet.cli.main._execute", lambda *_: 0)
     monkeypatch.setattr("basinet.pipeline.costs.pace", lambda study: costs.Pace(0.0, 1e-3, 0.0, 0.0, 0.0))
     steps = 4 * 10**8
     answer = command(f"restarts=20 descent.steps={steps:.0f} descent.records=5")
