@@ -12,11 +12,11 @@ from basinet.pipeline.work import Job, work
 from basinet.study.study import Study
 from report import replace_section
 
-REPEATS = 5
+REPEATS = 3
 BLOCKS = 40
 LITTLE = {"descent": {"steps": 1}, "polish": {"steps": 0, "dense_max": 0}}
 MUCH = {"problem": {"name": "digits", "points": 200}, "network": {"width": 8}, "polish": {"steps": 0, "dense_max": 0}}
-STUDY = {**MUCH, "descent": {"steps": 400}, "restarts": 1024}
+STUDY = {**MUCH, "descent": {"steps": 400}, "restarts": 512}
 
 
 def executor(workers: int) -> Dask:

@@ -111,7 +111,9 @@ class Dask:
         from distributed import LocalCluster
 
         count = self.workers or max(1, cores() // self.threads)
-        return LocalCluster(count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
+        return LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
+        )
 
     def _queued(self) -> Any:
         name, _, time_limit = _QUEUES[str(self.jobqueue)]
