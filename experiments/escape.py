@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator
 
 import basinet
 from basinet import plots
@@ -71,15 +72,23 @@ def figure(table: pd.DataFrame) -> Figure:
             if np.isinf(row["ert"]):
                 axes.plot(row["ert_low"], place, ">", color=colour, ms=6)
                 continue
-            high = row["ert_high"] if np.isfinite(row["ert_high"]) else row["ert"] * 10
-            axes.hlines(place, row["ert_low"], high, color=colour, lw=1.6)
+            axes.hlines(place, row["ert_low"], _end(row), color=colour, lw=1.6)
             axes.plot(row["ert"], place, "o", color=colour, ms=5)
-        axes.set_xscale("log")
+        style.scale(axes.xaxis, [*rows["ert_low"], *rows.apply(_end, axis=1)], EngFormatter(sep=""))
+        if axes.get_xscale() == "log":
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.set_title(landscape)
     panels[0].set_yticks(range(len(METHODS)), [method.replace("_", " ") for method in METHODS])
     panels[0].invert_yaxis()
     drawn.supxlabel("expected gradients (> : at least)", fontsize="medium")
     return drawn
+
+
+def _end(row: pd.Series) -> float:
+    """Where the line of an interval ends: that of an unbounded one is ten times as long as its middle."""
+    if np.isinf(row["ert"]):
+        return float(row["ert_low"])
+    return float(row["ert_high"] if np.isfinite(row["ert_high"]) else 10 * row["ert"])
 
 
 if __name__ == "__main__":

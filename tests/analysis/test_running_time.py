@@ -109,6 +109,13 @@ def test_a_method_that_takes_half_of_what_restarts_take_is_twice_as_fast_and_the
     assert [table["ratio"], table["ratio_low"], table["ratio_high"]] == pytest.approx([2, 2, 2], rel=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+def test_of_two_methods_that_never_arrive_neither_is_said_to_be_faster() -> None:
+    there = simulated(50, 0.0, 10.0, 200.0, 6).assign(minimum=-1)
+    table = speedups(pd.concat([there, there.assign(escape="other")])).iloc[0]
+    assert table[["ratio", "ratio_low", "ratio_high"]].isna().all()
+
+
 def test_columns_that_are_not_there_and_no_confidence_are_said_in_one_line() -> None:
     visits = simulated(2, 0.5, 1.0, 2.0, 8)
     with pytest.raises(ConfigError, match=r"^unknown column of the visits 'escap': did you mean 'escape'\?$"):

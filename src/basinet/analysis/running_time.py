@@ -152,7 +152,7 @@ def speedups(
         other = bases.get(_values(place, varied))
         if other is None or place[method] == base:
             continue
-        ratio = _ert(other.spent.sum(), other.hit.sum()) / _ert(runs.spent.sum(), runs.hit.sum())
+        ratio = _ratio(_ert(other.spent.sum(), other.hit.sum()), _ert(runs.spent.sum(), runs.hit.sum()))
         low, high = _ratio_interval(other, runs, confidence)
         found = {"ratio": ratio, "ratio_low": low, "ratio_high": high, "runs": len(runs.hit), "target": level}
         rows.append({**place, **found})
@@ -218,6 +218,11 @@ def _ert(spent: Any, hits: Any) -> Any:
         return np.divide(spent, hits)
 
 
+def _ratio(time: Any, other: Any) -> Any:
+    with np.errstate(invalid="ignore"):  # neither has arrived: ∞/∞ is NaN
+        return np.divide(time, other)
+
+
 def _interval(runs: Runs, confidence: float) -> tuple[float, float]:
     n, hits = len(runs.hit), int(runs.hit.sum())
     if hits == 0:
@@ -230,7 +235,7 @@ def _ratio_interval(base: Runs, runs: Runs, confidence: float) -> tuple[float, f
     if not runs.hit.any() or not base.hit.any():
         return np.nan, np.nan
     pairs = zip(_resampled(base), _resampled(runs), strict=False)
-    ratios = np.concatenate([_ert(*one) / _ert(*other) for one, other in pairs])
+    ratios = np.concatenate([_ratio(_ert(*one), _ert(*other)) for one, other in pairs])
     return _ends(np.nan_to_num(ratios, nan=1.0, posinf=np.inf), confidence)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,10 +26,16 @@ def record_steps(steps: int, records: int) -> list[int]:
     >>> record_steps(1000, 4)
     [0, 1, 10, 100, 1000]
     """
+    return list(_record_steps(steps, records))
+
+
+@functools.lru_cache(maxsize=8)
+def _record_steps(steps: int, records: int) -> tuple[int, ...]:
+    """Kept, since every batch of runs asks for them again."""
     if steps == 0:
-        return [0]
+        return (0,)
     spaced = np.geomspace(1, steps, records) if records > 1 else np.array([steps])
-    return [0, *np.unique(np.rint(spaced).astype(np.int64)).tolist()]
+    return 0, *np.unique(np.rint(spaced).astype(np.int64)).tolist()
 
 
 @dataclass(frozen=True)

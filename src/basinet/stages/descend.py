@@ -64,7 +64,7 @@ def _segment_ends(records: Sequence[int]) -> Iterator[int]:
 
 def start(descent: Descent, theta: Tensor) -> State:
     """The state of descents that have not begun."""
-    restarts = theta.shape[0]
+    restarts, own_pace = theta.shape[0], isinstance(descent, AtOwnPace)
     shape = (restarts, len(descent.budget.marks), len(RECORDED))
     exact = torch.zeros(restarts, dtype=torch.float64, device=theta.device)
     return State(
@@ -76,8 +76,8 @@ def start(descent: Descent, theta: Tensor) -> State:
         loss=theta.new_zeros(restarts),
         gradient_norm=theta.new_zeros(restarts),
         time=exact if descent.budget.clock == "time" else None,
-        gradients=exact + 1 if isinstance(descent, AtOwnPace) else None,  # that of the start
-        records=exact.new_full(shape, torch.nan) if isinstance(descent, AtOwnPace) else None,
+        gradients=exact + 1 if own_pace else None,  # that of the start
+        records=exact.new_full(shape, torch.nan) if own_pace else None,
     )
 
 

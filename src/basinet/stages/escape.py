@@ -196,6 +196,8 @@ class _Rounds:
     broken: Tensor = field(init=False)  # [run] bool: the budget has ended within the walk of this round
     descending: Descending = field(init=False)
     walk: Walk | None = field(init=False, default=None)
+    stepwise: Stepwise | None = field(init=False)  # the descent, if it is one; asked once, since asking is slow
+    own_pace: AtOwnPace | None = field(init=False)  # likewise
     landings: list[int] = field(init=False)
     catalogue: Catalogue = field(init=False)
     kept: list[Visits] = field(init=False, default_factory=list)
@@ -210,7 +212,10 @@ class _Rounds:
         self.descending = start(self.means.descent, theta)
         typical = self.standing.gradients / self.standing.round.clamp(min=1)
         steps = self.means.descent.budget.steps
-        self.landings = landings(steps, int(typical.median())) if isinstance(self.means.descent, Stepwise) else []
+        descent = self.means.descent
+        self.stepwise = descent if isinstance(descent, Stepwise) else None
+        self.own_pace = descent if isinstance(descent, AtOwnPace) else None
+        self.landings = landings(steps, int(typical.median())) if self.stepwise is not None else []
         self.catalogue = Catalogue(self.means.exact)
         self._end(torch.arange(count))
 
@@ -310,22 +315,32 @@ class _Rounds:
         return self.walk
 
     def _descend(self, index: Tensor, landing: int) -> None:
-        """From one landing to the next; whoever chooses its own steps takes some, and comes to this one again."""
-        means, descent = self.means, self.means.descent
-        if isinstance(descent, AtOwnPace):
-            most = _AT_OWN_PACE if landing > 0 else 0
-            state = means.engine.follow(means.objective, descent, self.descending.rows(index), most)
+        """From one landing to the next; whoever chooses its own steps takes some, and comes to the same one again."""
+        if self.own_pace is not None:
+            state = self._some_steps(self.own_pace, index, landing)
             arrived, next_landing = state.status != Status.RUNNING, 1
-        elif isinstance(descent, Stepwise):
-            state = self._segment(descent, index, landing)
+        elif self.stepwise is not None:
+            state = self._segment(self.stepwise, index, landing)
             arrived = (state.status != Status.RUNNING) | (landing + 2 >= len(self.landings))
             next_landing = landing + 1
         else:
-            raise TypeError(f"{type(descent).__name__} is neither Stepwise nor at its own pace")
+            raise TypeError(f"{type(self.means.descent).__name__} is neither Stepwise nor at its own pace")
         self.descending = self.descending.scatter(index, state)
         self.stage[index] = _DESCEND + next_landing
         if bool(arrived.any()):
             self._arrive(index[arrived], state.rows(arrived.nonzero().squeeze(1)))
+
+    def _some_steps(self, descent: AtOwnPace, index: Tensor, landing: int) -> Descending:
+        """The state of descents that choose their own steps after some more; at landing 0 they are at their starts."""
+        means, state = self.means, self.descending.rows(index)
+        if landing == 0:
+            state = means.engine.follow(means.objective, descent, state, 0)
+        running = (state.status == Status.RUNNING).nonzero().squeeze(1)
+        if len(running) == len(index):
+            return means.engine.follow(means.objective, descent, state, _AT_OWN_PACE)
+        if len(running) == 0:
+            return state
+        return state.scatter(running, means.engine.follow(means.objective, descent, state.rows(running), _AT_OWN_PACE))
 
     def _segment(self, descent: Stepwise, index: Tensor, landing: int) -> Descending:
         """The state of descents at the next landing."""
