@@ -274,3 +274,14 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[range]:
 
     monkeypatch.setattr(pipeline, "solve", noting)
     return ranges
+
+
+@pytest.fixture
+def without_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that belongs to no Slurm cluster, whichever this one is."""
+    which = shutil.which
+
+    def elsewhere(program: str, *rest: Any, **more: Any) -> str | None:
+        return None if program in {"srun", "sbatch"} else which(program, *rest, **more)
+
+    monkeypatch.setattr(shutil, "which", elsewhere)

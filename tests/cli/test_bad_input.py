@@ -483,7 +483,9 @@ STUDIES = [
 
 
 @pytest.fixture
-def refused(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+def refused(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_slurm: None
+) -> Callable[[str], str]:
     """The one line that a command is refused with; that nothing is created is checked here."""
 
     def nothing_may_run(*arguments: object) -> None:

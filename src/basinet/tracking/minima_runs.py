@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from basinet.tracking.process import process_tags
-from basinet.tracking.record import NOTE, OpenRun
-from basinet.tracking.tags import CURRENT, PARENT, RUN_KIND
+from basinet.tracking.record import OpenRun
+from basinet.tracking.tags import CURRENT, NOTE, PARENT, RUN_KIND
 
 _NUMBER = "basinet.minimum"
 _COLOUR = "mlflow.runColor"  # in which MLflow draws a run

@@ -30,9 +30,8 @@ from basinet.foundation.schema import SCHEMA_VERSION
 from basinet.tracking.parts import GrowingArrays, GrowingTable, as_table
 from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
-from basinet.tracking.tags import COLUMNS, CONDITION, CURRENT, NUMBERS, PARENT, RUN_KIND, SWEEPS
+from basinet.tracking.tags import COLUMNS, CONDITION, CURRENT, NOTE, NUMBERS, PARENT, RUN_KIND, SWEEPS
 
-NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "mlflow", "hydra-core")  # whose versions a run notes

@@ -10,4 +10,5 @@ LANDSCAPE = "basinet.landscape"  # of a condition: what was found between its mi
 BEST_LOSS = "final/best_loss"  # the metric of a condition
 SYMMETRY = "basinet.problem_symmetry"  # of a condition: in words; empty where there is none
 PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"  # what MLflow shows as a description, in Markdown
 CURRENT = "basinet.current"  # "no": a later run of the same condition has finished

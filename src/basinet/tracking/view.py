@@ -21,8 +21,7 @@ from basinet.tracking.mlflow_internals import (
     saved_view,
     table_state,
 )
-from basinet.tracking.record import NOTE
-from basinet.tracking.tags import CURRENT, RUN_KIND
+from basinet.tracking.tags import CURRENT, NOTE, RUN_KIND
 
 if TYPE_CHECKING:
     from basinet.tracking.store import TrackingStore
