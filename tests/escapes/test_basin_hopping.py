@@ -95,7 +95,7 @@ def test_an_open_temperature_is_a_fiftieth_of_the_scale_of_f() -> None:
         ({"acceptance": 1}, "escape.acceptance=1: must be between 0 and 1"),
         ({"factor": 2}, "escape.factor=2: must be above 0, and 1 (fixed steps) at most"),
         ({"budget": 0}, "escape.budget=0: must be positive (gradients per run)"),
-        ({"target": "inf"}, "escape.target=inf: must be a finite loss, or null"),
+        ({"target": "inf"}, "escape.target=inf: must be a finite loss, best or null"),
         ({"visits": -1}, "escape.visits=-1: must be 0 or more"),
         ({"moves": "gauss"}, "unknown escape.moves 'gauss': choose one of normal, uniform"),
         ({"steps": 1}, "unknown setting 'escape.steps': did you mean 'escape.step_size'?"),
