@@ -5,10 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 
-from basinet.executors.dask import Dask
+from basinet.executors.dask import Dask, DaskCrew
 from basinet.pipeline.ahead import Ahead, Lot, with_threads
 from basinet.pipeline.blocks import MemoryStore
-from basinet.pipeline.run import run
 from basinet.pipeline.work import Job, work
 from basinet.study.study import Study
 from report import replace_section
@@ -40,25 +39,22 @@ def overhead() -> str:
     return f"* A block of 64 restarts with Dask, beyond its computing: median {middle:.0f} ms, at most {last:.0f} ms."
 
 
-def filled(workers: int) -> float:
-    """Seconds for all restarts of a condition, the kernel being there, by so many workers that have started."""
-    study = with_threads(Study.from_config(STUDY), 1)
-    with executor(workers).open() as crew:
-        warm = [crew.submit(work, Job(study, range(64))) for _ in range(4 * workers)]
-        for future in warm:
-            future.result()
-        lot = Lot(study, lambda made_by: MemoryStore())
-        ahead = Ahead(crew, 1, lambda number: lot)
-        start = time.perf_counter()
-        ahead.fill(0, lot, lambda share: None)
-        return time.perf_counter() - start
+def filled(crew: DaskCrew, study: Study) -> float:
+    """Seconds for all restarts of a condition."""
+    lot = Lot(study, lambda made_by: MemoryStore())
+    start = time.perf_counter()
+    Ahead(crew, 1, lambda number: lot).fill(0, lot, lambda share: None)
+    return time.perf_counter() - start
 
 
 def speedup() -> str:
-    """One worker against two, one after the other, again and again."""
-    run(Study.from_config({**STUDY, "restarts": 8}))  # compiles the kernel
-    pairs = [(filled(1), filled(2)) for _ in range(REPEATS)]
-    ratios = sorted(one / two for one, two in pairs)
+    """One worker against two, in turn, all of which have started, and have the kernel."""
+    study = with_threads(Study.from_config(STUDY), 1)
+    with executor(1).open() as one, executor(2).open() as two:
+        for crew in (one, two):
+            filled(crew, study)
+        pairs = [(filled(one, study), filled(two, study)) for _ in range(REPEATS)]
+    ratios = sorted(alone / together for alone, together in pairs)
     ones, twos = (statistics.median(times) for times in zip(*pairs, strict=True))
     return (
         f"* 2 workers of one thread against 1, {REPEATS} times in turn: {statistics.median(ratios):.2f} × as fast "
@@ -67,6 +63,8 @@ def speedup() -> str:
 
 
 if __name__ == "__main__":
-    lines = [overhead(), speedup()]
-    print("\n".join(lines))
+    lines = []
+    for measure in (overhead, speedup):
+        lines.append(measure())
+        print(lines[-1], flush=True)
     replace_section("executors", lines)

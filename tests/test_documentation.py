@@ -28,8 +28,8 @@ FEWER = {
     "network.depth=2,3,4": "network.depth=2",
 }
 """What makes commands quick and changes nothing about their form: there is hardly anything to compute."""
-ELSEWHERE = ("basinet-ui", "tracking.uri=http")
-"""What the commands have in common that need a server or a browser: they have tests of their own."""
+ELSEWHERE = ("basinet-ui", "tracking.uri=http", "executor.address=", "executor.jobqueue=", "executor=ray")
+"""What the commands have in common that need a server, a browser or a cluster: they have tests of their own."""
 
 
 def blocks(text: str, language: str) -> list[str]:

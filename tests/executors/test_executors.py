@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from basinet.executors import EXECUTORS
+from basinet.executors import EXECUTORS, ExecutorGone
 from basinet.executors import dask as dask_executor
 from basinet.foundation.errors import ConfigError
 from basinet.study.defaults import conf_directory
@@ -59,3 +60,26 @@ def test_an_address_at_which_nobody_answers_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dask_executor, "_PATIENCE", 0.2)
     told = refusal("dask", address="tcp://127.0.0.1:1")
     assert told.startswith("executor.address=tcp://127.0.0.1:1: no scheduler of Dask answers there")
+
+
+def test_a_cluster_of_ray_that_does_not_answer_is_named_without_waiting_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))  # which is not asked
+    told = refusal("ray", address="ray://127.0.0.1:1")
+    assert told.startswith("executor.address=ray://127.0.0.1:1: no cluster of Ray answers there (")
+    assert "refused" in told
+    assert told.endswith("start one with ray start --head")
+
+
+@needs_dask
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of what Dask leaves behind in this process
+def test_processes_of_this_machine_make_calls_and_are_gone_afterwards() -> None:
+    with executor("dask", workers=1).open() as crew:
+        made = crew.submit(abs, -3).result(60)
+        assert made.value == 3
+        assert made.by.startswith("tcp://127.0.0.1:")
+        assert crew.count() == 1
+        with pytest.raises(ConfigError, match="none of the workers is left"):
+            crew.submit(abs, -3, avoid=frozenset({made.by}))
+    with pytest.raises(ExecutorGone, match="the scheduler is gone"):
+        crew.check()

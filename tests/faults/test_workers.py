@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
@@ -203,9 +204,15 @@ def test_slurm_runs_the_workers_and_one_of_its_jobs_is_cancelled_midway(
     _, err = launched.communicate(timeout=1200)
     assert launched.returncode == 0, err
     told(err)
-    told(asked(slurm, "scontrol", "--oneliner", "show", "job")[:2000])
+    told("\n".join(fates(asked(slurm, "scontrol", "--oneliner", "show", "job"))))
     left(there.folder).assert_complete(4)
     left(there.folder).assert_same_as(left(here.folder))
+
+
+def fates(told: str) -> list[str]:
+    """What has become of every job, in a line."""
+    wanted = re.compile(r"\b(?:JobId|JobState|RunTime|NodeList)=\S+")
+    return [" ".join(wanted.findall(line)) for line in told.splitlines()]
 
 
 def asked(environment: dict[str, str], *command: str) -> str:

@@ -201,7 +201,15 @@ def test_a_condition_has_figures_a_page_and_a_note_that_leads_to_them(written: O
     exhibits.exhibit_condition(written, findings, table, drawn=True)
     assert written.folder is not None
     files = {path.name: path.read_bytes() for path in (written.folder / "figures").iterdir()}
-    pictures = {"loss_fan.png", "waterfall.png", "waterfall.small.png", "fans_by_minimum.png", "rank_abundance.png"}
+    pictures = {
+        "loss_fan.png",
+        "waterfall.png",
+        "waterfall.small.png",
+        "fans_by_minimum.png",
+        "rank_abundance.png",
+        "answers.png",
+        "weights.png",
+    }
     assert set(files) == {*pictures, "restarts.html"}
     assert all(files[name].startswith(b"\x89PNG") for name in pictures)
     note = written.store.client.get_run(written.id).data.tags["mlflow.note.content"]

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ from basinet.foundation.outcomes import Kind
 from basinet.mlp.network import Network
 from basinet.mlp.symmetry import SymmetryGroup
 from basinet.objectives.empirical_risk import EmpiricalRisk
-from basinet.stages.merge import Bottoms, Minima, distinct, near
+from basinet.stages.merge import Bottoms, Merging, Minima, distinct
+from basinet.stages.near import near
 from basinet.study.defaults import tolerances
 from naive_symmetries import random_copies
 
@@ -302,3 +304,110 @@ def test_the_order_of_restarts_names_representatives_only() -> None:
     again = merged(risk, theta[order])
     assert again.minimum.tolist() == found.minimum[order.numpy()].tolist()
     assert again.count.tolist() == found.count.tolist()
+
+
+# --- Restarts that come in by and by ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """Points are copies if they agree up to the signs of their parameters, which canonical forms do not take away."""
+
+    by_function: bool = False
+
+    def canonical(self, theta: Tensor) -> Tensor:
+        return theta
+
+    def distance(self, theta: Tensor, other: Tensor) -> float:
+        return float((theta.abs() - other.abs()).norm())
+
+
+EIGHTHS = [0.0, 0.125, 0.25, 1.0, -1.0, 3.0, 3.5]  # gaps of a tolerance of 1/8 and more are exact in binary
+ROW = st.tuples(
+    st.sampled_from([Kind.MINIMUM, Kind.MINIMUM, Kind.DEGENERATE, Kind.AT_INFINITY, Kind.SADDLE]),
+    *[st.sampled_from(EIGHTHS)] * 3,
+    *[st.sampled_from([-2.0, -1.875, 0.0, 2.0])] * 2,
+)
+
+
+def rule(rows: list[tuple[Any, ...]], tolerance: float) -> list[list[int]]:
+    """The members of each bottom, of all rows at once: near in loss and signature, then copies by pairs."""
+    groups = []
+    for kind in (Kind.MINIMUM, Kind.DEGENERATE, Kind.AT_INFINITY):
+        mine = [i for i, row in enumerate(rows) if row[0] == kind]
+        columns = slice(1, 4) if kind == Kind.MINIMUM else slice(1, 3)  # of sets loss and answers to the samples
+        for near_ones in parted(mine, [rows[i][columns] for i in mine], tolerance):
+            if kind != Kind.MINIMUM:
+                groups.append(near_ones)
+                continue
+            forms = parted(near_ones, [rows[i][4:] for i in near_ones], tolerance)
+            firsts = {i: np.abs(rows[i][4:]) for form in forms for i in form[:1]}
+            reach = tolerance * (1 + float(np.linalg.norm(rows[near_ones[0]][4:])))
+            families: list[list[list[int]]] = []
+            for form in sorted(forms, key=lambda form: rows[form[0]][4:]):  # in the order of the canonical forms
+                for family in families:
+                    if np.linalg.norm(firsts[family[0][0]] - firsts[form[0]]) <= reach:
+                        family.append(form)
+                        break
+                else:
+                    families.append([form])
+            groups += [sorted(itertools.chain(*family)) for family in families]
+    return sorted(groups, key=lambda group: (min(rows[i][1] for i in group), group[0]))
+
+
+def parted(members: list[int], values: list[Any], tolerance: float) -> list[list[int]]:
+    labels = chained(np.array(values), tolerance) if members else []
+    return [[i for i, label in zip(members, labels, strict=True) if label == one] for one in dict.fromkeys(labels)]
+
+
+@settings(max_examples=40)
+@given(rows=st.lists(ROW, min_size=1, max_size=14), cuts=st.sets(st.integers(1, 13), max_size=4))
+def test_restarts_are_merged_alike_however_they_are_divided(rows: list[tuple[Any, ...]], cuts: set[int]) -> None:
+    tolerance = 0.125
+    lines = replace(tolerances(), same_function=tolerance, same_level=tolerance, same_parameters=tolerance)
+    kind = np.array([row[0] for row in rows], dtype=np.int8)
+    loss, signature = np.array([row[1] for row in rows]), np.array([row[2:4] for row in rows])
+    theta = torch.tensor([row[4:] for row in rows], dtype=torch.float64)
+    merging = Merging(Mirrored(), lines)
+    tickets = []
+    edges = [0, *sorted(cut for cut in cuts if cut < len(rows)), len(rows)]
+    for begin, end in itertools.pairwise(edges):
+        part = slice(begin, end)
+        tickets.append(
+            merging.add(Bottoms(kind[part], loss[part], signature[part], theta[part]), np.arange(begin, end))
+        )
+    found = merging.minima()
+    expected = rule(rows, tolerance)
+    labels = np.append(found.minimum, -1)[np.concatenate(tickets)]
+    assert [np.flatnonzero(labels == one).tolist() for one in range(len(found.count))] == expected
+    assert found.representative.tolist() == [group[0] for group in expected]
+    assert found.count.tolist() == [len(group) for group in expected]
+    assert found.kind.tolist() == [rows[group[0]][0] for group in expected]
+    compared = [rows[i][1:4] if rows[i][0] == Kind.MINIMUM else rows[i][1:3] for i in range(len(rows))]
+    farthest = [max(np.abs(np.subtract(compared[i], compared[group[0]])).max() for i in group) for group in expected]
+    assert found.diameter.tolist() == farthest
+
+
+def test_numbers_of_restarts_and_not_their_coming_say_which_is_the_first() -> None:
+    risk = risk_of(Network((2, 3, 1), "tanh", "identity"))
+    theta = random_copies(risk.symmetry, draw(2, 1, risk.size).repeat(6, 1), seed=1)
+    points = bottoms(risk, theta, np.zeros(6, dtype=np.int8))
+    merging = Merging(risk.symmetry, tolerances())
+    for numbers in ([40, 41], [7, 8], [90, 3]):
+        part = slice(2 * [40, 7, 90].index(numbers[0]), 2 * [40, 7, 90].index(numbers[0]) + 2)
+        merging.add(
+            Bottoms(points.kind[part], points.loss[part], points.signature[part], points.theta[part]),
+            np.array(numbers),
+        )
+    assert merging.minima().representative.tolist() == [3]
+    assert set(merging.firsts) >= {3}
+
+
+def test_what_is_kept_of_restarts_is_as_much_as_there_are_bottoms() -> None:
+    risk = risk_of(Network((2, 2, 1), "tanh", "identity"))
+    merging = Merging(risk.symmetry, tolerances())
+    for block in range(5):
+        theta = draw(1, 1, risk.size) + 1e-9 * draw(10 + block, 200, risk.size)
+        merging.add(bottoms(risk, theta, np.zeros(200, dtype=np.int8)), 200 * block + np.arange(200))
+    assert merging.firsts.tolist() == [0]
+    assert merging.minima().count.tolist() == [1000]

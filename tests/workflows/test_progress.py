@@ -52,6 +52,29 @@ def test_where_there_is_no_terminal_every_condition_is_one_line(capsys: pytest.C
     ]
 
 
+def pace(workers: int, rate: float) -> dict[str, Any]:
+    return {"event": "pace", "condition": "dask", "workers": workers, "restarts": 10, "rate": rate}
+
+
+def test_of_workers_it_is_said_how_many_there_are_and_what_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with SweepProgress(2) as progress:
+        progress.show(pace(3, 1240.4))
+        assert [task.description for task in progress._bars.tasks] == ["sweep, dask: 3 workers, 1,240 restarts/s"]
+
+
+def test_where_there_is_no_terminal_workers_are_spoken_of_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with SweepProgress(2) as progress:
+        progress.show(pace(3, 5.0))
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+        progress.show(pace(2, 4.0))
+        progress.show(pace(1, 3.0))
+    assert capsys.readouterr().err.splitlines() == ["dask: 2 workers, 4 restarts/s, 0 of 2 conditions"]
+
+
 def test_what_came_out_of_the_last_condition_is_kept() -> None:
     last = end("b", [1.0], before=True)
     with SweepProgress(2) as progress:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from basinet.analysis.groups import by_settings
 from basinet.analysis.spread import OBJECTIVE
+from basinet.analysis.tally import NUMBER, number
 from basinet.foundation.outcomes import ALL_ENDS
 
 WITHOUT = tuple(kind for kind in ALL_ENDS if kind not in ("minimum", "degenerate", "at_infinity"))
@@ -96,12 +97,13 @@ def objectives(by: Sequence[str]) -> list[str]:
     return [key for key in by if key.partition(".")[0] in OBJECTIVE]
 
 
-def ends(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def ends(restarts: pd.DataFrame, by: Sequence[str], tally: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per condition and bottom that its restarts end at: the loss there, and which share of them it draws.
 
     Args:
         restarts: one row per restart with `minimum kind loss` and the columns `by`.
         by: what tells conditions apart; may be empty.
+        tally: of all restarts (`tally.tally`), if these are only some: how many there are, and shares, are of all.
 
     Returns:
         `by`, then `minimum kind loss restarts share rank`, the lowest of each condition first. `loss` is the median of
@@ -115,7 +117,11 @@ def ends(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     settled = restarts[(restarts["minimum"] >= 0).to_numpy()]
     groups = settled.groupby([*by, "minimum"], observed=True, dropna=False, sort=True)
     table = groups.agg(kind=("kind", "first"), loss=("loss", "median"), restarts=("loss", "size")).reset_index()
-    table = table.assign(share=table["restarts"] / _sizes(restarts, table, by), rank=0)
+    every = restarts if tally is None else tally
+    if tally is not None:
+        there = tally.groupby([*by, "minimum"], observed=True, dropna=False)[NUMBER].sum().rename("all").reset_index()
+        table["restarts"] = table[[*by, "minimum"]].merge(there, on=[*by, "minimum"], how="left")["all"].to_numpy()
+    table = table.assign(share=table["restarts"] / _sizes(every, table, by), rank=0)
     for _, rows in by_settings(table, objectives(by)):
         table.loc[rows.index, "rank"] = _ranks(rows)
     ordered = table.sort_values([*by, "loss", "minimum"], kind="stable", ignore_index=True)
@@ -130,8 +136,9 @@ def rank_of(restarts: pd.DataFrame) -> pd.Series:
 def _sizes(restarts: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> npt.NDArray[np.int64]:
     """How many restarts the condition of each row of the table has."""
     if not by:
-        return np.full(len(table), len(restarts))
-    counts = restarts.groupby(list(by), observed=True, dropna=False).size().rename("of").reset_index()
+        return np.full(len(table), number(restarts))
+    weighed = restarts.assign(of=restarts.get(NUMBER, 1))
+    counts = weighed.groupby(list(by), observed=True, dropna=False)["of"].sum().reset_index()
     return table[list(by)].merge(counts, on=list(by), how="left")["of"].to_numpy(np.int64)
 
 

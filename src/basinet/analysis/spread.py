@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from basinet.analysis import unseen
+from basinet.analysis.tally import counts, number
 from basinet.foundation.outcomes import ENDS
 from basinet.foundation.quantiles import QUARTILES, quantiles
 
@@ -49,7 +50,7 @@ class Summary:
     landscapes: tuple[tuple[str, str], ...] = ()  # of conditions whose saddles were sought: name, and what was found
 
 
-def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def spread(restarts: pd.DataFrame, by: Sequence[str], tally: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per condition: how the final losses of its restarts are distributed, and how many bottoms there are.
 
     Quantiles are over the restarts that have not diverged; of the best of several restarts, one that has diverged is
@@ -68,6 +69,8 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             steps to arrival; `sweep_minimum` tells minima with nearly the same loss apart across conditions; `orbit` is
             counted where it is known.
         by: the columns that tell conditions apart.
+        tally: of all restarts of the same conditions (`tally.tally`), if `restarts` are only some of them: then shares,
+            counts and what follows from them are of all, and quantiles of the restarts that are there.
 
     Returns:
         `by`, then `restarts`, quantiles `loss_*` with `loss_iqr` and the median's interval; `best_of_*` (expected
@@ -89,10 +92,15 @@ def spread(restarts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     [[3.0, 1.0, 2.0, 0.67]]
     """
     keys = list(by)
-    restarts = restarts.assign(**{_AT_BEST: _at_best_known(restarts)})
+    every = restarts if tally is None else tally
+    every = every.assign(**{_AT_BEST: _at_best_known(every)})
+    counted = [group for _, group in every.groupby(keys, observed=True, sort=True, dropna=False)]
     groups = restarts.groupby(keys, observed=True, sort=True, dropna=False)
-    rows = [{**dict(zip(keys, key, strict=True)), **_spread_of(group)} for key, group in groups]
-    return pd.DataFrame(rows, columns=[*keys, *_spread_of(restarts.iloc[:0])])
+    rows = [
+        {**dict(zip(keys, key, strict=True)), **_spread_of(group, own)}
+        for (key, group), own in zip(groups, counted, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=[*keys, *_spread_of(restarts.iloc[:0], every.iloc[:0])])
 
 
 def _at_best_known(restarts: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -120,20 +128,24 @@ def _objectives(restarts: pd.DataFrame) -> npt.NDArray[np.int64]:
     return restarts.groupby(varied, observed=True, dropna=False).ngroup().to_numpy().astype(np.int64)
 
 
-def _spread_of(group: pd.DataFrame) -> dict[str, Any]:
+def _spread_of(group: pd.DataFrame, every: pd.DataFrame) -> dict[str, Any]:
+    """The row of a condition: quantiles of a `group` of its restarts, and counts of `every` one of them."""
+    total = number(every)
     losses = np.sort(final_losses(group))
     losses = losses[np.isfinite(losses)]
-    row: dict[str, Any] = {"restarts": len(group)}
+    row: dict[str, Any] = {"restarts": total}
     row.update({f"loss_{name}": value for name, value in quantiles(losses).items()})
     row["loss_iqr"] = row["loss_q75"] - row["loss_q25"]
     row["median_low"], row["median_high"] = median_interval(losses)
     row |= _best_of(final_losses(group))
     for column, names in (("status", ("arrived", "diverged")), ("kind", ENDS)):
         for name in names:
-            row |= _share(f"share_{name}", int((group[column] == name).sum()), len(group))
-    row |= _share("share_best_known", int(group[_AT_BEST].sum()), int(group[_AT_BEST].count()))
-    row |= _share("share_elsewhere", int(group[ELSEWHERE].sum()), len(group)) if ELSEWHERE in group else {}
-    return row | _steps_of(group) | _counts_of(group) | _accuracies_of(group) | _unfinished_because(group)
+            row |= _share(f"share_{name}", number(every[(every[column] == name).to_numpy()]), total)
+    known, at_best = every[every[_AT_BEST].notna().to_numpy()], every[(every[_AT_BEST] == 1).to_numpy()]
+    row |= _share("share_best_known", number(at_best), number(known))
+    if ELSEWHERE in every:
+        row |= _share("share_elsewhere", number(every[(every[ELSEWHERE] == True).to_numpy()]), total)  # noqa: E712
+    return row | _steps_of(group) | _counts_of(every) | _accuracies_of(group) | _unfinished_because(every)
 
 
 def final_losses(restarts: pd.DataFrame, column: str = "loss") -> npt.NDArray[np.float64]:
@@ -170,8 +182,9 @@ def _unfinished_because(group: pd.DataFrame) -> dict[str, Any]:
     """Why most of the unfinished restarts are; nothing where that was not kept, None where all have finished."""
     if BECAUSE not in group:
         return {}
-    counts = group.loc[group["kind"] == "unfinished", BECAUSE].astype(object).value_counts()
-    return {BECAUSE: counts.index[0] if len(counts) else None}
+    why = group[(group["kind"] == "unfinished").to_numpy()]
+    most = counts(why.assign(**{BECAUSE: why[BECAUSE].astype(object)}), BECAUSE)
+    return {BECAUSE: most.index[0] if len(most) else None}
 
 
 def _share(name: str, count: int, total: int) -> dict[str, float]:
@@ -184,14 +197,14 @@ def _share(name: str, count: int, total: int) -> dict[str, float]:
 def _counts_of(group: pd.DataFrame) -> dict[str, float]:
     """What the restarts that reached a minimum say about how many there are."""
     reached = group[group["kind"] == "minimum"]
-    counts = reached["minimum"].value_counts().to_numpy()
-    seen = unseen.coverage(counts, _CONFIDENCE)
-    bound = unseen.chao1(counts, _CONFIDENCE) if len(counts) else unseen.Estimate(np.nan, np.nan, np.nan)
+    there, ended, total = counts(reached, "minimum").to_numpy(), number(reached), number(group)
+    seen = unseen.coverage(there, _CONFIDENCE)
+    bound = unseen.chao1(there, _CONFIDENCE) if len(there) else unseen.Estimate(np.nan, np.nan, np.nan)
     lowest = reached.groupby("minimum", observed=True)["loss"].min()
     ties = lowest.index[lowest <= lowest.min() + SAME_LOSS * (1 + abs(lowest.min()))]
-    best = int(reached["minimum"].isin(ties).sum())
+    best = number(reached[reached["minimum"].isin(ties).to_numpy()])
     row = {
-        "minima": len(counts),
+        "minima": len(there),
         **_orbits_of(reached),
         "coverage": seen.value,
         "coverage_low": seen.low,
@@ -199,15 +212,15 @@ def _counts_of(group: pd.DataFrame) -> dict[str, float]:
         "minima_low": bound.low,
         "minima_chao1": bound.value,
         "minima_high": bound.high,
-        "minima_expected": unseen.expected_number(len(counts), len(reached)) if len(counts) else np.nan,
-        "enough": unseen.enough(len(counts), len(reached)),
-        "entropy": unseen.entropy(counts) if len(counts) else np.nan,
-        "simpson": unseen.simpson(counts),
+        "minima_expected": unseen.expected_number(len(there), ended) if len(there) else np.nan,
+        "enough": unseen.enough(len(there), ended),
+        "entropy": unseen.entropy(there) if len(there) else np.nan,
+        "simpson": unseen.simpson(there),
     }
     for n in _NUMBERS:
-        row[f"minima_of_{n}"] = float(unseen.rarefaction(counts, [n])[0]) if n <= len(reached) else np.nan
-    shares = _share("share_best", best, len(group) if len(reached) else 0)
-    needed = float(unseen.restarts_needed(best / len(group))) if len(reached) else np.nan
+        row[f"minima_of_{n}"] = float(unseen.rarefaction(there, [n])[0]) if n <= ended else np.nan
+    shares = _share("share_best", best, total if ended else 0)
+    needed = float(unseen.restarts_needed(best / total)) if ended else np.nan
     return {**row, **shares, "restarts_needed": max(needed, 1.0)}
 
 

@@ -18,6 +18,15 @@ SIGNIFICANCE = 0.05
 """Of p-values that are corrected for how many they are."""
 
 
+def restarts_drawn(shown: int, every: int) -> str:
+    """Of how many restarts a figure is; of large conditions it is of the first ones.
+
+    >>> restarts_drawn(1000, 1000), restarts_drawn(1000, 20_000)
+    ('1,000 restarts', 'the first 1,000 of 20,000 restarts')
+    """
+    return f"{every:,} restarts" if shown >= every else f"the first {shown:,} of {every:,} restarts"
+
+
 def spread_cells(row: pd.Series) -> dict[str, str]:
     """A row of the spread table by the headings a person reads."""
     shares = {name.replace("_", " "): row[f"share_{name}"] for name in ALL_ENDS}

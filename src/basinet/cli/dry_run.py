@@ -148,11 +148,18 @@ def _long(seconds: float) -> str:
 
 
 def print_room(planned: Plan) -> None:
-    """Say on standard error how much of the disk a launch may take."""
+    """Say on standard error how much of the disk and, where it is large, of the memory a launch may take."""
     from basinet.analysis.amounts import amount
+    from basinet.foundation.large import HELD
+    from basinet.pipeline import costs
 
     most = sum(_room(planned, one) for one in _everything(planned))
     print(f"disk: at most {amount(most)}; {amount(_free(planned))} free", file=sys.stderr)
+    large = [one for one in planned.studies if one.restarts > HELD]
+    if large:
+        memory = max(costs.memory(one, planned.tracking.curves_max) for one in large)
+        told = f"memory: about {amount(memory)} for a condition, however many restarts it has"
+        print(f"{told}; this machine has {amount(machine.memory())}", file=sys.stderr)
 
 
 def _everything(planned: Plan) -> list[Ahead]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from basinet.executors.seam import ExecutorGone, Made, check_counts, on_worker
@@ -20,6 +20,7 @@ from basinet.foundation.machine import cores
 
 _PATIENCE = 5  # seconds for a scheduler to answer at first
 _AWAY = 60.0  # … and to be back when it has gone
+_MOMENT = 0.5  # … between two looks
 _INSTALL = "pip install 'basinet[dask]'"
 _QUEUES = {
     "slurm": ("SLURMCluster", "sbatch", "walltime"),
@@ -110,7 +111,7 @@ class Dask:
         from distributed import LocalCluster
 
         count = self.workers or max(1, cores() // self.threads)
-        return LocalCluster(count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+        return LocalCluster(count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
 
     def _queued(self) -> Any:
         name, _, time_limit = _QUEUES[str(self.jobqueue)]
@@ -128,7 +129,7 @@ class Dask:
             processes=blocks,
             memory=self.memory,
             job_extra_directives=list(self.options),
-            scheduler_options={"dashboard_address": None},
+            scheduler_options={"dashboard_address": ":0"},
             worker_extra_args=["--no-dashboard", "--nthreads", "1"],
             **{time_limit: self.time},
             **more,
@@ -170,9 +171,9 @@ class DaskCrew:
     threads: int
     pending: int | None
     name: str = "dask"
-    _away_since: float | None = field(default=None, init=False)
 
     def submit(self, call: Callable[..., Any], *arguments: Any, avoid: frozenset[str] = frozenset()) -> Future[Made]:
+        self.check()
         chosen = [address for address in self._addresses() if address not in avoid] if avoid else None
         require(chosen != [], f"executor=dask: none of the workers is left ({len(avoid)} are of another kind)")
         made: Future[Made] = Future()
@@ -188,12 +189,12 @@ class DaskCrew:
         return sum(self._threads_of().values())
 
     def check(self) -> None:
-        if self.client.status == "running":
-            self._away_since = None
-            return
-        self._away_since = self._away_since or time.monotonic()
-        if self.client.status == "closed" or time.monotonic() - self._away_since > _AWAY:
-            raise ExecutorGone("executor=dask: the scheduler is gone")
+        """Wait until the scheduler, to which the client tries to get back, is there again."""
+        end = time.monotonic() + _AWAY
+        while self.client.status != "running":
+            if self.client.status == "closed" or time.monotonic() > end:
+                raise ExecutorGone("executor=dask: the scheduler is gone")
+            time.sleep(_MOMENT)
 
     def _addresses(self) -> list[str]:
         return list(self._threads_of())

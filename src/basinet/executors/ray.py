@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from basinet.executors.seam import ExecutorGone, Made, check_counts, on_worker
 from basinet.foundation.errors import ConfigError, require
 
 _INSTALL = "pip install 'basinet[ray]'"
+_PORT = 10001  # at which a head node answers clients, unless told otherwise
 _PATIENCE = 5  # seconds for a cluster to answer at first
 
 
@@ -36,6 +39,7 @@ class Ray:
         except ImportError as error:
             raise ConfigError(f"executor=ray: Ray is not installed ({error}); {_INSTALL}") from error
         try:
+            self._knock()
             context = ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # a cluster that is not there raises what it likes
             reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -45,6 +49,12 @@ class Ray:
             yield RayCrew(ray, self.threads, self.pending)
         finally:
             context.disconnect()
+
+    def _knock(self) -> None:
+        """Raise `OSError` unless somebody listens at an address: Ray itself would wait for half a minute and more."""
+        if self.address != "auto":
+            there = urlsplit(self.address)
+            socket.create_connection((there.hostname or "", there.port or _PORT), _PATIENCE).close()
 
 
 @dataclass

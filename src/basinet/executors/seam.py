@@ -46,7 +46,11 @@ class Crew(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise `ExecutorGone` if no answer will come any more."""
+        """Return when somebody hands calls to workers, which may take a while if that has to come back first.
+
+        Raises:
+            ExecutorGone: if it does not.
+        """
         ...
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from basinet.foundation.outcomes import Kind
 from basinet.pipeline.searches import Points, examined
 from basinet.stages.derivatives import Derivatives
-from basinet.stages.merge import Bottoms, distinct, near
+from basinet.stages.merge import Bottoms, distinct
+from basinet.stages.near import near
 from basinet.stages.trace import bottoms_below
 from basinet.study.study import Study
 

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -156,8 +156,12 @@ class Store(Protocol[Kept]):
         """How many restarts are there, from the first on without a gap."""
         ...
 
+    def stream(self) -> Iterator[Kept]:
+        """The blocks of these restarts one after the other, in their order."""
+        ...
+
     def blocks(self) -> list[Kept]:
-        """The blocks of these restarts, in their order."""
+        """All of them."""
         ...
 
     def there(self) -> list[range]:
@@ -187,9 +191,12 @@ class MemoryStore(Generic[Kept]):
     def finished(self) -> int:
         return whole_until(self.there())
 
-    def blocks(self) -> list[Kept]:
+    def stream(self) -> Iterator[Kept]:
         end = self.finished()
-        return [block for block in self.kept if numbers(block).stop <= end]
+        return (block for block in self.kept if numbers(block).stop <= end)
+
+    def blocks(self) -> list[Kept]:
+        return list(self.stream())
 
     def there(self) -> list[range]:
         return [numbers(block) for block in self.kept]
@@ -257,8 +264,12 @@ class FolderStore(Generic[Kept]):
     def finished(self) -> int:
         return max((restarts.stop for _, restarts in self._files()), default=0)
 
+    def stream(self) -> Iterator[Kept]:
+        for path, restarts in self._files():
+            yield self._whole(path, restarts)
+
     def blocks(self) -> list[Kept]:
-        return [self._whole(path, restarts) for path, restarts in self._files()]
+        return list(self.stream())
 
     def there(self) -> list[range]:
         found: list[range] = []
@@ -336,6 +347,13 @@ def _read(path: Path) -> pa.Table:
 
 def _metadata(path: Path) -> Mapping[bytes, bytes]:
     """What a file says about itself; nothing if it cannot be read."""
+    found = path.stat()
+    return _metadata_of(path, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1 << 14)  # of 10⁸ restarts there are thousands, and whoever adds one asks which are there
+def _metadata_of(path: Path, *_: int) -> Mapping[bytes, bytes]:
+    """The same, of the file as it is at a time."""
     try:
         return pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowException) as error:

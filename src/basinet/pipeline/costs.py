@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from basinet.foundation.large import HELD
 from basinet.pipeline.run import largest_block, remembered_numbers
 from basinet.pipeline.solve import again, examined_numbers, examined_together, solve
 from basinet.protocols import Descent
@@ -27,6 +28,8 @@ _SCALARS = 200  # bytes of a restart in its block and in the tables: losses, nor
 _RECORD = 8  # bytes of a restart and record in its block; in the table of curves 9, as steps and numbers shrink
 _CURVE = 9
 _CURVE_HELD = 56  # … in memory while that table is made: its columns, and once more without the diverged
+_TICKET = 2  # bytes of a restart of a large condition that are held till its end: at which bottom it is
+_COUNTED = 4 << 20  # … and of a record: how many losses and gradient norms begin alike
 _VISIT = 60  # bytes of a visit of a run
 _WRITTEN = 1 << 21  # bytes beside the tables of a condition: figures, notes, its share of the database (measured: 1 MB)
 _HELD = 4  # of the largest arrays of a restart while it is examined (measured): Hessian, aligned, eigenvectors, joined
@@ -60,17 +63,20 @@ class Pace:
 def memory(study: Study, curves_max: int = 2000) -> int:
     """Bytes of a process that computes a condition, where they are most.
 
-    Either while a block is computed, of which some restarts are examined at a time, or while tables are made of all.
+    Either while a block is computed, of which some restarts are examined at a time, or while tables are made of all;
+    of a large condition, of the first restarts, or of one block beside the rows that wait to be written.
     """
     block = min(largest_block(study), study.restarts)
     numbers = _DESCENDING * study.network.size + _REMEMBERING * remembered_numbers(study)
     descending = block * (numbers * study.dtype.itemsize + _RECORDING * len(study.marks))
     examining = min(block, examined_together(study)) * 8 * _HELD * examined_numbers(study)
-    kept = study.restarts * _per_restart(study)
-    joined = study.restarts * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)
-    curves = min(curves_max, study.restarts) * len(study.marks) * _CURVE_HELD
-    runs = 4 * _VISIT * visits(study, study.restarts)  # as columns of numbers, and as a table
-    return int(PROGRAM + kept + runs + max(descending, examining, joined + curves))
+    held = min(study.restarts, HELD)
+    kept = held * _per_restart(study)
+    joined = held * (24 * study.network.size + 8 * _eigenvalues(study) + _SCALARS)
+    curves = min(curves_max, held) * len(study.marks) * _CURVE_HELD
+    runs = 4 * _VISIT * visits(study, held)  # as columns of numbers, and as a table
+    counted = 0 if study.restarts <= HELD else study.restarts * _TICKET + len(study.marks) * _COUNTED
+    return int(PROGRAM + kept + runs + counted + max(descending, examining, joined + curves))
 
 
 def least_memory(study: Study) -> int:

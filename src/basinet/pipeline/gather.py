@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +13,23 @@ import pandas as pd
 
 from basinet.analysis import cards, unseen, wording
 from basinet.analysis.cards import Card
-from basinet.foundation.outcomes import Kind
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
 from basinet.pipeline.landscape import Landscape
-from basinet.pipeline.until_best import until_best
-from basinet.pipeline.visits import visits_table
-from basinet.stages.certify import classify
-from basinet.stages.merge import Minima
-from basinet.stages.modes import count_modes
+from basinet.pipeline.parts import Part, Parts
+from basinet.pipeline.record_quantiles import RecordQuantiles, quantiles_table
+from basinet.pipeline.survey import survey
 from basinet.study.study import Study
 
 
 @dataclass(frozen=True, repr=False)
 class Findings:
-    """What came out of a study."""
+    """What came out of a study.
+
+    Of one in `parts` the tables with rows for each restart, their evidence, curves, parameters and visits are of the
+    first ones, which are a random sample of all (`foundation.large`); all other fields are of all restarts.
+    """
 
     study: Study
     restarts: pd.DataFrame  # one row per restart
@@ -40,6 +42,8 @@ class Findings:
     symmetry: str  # what may be done to the problem without changing the objective, in words; empty if nothing may
     seconds: dict[str, float]  # wall time by stage: descend, polish, certify, blocks, merge, tables, connect
     landscape: Landscape | None = None  # what lies between the minima, where that was asked for
+    count: int = 0  # restarts, all of them
+    parts: Iterable[Part] = ()  # all restarts, where they are too many to be held; can be gone through again
 
     @property
     def evidence(self) -> pd.DataFrame:
@@ -63,45 +67,48 @@ class Findings:
         return Card(title, facts, cards.bottoms(self.minima), f"{rest}{visits}{between}")
 
 
-def enough(study: Study, blocks: list[Block]) -> bool:
+def enough(study: Study, blocks: Iterable[Block]) -> bool:
     """Whether Boender and Rinnooy Kan's rule says that hardly a minimum can be missing (`unseen.enough`)."""
-    kind, found = _judged(study, blocks, tables.evidence_arrays(blocks))
-    return unseen.enough(int((found.kind == Kind.MINIMUM).sum()), int((kind == Kind.MINIMUM).sum()))
+    every = survey(study, blocks)
+    return unseen.enough(every.minima, every.at_minima)
 
 
-def _judged(
-    study: Study, rows: Sequence[tables.Examined], evidence: dict[str, npt.NDArray[Any]]
-) -> tuple[npt.NDArray[np.int8], Minima]:
-    """The kind of every row, and the distinct bottoms among them."""
-    kind = classify(evidence, study.tolerances)
-    return kind, tables.merged(rows, kind, study.exact_objective.symmetry, study.tolerances)
+def gather(
+    study: Study, blocks: Iterable[Block], curves_max: int, watch: Stopwatch | None = None, held: int | None = None
+) -> Findings:
+    """What needs all restarts: the distinct bottoms, and the tables.
 
-
-def gather(study: Study, blocks: list[Block], curves_max: int, watch: Stopwatch | None = None) -> Findings:
-    """What needs all restarts: the distinct bottoms, and the tables."""
-    watch = watch or Stopwatch()
+    Args:
+        study: the condition.
+        blocks: of its restarts, in their order; can be gone through again and again.
+        curves_max: number of restarts whose whole loss curve is kept.
+        watch: by which time is taken.
+        held: the tables are of the first so many restarts, and otherwise no more are held than those of one block; of
+            all, and all are, if None.
+    """
+    watch, quantiles = watch or Stopwatch(), RecordQuantiles()
+    is_whole = held is None
     with watch.stage("merge"):
-        rows, count = tables.examined(blocks), sum(len(block.restarts) for block in blocks)
-        every = tables.evidence_arrays(rows)
-        kind, found = _judged(study, rows, every)
-        evidence = {name: values[:count] for name, values in every.items()}
-        orbit = tables.orbits_of(rows, found, study)
-        zero_modes, _ = count_modes(evidence["eigenvalues"], study.tolerances)
+        every = survey(study, blocks if is_whole else quantiles.watching(blocks, again=False))
     with watch.stage("tables"):
-        restarts = tables.restarts_table(blocks, study, kind[:count], evidence, zero_modes, found)
-        visits = visits_table(blocks, found)
-        if visits is not None and study.escape.allowance.target == "best":
-            restarts, visits = until_best(restarts, visits)
-        minima = tables.minima_table(rows, count, every, found, study.exact_objective)
+        parts = Parts(study, blocks, every, curves_max)
+        head = parts.head(every.restarts if held is None else held)
+        if not is_whole:
+            deque(quantiles.watching(blocks, again=True), maxlen=0)
+        minima = tables.minima_table(
+            every.representatives, every.found, every.reached, every.restarts, study.exact_objective
+        )
         return Findings(
             study=study,
-            restarts=tables.with_orbits(restarts, orbit),
-            minima=tables.with_orbits(minima, orbit),
-            evidence_arrays=evidence,
-            curves=tables.curves_table(blocks, curves_max),
-            quantiles=tables.quantiles_table(blocks),
-            parameters=tables.parameters(blocks),
-            visits=visits,
+            restarts=head.restarts,
+            minima=tables.with_orbits(minima, every.orbit),
+            evidence_arrays=head.evidence_arrays,
+            curves=head.curves,
+            quantiles=quantiles_table([*blocks]) if is_whole else quantiles.table(),
+            parameters=head.parameters,
+            visits=head.visits,
             symmetry=wording.symmetry(study.exact_objective.problem_symmetry),
             seconds=watch.seconds,
+            count=every.restarts,
+            parts=() if is_whole else parts,
         )

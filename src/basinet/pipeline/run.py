@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -35,7 +36,12 @@ AUTO_FIRST = 1000
 
 
 def run(
-    study: Study, *, store: Store[Block] | None = None, curves_max: int = 2000, progress: OnProgress = ignore
+    study: Study,
+    *,
+    store: Store[Block] | None = None,
+    curves_max: int = 2000,
+    progress: OnProgress = ignore,
+    held: int | None = None,
 ) -> Findings:
     """Train all restarts of a study and put what was found into tables.
 
@@ -44,6 +50,7 @@ def run(
         store: where finished blocks are kept, and found if some are there already; in memory if None.
         curves_max: number of restarts whose whole loss curve is kept.
         progress: called with the share of the work that is done.
+        held: of more restarts than so many no more are held than those of one block (`Findings.parts`); None for all.
 
     >>> findings = run(Study.from_config({"restarts": 20, "descent": {"steps": 50}}))
     >>> len(findings.restarts), sorted(findings.parameters)
@@ -53,13 +60,11 @@ def run(
     _tell_cost(study)
     watch = Stopwatch()
     _fill(study, store, progress, watch)
-    with watch.stage("blocks"):
-        blocks = [block.within(study.restarts) for block in store.blocks() if block.restarts.start < study.restarts]
-    findings = gather(study, blocks, curves_max, watch)
+    findings = _gathered(study, store, curves_max, watch, held)
     settings = study.landscape
     if not isinstance(settings, Saddles):
         return findings
-    found = explore(study, settings, findings.minima, len(findings.restarts), store, watch)
+    found = explore(study, settings, findings.minima, findings.count, store, watch)
     return replace(findings, minima=found.minima, landscape=found)
 
 
@@ -75,6 +80,30 @@ def _fill(study: Study, store: Store[Block], progress: OnProgress, watch: Stopwa
         pace = (time.perf_counter() - start) / len(restarts)
         with watch.stage("blocks"):
             store.add(block)
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """The blocks of a study's restarts, read whenever they are gone through."""
+
+    store: Store[Block]
+    restarts: int
+
+    def __iter__(self) -> Iterator[Block]:
+        for block in self.store.stream():
+            if block.restarts.start >= self.restarts:
+                break
+            yield block.within(self.restarts)
+
+
+def _gathered(study: Study, store: Store[Block], curves_max: int, watch: Stopwatch, held: int | None) -> Findings:
+    """What needs all restarts, their blocks in memory unless they are of more than `held`."""
+    blocks = _Streamed(store, study.restarts)
+    if held is not None and min(store.finished(), study.restarts) > held:
+        return gather(study, blocks, curves_max, watch, held)
+    with watch.stage("blocks"):
+        every = [*blocks]
+    return gather(study, every, curves_max, watch)
 
 
 def _within(progress: OnProgress, before: float, share: float) -> OnProgress:
@@ -117,7 +146,7 @@ def goal(study: Study, first: int, store: Store[Block]) -> int:
     last, stop = 0, min(largest, AUTO_FIRST)
     while stop <= first:
         last, stop = stop, stop + min(largest, max(AUTO_FIRST, stop))
-    if 0 < first == last and enough(study, store.blocks()):
+    if 0 < first == last and enough(study, _Streamed(store, first)):
         return first
     return min(stop, study.restarts)
 

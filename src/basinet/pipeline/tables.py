@@ -15,7 +15,6 @@ from torch import Tensor
 
 from basinet.analysis import unseen
 from basinet.foundation.outcomes import KIND_NAMES, REASON_NAMES, STATUS_NAMES, Kind
-from basinet.foundation.quantiles import quantiles
 from basinet.pipeline.blocks import Block, Life, Visited
 from basinet.pipeline.critical_points import CriticalPoints
 from basinet.pipeline.searches import Points
@@ -47,37 +46,18 @@ def evidence_arrays(blocks: Sequence[Examined]) -> dict[str, npt.NDArray[Any]]:
     return {name: column(blocks, lambda block, name=name: getattr(block.evidence, name)) for name in names}  # type: ignore[misc]
 
 
-def evidence_arrow(evidence: dict[str, npt.NDArray[Any]]) -> pa.Table:
-    """One row per restart: the evidence, with the eigenvalues as lists (pandas would need an object per restart)."""
+def evidence_arrow(evidence: dict[str, npt.NDArray[Any]], first: int = 0) -> pa.Table:
+    """One row per restart from number `first` on: the evidence.
+
+    Eigenvalues are lists, for which pandas would need an object per restart.
+    """
     columns = {name: _arrow_lists(values) if values.ndim == 2 else values for name, values in evidence.items()}
-    return pa.table({"restart": np.arange(len(evidence["converged"])), **columns})
+    return pa.table({"restart": np.arange(first, first + len(evidence["converged"])), **columns})
 
 
 def _arrow_lists(values: npt.NDArray[Any]) -> pa.Array:
     offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
     return pa.LargeListArray.from_arrays(offsets, values.reshape(-1))
-
-
-def merged(
-    blocks: Sequence[Examined], kind: npt.NDArray[np.int8], symmetry: Symmetry, tolerances: Tolerances
-) -> Minima:
-    """The distinct bottoms of all rows."""
-    theta = torch.cat([block.polished.theta for block in blocks])
-    loss = column(blocks, lambda block: block.polished.loss)
-    signature = column(blocks, lambda block: block.signature)
-    return distinct(Bottoms(kind, loss, signature, theta), symmetry, tolerances)
-
-
-def orbits_of(rows: Sequence[Examined], found: Minima, study: Study) -> npt.NDArray[np.int64]:
-    """The orbit of each distinct bottom under the symmetries of the problem, `[minimum]`."""
-    first = found.representative
-    one_each = Bottoms(
-        kind=found.kind,
-        loss=column(rows, lambda part: part.polished.loss)[first],
-        signature=column(rows, lambda part: part.signature)[first],
-        theta=torch.cat([part.polished.theta for part in rows])[torch.from_numpy(first)],
-    )
-    return orbits(one_each, study.exact_objective, study.tolerances)
 
 
 def with_orbits(table: pd.DataFrame, orbit: npt.NDArray[np.int64]) -> pd.DataFrame:
@@ -93,9 +73,9 @@ def restarts_table(
     kind: npt.NDArray[np.int8],
     evidence: dict[str, npt.NDArray[Any]],
     zero_modes: npt.NDArray[np.int64],
-    found: Minima,
+    minimum: npt.NDArray[np.int64],
 ) -> pd.DataFrame:
-    """One row per restart."""
+    """One row per restart of these blocks; all but the blocks and the study has a row for each, too."""
     status = column(blocks, lambda block: block.solution.status)
     outcome = column(blocks, lambda block: block.polished.outcome)
     because = reasons(kind, outcome, evidence, study.tolerances)
@@ -109,7 +89,7 @@ def restarts_table(
         "status": pd.Categorical.from_codes((status - 1).tolist(), categories=pd.Index(STATUS_NAMES)),
         "kind": pd.Categorical.from_codes(kind.tolist(), categories=pd.Index(KIND_NAMES)),
         "unfinished_because": pd.Categorical.from_codes(because.tolist(), categories=pd.Index(REASON_NAMES)),
-        "minimum": found.minimum[: len(status)],
+        "minimum": minimum,
         "steps": column(blocks, lambda block: block.solution.steps),
         "time": np.nan if timed is None else column(blocks, lambda block: _given(block.solution.time)),
         "gradients": column(blocks, lambda block: block.solution.gradients),
@@ -184,56 +164,54 @@ def life_of(block: Block) -> Life:
 
 
 def minima_table(
-    blocks: Sequence[Examined],
-    restarts: int,
-    evidence: dict[str, npt.NDArray[Any]],
-    found: Minima,
-    objective: Objective,
+    representatives: Visited, found: Minima, reached: npt.NDArray[np.int64], restarts: int, objective: Objective
 ) -> pd.DataFrame:
     """One row per distinct bottom, in the order of their losses; `share` is of all restarts, with Wilson's interval.
 
-    Rows from number `restarts` on are bottoms that only runs have visited: of those no restart is counted.
     `loss` is where the representative stands, `level` what the flow from there lowers it to: another number at infinity
     only, on the way to which every descent stops somewhere. `log_det` is ½ log det H without the zeros that continuous
     symmetries explain, and `orbit_size` how many points the symmetries make of a minimum; NaN of other bottoms.
+
+    Args:
+        representatives: a row that has reached each bottom.
+        found: the bottoms.
+        reached: by how many restarts, `[minimum]`; 0 where only runs have visited it.
+        restarts: how many there are.
+        objective: in float64.
     """
-    theta = np.concatenate([block.polished.theta.numpy() for block in blocks])
-    signature = column(blocks, lambda block: block.signature)
-    loss = column(blocks, lambda block: block.polished.loss)
-    eigenvalues = evidence["eigenvalues"][found.representative]
+    theta = representatives.polished.theta.numpy()
+    loss = representatives.polished.loss.numpy()
+    eigenvalues = representatives.evidence.eigenvalues.numpy()
     whole = eigenvalues.shape[1] == theta.shape[1]
-    left = np.where(found.kind == Kind.AT_INFINITY, objective.scale * evidence["remaining"][found.representative], 0.0)
-    count = np.bincount(found.minimum[:restarts][found.minimum[:restarts] >= 0], minlength=len(found.count))
-    low, high = unseen.wilson(count, restarts)
+    remaining = representatives.evidence.remaining.numpy()
+    left = np.where(found.kind == Kind.AT_INFINITY, objective.scale * remaining, 0.0)
+    low, high = unseen.wilson(reached, restarts)
     is_minimum = found.kind == Kind.MINIMUM
-    explained = evidence["explained_zero_modes"][found.representative]
-    beside = [part.restart.numpy() for part in blocks if isinstance(part, Visited)]
-    visitor = np.concatenate([np.arange(restarts), *beside])
+    explained = representatives.evidence.explained_zero_modes.numpy()
     table = pd.DataFrame(
         {
-            "minimum": np.arange(len(found.count)),
+            "minimum": np.arange(len(loss)),
             "kind": pd.Categorical.from_codes(found.kind.tolist(), categories=pd.Index(KIND_NAMES)),
-            "loss": loss[found.representative],
-            "level": loss[found.representative] - left,
-            "count": count,
-            "share": count / restarts,
+            "loss": loss,
+            "level": loss - left,
+            "count": reached,
+            "share": reached / restarts,
             "share_low": low,
             "share_high": high,
             "lambda_min": eigenvalues[:, 0],
             "lambda_max": eigenvalues[:, -1],
             "trace": eigenvalues.sum(1) if whole else np.nan,
             "log_det": np.where(is_minimum, half_log_dets(eigenvalues, explained), np.nan) if whole else np.nan,
-            "orbit_size": orbit_sizes(objective, theta[found.representative], is_minimum),
-            "parameter_norm": np.linalg.norm(theta[found.representative], axis=1),
+            "orbit_size": orbit_sizes(objective, theta, is_minimum),
+            "parameter_norm": np.linalg.norm(theta, axis=1),
             "looseness": found.diameter,
-            "restart": visitor[found.representative],
-            "parameters": list(theta[found.representative]),
-            "signature": list(signature[found.representative]),
+            "restart": representatives.restart.numpy(),
+            "parameters": list(theta),
+            "signature": list(representatives.signature.numpy()),
         }
     )
-    if blocks[0].loss_original is not None:
-        original = column(blocks, lambda block: block.loss_original)  # type: ignore[arg-type,return-value]
-        table.insert(list(table.columns).index("loss") + 1, "loss_original", original[found.representative])
+    if representatives.loss_original is not None:
+        table.insert(list(table.columns).index("loss") + 1, "loss_original", representatives.loss_original.numpy())
     return table
 
 
@@ -401,27 +379,6 @@ def _curves_of(block: Block, count: int) -> pd.DataFrame:
         }
     )
     return frame[frame["loss"].notna()].reset_index(drop=True)
-
-
-def quantiles_table(blocks: list[Block]) -> pd.DataFrame:
-    """One row per record: quantiles over all restarts that have not diverged, and how many of them there are.
-
-    Where restarts make steps of their own, `step` is the median of how many they have made, and `time` is the record's.
-    """
-    rows = []
-    for record, mark in enumerate(blocks[0].solution.trajectory.step.tolist()):
-        own = [block.solution.trajectory.steps for block in blocks]
-        row: dict[str, float] = {"record": record, "step": mark}
-        if own[0] is not None:
-            made = np.concatenate([_given(steps)[record].numpy() for steps in own])
-            row |= {"step": int(np.median(made)), "time": mark}
-        for name in ("loss", "gradient_norm"):
-            values = np.concatenate([getattr(b.solution.trajectory, name)[record].numpy() for b in blocks])
-            values = values[~np.isnan(values)]
-            row["restarts"] = len(values)
-            row.update({f"{name}_{key}": value for key, value in quantiles(values).items()})
-        rows.append(row)
-    return pd.DataFrame(rows).astype({"record": np.int32})
 
 
 def parameters(blocks: list[Block]) -> dict[str, npt.NDArray[np.floating]]:

@@ -8,7 +8,14 @@ import pandas as pd
 from basinet.analysis.running_time import reached
 
 
-def until_best(restarts: pd.DataFrame, visits: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def lowest_certified(visits: pd.DataFrame) -> float:
+    """The loss of the best bottom that runs have come to and that is certified; infinite if there is none."""
+    return float(visits.loc[visits["minimum"] >= 0, "loss"].min()) if (visits["minimum"] >= 0).any() else np.inf
+
+
+def until_best(
+    restarts: pd.DataFrame, visits: pd.DataFrame, level: float | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables of restarts and of visits as if every run had ended where it first came to the best bottom of all.
 
     Which one that is depends on all runs, and so nobody can stop there: a run that has the best so far may find a
@@ -19,12 +26,13 @@ def until_best(restarts: pd.DataFrame, visits: pd.DataFrame) -> tuple[pd.DataFra
     Args:
         restarts: one row per run, with `restart rounds spent`.
         visits: one row per visit, in the order of runs and rounds.
+        level: `lowest_certified` of all runs; that of these if None.
 
     Returns:
         The same columns; `spent` and `rounds` are those at the last visit that is left of a run that has come there.
     """
-    certified = visits.loc[visits["minimum"] >= 0, "loss"]
-    there = reached(visits, float(certified.min())) if len(certified) else pd.Series(False, index=visits.index)
+    best = lowest_certified(visits) if level is None else level
+    there = reached(visits, best) if np.isfinite(best) else pd.Series(False, index=visits.index)
     run = visits["restart"]
     earlier = there.groupby(run).cumsum() - there  # hits of the run before this visit
     last = visits[there & (earlier == 0)].set_index("restart")

@@ -5,6 +5,7 @@ name in `basinet.analysis.plot_data`; `basinet.reporting.plane` makes those of t
 """
 
 from basinet.plots.animation import animate
+from basinet.plots.answers import answers, weights
 from basinet.plots.barrier import barrier
 from basinet.plots.basins import basins
 from basinet.plots.disconnectivity import disconnectivity
@@ -26,6 +27,7 @@ from basinet.plots.waterfall import waterfall
 
 __all__ = [
     "animate",
+    "answers",
     "barrier",
     "basins",
     "condition_figures",
@@ -48,4 +50,5 @@ __all__ = [
     "sweep_figures",
     "trajectories",
     "waterfall",
+    "weights",
 ]

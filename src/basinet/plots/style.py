@@ -92,6 +92,16 @@ def sentence(text: str, title: str = "") -> Figure:
     return figure
 
 
+def describe(figure: Figure, words: str) -> None:
+    """Say in words and numbers what a figure shows: files of it carry that as their description."""
+    figure.set_label(words)
+
+
+def description(figure: Figure) -> str:
+    """What `describe` has said; nothing if it has not."""
+    return str(figure.get_label())
+
+
 def why_empty(restarts: int, drawable: int) -> str | None:
     """Why nothing can be drawn of so many restarts, if so many are left; None if there are some."""
     if restarts == 0:

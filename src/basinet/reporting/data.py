@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from basinet.analysis import compare
+from basinet.analysis import compare, wording
 from basinet.analysis.spread import ACCURACIES, BECAUSE, OBJECTIVE, spread
+from basinet.analysis.tally import NUMBER, number
 from basinet.foundation.quantiles import QUANTILES, QUARTILES
 from basinet.study.defaults import differing
 from basinet.tracking.find import find_conditions
@@ -38,7 +39,7 @@ class Material:
 
     origin: Origin
     by: list[str]  # what tells conditions apart
-    restarts: pd.DataFrame  # one row per restart
+    restarts: pd.DataFrame  # one row per restart; of large conditions the first ones (`foundation.large`)
     minima: pd.DataFrame  # one row per bottom and condition
     curves: pd.DataFrame  # one row per restart and record
     quantiles: pd.DataFrame  # one row per record and condition
@@ -49,6 +50,7 @@ class Material:
     held_out: pd.DataFrame  # one row per condition and measure on samples: quartiles
     visits: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per visit of a run; empty where there are none
     saddles: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per saddle and condition that was asked for
+    alike: pd.DataFrame | None = None  # how many of all restarts ended alike; None where all of them are there
     paths: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per point of a way between minima
 
     def runs(self) -> list[str]:
@@ -56,6 +58,17 @@ class Material:
         settings = self.restarts.drop_duplicates("run_id")
         rows = settings.groupby(self.by, observed=True, sort=True, dropna=False).ngroup().to_numpy()
         return [str(run_id) for run_id in settings["run_id"].to_numpy()[np.argsort(rows)]]
+
+    def counted(self, restarts: pd.DataFrame) -> str:
+        """How many restarts these are; where they are only some of their conditions', of how many."""
+        every = dict(zip(self.runs(), self.spread["restarts"], strict=True))
+        there = sum(int(every[run]) for run in set(restarts["run_id"].astype(str)))
+        return wording.restarts_drawn(len(restarts), there)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all restarts are there."""
+        return len(self.restarts) == int(self.spread["restarts"].sum())
 
     @property
     def is_single(self) -> bool:
@@ -84,7 +97,8 @@ def load_material(name: str, *, tracking_uri: str | None = None, drawn_max: int 
     results = Results(name, store, runs)
     known = results.columns("restarts")
     wanted = [*_RESTARTS, *(column for column in ("start", "orbit", BECAUSE, *_HELD_OUT) if column in known), *by]
-    restarts, minima = results.load_table("restarts", list(dict.fromkeys(wanted))), results.minima
+    restarts, alike = results.load_counted(list(dict.fromkeys(wanted)))
+    minima, every = results.minima, restarts if alike is None else alike
     asked = any(one.landscape is not None for one in origin.finished)
     return Material(
         origin=origin,
@@ -93,11 +107,12 @@ def load_material(name: str, *, tracking_uri: str | None = None, drawn_max: int 
         minima=minima,
         curves=results.load_table("curves", _CURVES) if len(origin.finished) <= max(drawn_max, 1) else pd.DataFrame(),
         quantiles=results.quantiles,
-        spread=spread(restarts, by),
-        bottoms=bottoms(minima, restarts, by, {run.run_id: run.sweep_id for run in origin.finished}),
+        spread=spread(restarts, by, alike),
+        bottoms=bottoms(minima, every, by, {run.run_id: run.sweep_id for run in origin.finished}),
         pairs=pairs(restarts, by),
         levels=levels(restarts, by),
         held_out=held_out(restarts, by),
+        alike=alike,
         visits=results.visits if results.has_runs else pd.DataFrame(),
         saddles=results.saddles if asked else pd.DataFrame(),
         paths=results.load_table("paths") if asked else pd.DataFrame(),
@@ -124,7 +139,7 @@ def bottoms(
 
     Args:
         minima: one row per bottom and condition, with `run_id` and the columns `by`.
-        restarts: one row per restart, with `run_id` and the columns `by`.
+        restarts: one row per restart, with `run_id` and the columns `by`, or a tally of them (`analysis.tally`).
         by: what tells conditions apart.
         sweeps: the sweep of each run: ids of bottoms hold within one.
 
@@ -146,9 +161,10 @@ def bottoms(
     groups = frame.groupby(["scope", "place"], sort=False)["count"]
     totals = groups.agg(restarts="sum", conditions="size").reset_index(drop=True)
     table = frame.drop_duplicates(["scope", "place"]).reset_index(drop=True).assign(**totals)
-    total: float | pd.Series = float(len(restarts))
+    total: float | pd.Series = float(number(restarts))
     if objective:
-        sizes = restarts.groupby(objective, observed=True, dropna=False).size().rename("total").reset_index()
+        weighed = restarts.assign(total=restarts.get(NUMBER, 1))
+        sizes = weighed.groupby(objective, observed=True, dropna=False)["total"].sum().reset_index()
         total = table[objective].merge(sizes, on=objective, how="left")["total"]
     level = ["level"] if "level" in table else []  # which older tables do not have
     columns = ["sweep_minimum", "kind", "loss", *level, "restarts", "share", "conditions"]

@@ -35,6 +35,7 @@ class Cell:
     text: str
     number: float | None = None
     colour: str = ""  # of a mark before it, the same as in figures
+    below: str = ""  # in small print
 
 
 @dataclass(frozen=True)

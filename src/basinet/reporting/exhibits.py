@@ -23,6 +23,7 @@ from basinet.reporting.data import Material
 from basinet.reporting.document import Report, Section
 from basinet.reporting.html import render
 from basinet.reporting.points import points
+from basinet.reporting.portraits import portraits
 from basinet.study.study import Study
 from basinet.tracking.address import default_uri
 from basinet.tracking.minima_runs import MinimumRun, write_minima
@@ -51,7 +52,7 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
     if drawn:
         page = restarts_page(findings.restarts, spread, written.id, _elsewhere(written.store.uri))
         with written.store.writing(written.run) as folder:
-            plots.save(_figures(findings, str(spread["condition"].iloc[0])), (folder / _PAGE).parent)
+            plots.save(_figures(findings, _title(findings, spread)), (folder / _PAGE).parent)
             _make_thumbnail(folder, "waterfall")
             if page is not None:
                 (folder / _PAGE).write_text(page, encoding="utf-8")
@@ -64,6 +65,12 @@ def exhibit_condition(written: OpenRun, findings: Findings, spread: pd.DataFrame
     write_note(written, f"{note}{between}\n\n{_links(written, links)}")
 
 
+def _title(findings: Findings, spread: pd.DataFrame) -> str:
+    """What stands above figures: the condition; of a large one, also of which restarts they are."""
+    name, shown = str(spread["condition"].iloc[0]), len(findings.restarts)
+    return name if shown >= findings.count else f"{name}: {wording.restarts_drawn(shown, findings.count)}"
+
+
 def _figures(findings: Findings, title: str) -> dict[str, Any]:
     """Those of `plots.condition_figures` that say most for their time: of each, it is the writing that takes it."""
     found = findings.landscape
@@ -72,6 +79,7 @@ def _figures(findings: Findings, title: str) -> dict[str, Any]:
         "waterfall": plots.waterfall(findings.restarts, title),
         "fans_by_minimum": plots.fans(findings.curves, findings.restarts, "minimum", title),
         "rank_abundance": plots.rank_abundance(findings.minima, title),
+        **portraits(findings.study, findings.restarts, findings.minima, findings.parameters, title),
         **({} if found is None else plots.landscape_figures(found.minima, found.saddles, found.paths, title)),
     }
 

@@ -63,9 +63,9 @@ def overview(material: Material) -> dict[str, list[Picture]]:
         figures = plots.condition_figures(
             material.restarts, material.minima, material.curves, material.quantiles, title
         )
-        return _placed(figures, SINGLE, material.restarts)
+        return _placed(figures, SINGLE, material)
     figures = plots.sweep_figures(material.restarts, material.minima, material.spread, material.by)
-    return _placed(figures, SEVERAL, material.restarts)
+    return _placed(figures, SEVERAL, material)
 
 
 def of_runs(material: Material) -> list[Picture]:
@@ -88,7 +88,8 @@ def of_condition(material: Material, run_id: str, title: str) -> list[Picture]:
         "fans_by_minimum": plots.fans(material.of_run(material.curves, run_id), restarts, "minimum", title),
         "rank_abundance": plots.rank_abundance(material.of_run(material.minima, run_id), title),
     }
-    return [_picture(f"{file_name(title, run_id)}_{name}", name, drawn[name], restarts) for name in EACH]
+    counted = _counted(material, restarts)
+    return [_picture(f"{file_name(title, run_id)}_{name}", name, drawn[name], counted) for name in EACH]
 
 
 def file_name(title: str, run_id: str) -> str:
@@ -102,19 +103,24 @@ def file_name(title: str, run_id: str) -> str:
 
 
 def _placed(
-    figures: Mapping[str, Figure], sections: Mapping[str, Iterable[str]], restarts: pd.DataFrame
+    figures: Mapping[str, Figure], sections: Mapping[str, Iterable[str]], material: Material
 ) -> dict[str, list[Picture]]:
     """Figures by section; one that no section asks for stands at the end of the last."""
+    counted = _counted(material, material.restarts)
     asked = {name for names in sections.values() for name in names}
     last = list(sections)[-1]
     placed = {}
     for section, names in sections.items():
         chosen = [*names, *(name for name in figures if section == last and name not in asked)]
-        placed[section] = [_picture(name, name, figures[name], restarts) for name in chosen if name in figures]
+        placed[section] = [_picture(name, name, figures[name], counted) for name in chosen if name in figures]
     return placed
 
 
-def _picture(file: str, name: str, figure: Figure, restarts: pd.DataFrame) -> Picture:
-    lost = int((restarts["status"] == "diverged").sum())
-    counted = f"n = {len(restarts):,} restarts" + (f", {lost:,} of which diverged" if lost else "")
+def _picture(file: str, name: str, figure: Figure, counted: str) -> Picture:
     return Picture(file, figure, f"{_CAPTIONS.get(name, name.replace('_', ' '))} {counted}.")
+
+
+def _counted(material: Material, restarts: pd.DataFrame) -> str:
+    """How many restarts are drawn."""
+    lost = int((restarts["status"] == "diverged").sum())
+    return f"n = {material.counted(restarts)}" + (f", {lost:,} of which diverged" if lost else "")

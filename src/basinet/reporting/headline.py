@@ -10,6 +10,7 @@ import pandas as pd
 from basinet.analysis import bottoms, wording
 from basinet.analysis.advice import PAGE, advice
 from basinet.analysis.groups import by_settings, within
+from basinet.foundation.large import HELD
 from basinet.plots.style import RANKS, rank_colour, rank_name
 from basinet.reporting import provenance
 from basinet.reporting.cells import setting
@@ -49,6 +50,7 @@ def headline(material: Material, picture: Picture | None) -> Section:
     rows = [row for _, row in material.spread.iterrows()]
     clauses = Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], len(rows))
     blocks.append(Part("Condition by condition", [clauses]) if len(rows) > 1 else clauses)
+    blocks += [] if material.is_whole else [Text(_SAMPLED, "note")]
     losses = _where(material)
     blocks += [Part("Loss by loss", losses)] if losses else []
     blocks += _proved(material)
@@ -59,6 +61,12 @@ def headline(material: Material, picture: Picture | None) -> Section:
         lines = Items([("", line) for line in advised], len(advised))
         blocks.append(Part(f"What to do about restarts that ended in no minimum ({PAGE})", [lines]))
     return Section("headline", "What came out", blocks)
+
+
+_SAMPLED = (
+    f"Counts and shares are of all restarts. Figures, quantiles, comparisons and medians of conditions with more than "
+    f"{HELD:,} restarts are of the first {HELD:,}, which are a random sample: restarts do not know of each other."
+)
 
 
 def _sentences(material: Material) -> list[str]:
@@ -76,13 +84,14 @@ def _told(picture: Picture, shares: Table | None) -> Picture:
 
 
 def _named(headings: Sequence[str], row: Sequence[Cell]) -> list[str]:
-    return [f"{heading} {cell.text}" for heading, cell in zip(headings, row, strict=True) if cell.text != "-"]
+    told = zip(headings, row, strict=True)
+    return [f"{heading} {cell.text} {cell.below}".rstrip() for heading, cell in told if cell.text != "-"]
 
 
 def _shares(material: Material) -> Table | None:
     """Condition × minimum, in the colours of the picture; of a single condition minimum by minimum."""
     by = [] if material.is_single else material.by
-    table = bottoms.ends(material.restarts, by)
+    table = bottoms.ends(material.restarts, by, material.alike)
     if table.empty:
         return None
     return _of_one(table) if material.is_single else _of_several(table, material)
@@ -123,7 +132,7 @@ def _share_at(mine: pd.DataFrame, rank: int) -> Cell:
     if rank not in mine.index:
         return Cell("-", 0.0)
     share, loss = (float(mine[column][rank]) for column in ("share", "loss"))
-    return Cell(f"{wording.percent(share)} at {loss:.3g}", share, rank_colour(rank))
+    return Cell(wording.percent(share), share, rank_colour(rank), f"at {loss:.3g}")
 
 
 def _proved(material: Material) -> list[Element]:

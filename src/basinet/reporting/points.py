@@ -66,7 +66,8 @@ def points(material: Material, replay: str) -> Points | None:
         "minimum": _packed(shown["minimum"], "<i4"),
         "restart": _packed(shown["restart"], "<u4"),
     }
-    return Points(data, _caption(len(shown), len(kept), len(restarts), most, single=material.is_single))
+    caption = _caption(len(shown), len(kept), len(restarts), most, single=material.is_single)
+    return Points(data, f"{caption}{_of_which(material)}")
 
 
 def _caption(shown: int, kept: int, restarts: int, most: int, *, single: bool) -> str:
@@ -84,6 +85,11 @@ def _caption(shown: int, kept: int, restarts: int, most: int, *, single: bool) -
         f"{stands} Point at a restart to see which it is; click it for the command that trains it again. "
         f"Drag to zoom, double-click to go back; the legend hides and shows levels. {which}{lost}."
     )
+
+
+def _of_which(material: Material) -> str:
+    """Of which restarts that is said, where they are not all."""
+    return "" if material.is_whole else f" That is said of {material.counted(material.restarts)}."
 
 
 def _short(label: str) -> str:
@@ -116,7 +122,7 @@ def _ends(shown: pd.DataFrame, material: Material) -> pd.DataFrame:
     if loose.all():
         return pd.DataFrame({"group": RANKS + 1 + _kinds(shown["kind"]), "width": 1.0})
     by = [] if material.is_single else list(material.by)
-    table = ends(material.restarts, by)
+    table = ends(material.restarts, by, material.alike)
     table["width"] = table.groupby([*by, "rank"], observed=True, dropna=False)["share"].transform("sum")
     found = shown[[*by, "minimum"]].merge(table, on=[*by, "minimum"], how="left")
     group = np.where(loose, RANKS + 1 + _kinds(shown["kind"]), found["rank"].fillna(0).clip(upper=RANKS))

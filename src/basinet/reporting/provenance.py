@@ -84,7 +84,8 @@ def how_it_was_run(material: Material, tracking_uri: str | None) -> Section:
     blocks: list[Element] = [*_repeating(origin)]
     best = _best_restart(material.restarts)
     if best is not None:
-        told = f"Trains restart {best['restart']} again, which ended lowest, and writes its whole descent."
+        lowest = "lowest" if material.is_whole else "lowest of the first ones"
+        told = f"Trains restart {best['restart']} again, which ended {lowest}, and writes its whole descent."
         blocks.append(Command(replay_command(short(best["run_id"]), str(best["restart"]), tracking_uri), told))
         elsewhere = "" if tracking_uri is None else f", tracking_uri={tracking_uri!r}"
         load = f"import basinet; restarts = basinet.load_restarts({origin.name!r}{elsewhere})"

@@ -17,6 +17,7 @@ from basinet.reporting.figures import of_condition, of_runs, overview
 from basinet.reporting.glossary import GLOSSARY
 from basinet.reporting.headline import headline, question
 from basinet.reporting.points import points
+from basinet.reporting.portraits import section as portraits
 
 _PAIRS = 30  # pairs of conditions that are shown, the most different ones
 _ROWS = 30  # bottoms that are shown
@@ -41,6 +42,7 @@ def report(material: Material, tracking_uri: str | None = None, drawn_max: int =
         if len(material.visits):
             sections += [_escaping(material)]
         sections += [between(material)]
+        sections += [portraits(material, tracking_uri)] if drawn_max else []
         if "descents" in pictures:
             sections += [Section("descents", "The descents", [*pictures["descents"]])]
         if not material.is_single:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from basinet.foundation.outcomes import Kind
 from basinet.protocols import Symmetry
+from basinet.stages.near import Array, Boxes, Indices, Members, touching
 from basinet.stages.tolerances import Tolerances
 
-Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
+_BOTTOMS = (Kind.MINIMUM, Kind.DEGENERATE, Kind.AT_INFINITY)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Bottoms:
 class Minima:
     """The bottoms of a set of restarts, in the order of their losses."""
 
-    minimum: Indices  # [restart], which bottom; -1 for none
+    minimum: Indices  # [ticket], which bottom each is of; where all were merged at once [restart], -1 for none
     representative: Indices  # [minimum], a restart: the first of those that reached it
     kind: npt.NDArray[np.int8]  # [minimum], a `Kind`
     count: Indices  # [minimum], restarts that reached it
@@ -54,80 +54,186 @@ def distinct(bottoms: Bottoms, symmetry: Symmetry, tolerances: Tolerances) -> Mi
         symmetry: of the objective.
         tolerances: how near copies have to be.
     """
-    kind = bottoms.kind
-    everywhere = np.column_stack([bottoms.loss, bottoms.signature])
-    on_samples = everywhere[:, : 1 + bottoms.signature.shape[1] // 2]
-    candidates = _partition(np.flatnonzero(kind == Kind.MINIMUM), everywhere, tolerances.same_function)
-    groups = [
-        copies
-        for group in candidates
-        for copies in _confirmed(group, bottoms.theta, symmetry, tolerances.same_parameters)
-    ]
-    for which in (Kind.DEGENERATE, Kind.AT_INFINITY):
-        groups.extend(_partition(np.flatnonzero(kind == which), on_samples, tolerances.same_level))
-    groups.sort(key=lambda group: (bottoms.loss[group].min(), group[0]))
-    return _assembled(groups, kind, everywhere, on_samples)
+    merging = Merging(symmetry, tolerances)
+    tickets = merging.add(bottoms, np.arange(len(bottoms.kind)))
+    found = merging.minima()
+    return replace(found, minimum=np.append(found.minimum, -1)[tickets])
 
 
-def near(values: Array, tolerance: float) -> Indices:
-    """Labels `[row]` of rows that are the same up to `tolerance` · (1 + |x|) in every column.
+@dataclass(frozen=True)
+class _Groups:
+    """Rows that are near in loss and signature: those that may be copies of each other."""
 
-    Rows are cut apart where a sorted column has a gap, column after column, until nothing more comes apart: single
-    linkage in each column, in O(rows · log rows) where all pairs would be too many.
+    kind: npt.NDArray[np.int8]  # [group]
+    function: Boxes  # [group, column], loss and signature
 
-    >>> near(np.array([[0.0, 5.0], [1e-9, 7.0], [0.0, 5.0]]), 1e-6).tolist()
-    [0, 1, 0]
+    def beside(self, others: _Groups) -> _Groups:
+        return _Groups(np.concatenate([self.kind, others.kind]), self.function.beside(others.function))
+
+    def joined(self, labels: Indices) -> _Groups:
+        members = Members.of(labels)
+        return _Groups(self.kind[members.order[members.begin]], self.function.around(members))
+
+
+@dataclass(frozen=True)
+class _Forms:
+    """Rows of a group that have nearly the same canonical parameters: certainly copies of each other."""
+
+    group: Indices  # [form], its place among the groups; ascending
+    function: Boxes  # [form, column]
+    canonical: Boxes  # [form, parameter]; zeros of rows that are no minima
+    first: Indices  # [form], the first of its rows
+    function_first: Array  # [form, column], of that row
+    theta_first: Array  # [form, parameter], of that row
+    count: Indices  # [form]
+
+    def beside(self, others: _Forms, groups: int) -> _Forms:
+        """These, and the others behind them, whose groups stand behind as many."""
+        return _Forms(
+            np.concatenate([self.group, groups + others.group]),
+            self.function.beside(others.function),
+            self.canonical.beside(others.canonical),
+            np.concatenate([self.first, others.first]),
+            np.concatenate([self.function_first, others.function_first]),
+            np.concatenate([self.theta_first, others.theta_first]),
+            np.concatenate([self.count, others.count]),
+        )
+
+    def joined(self, labels: Indices) -> _Forms:
+        members = Members.of(labels)
+        first = members.first(self.first)
+        return _Forms(
+            self.group[first],
+            self.function.around(members),
+            self.canonical.around(members),
+            self.first[first],
+            self.function_first[first],
+            self.theta_first[first],
+            members.sums(self.count),
+        )
+
+
+class Merging:
+    """The distinct bottoms among restarts that come in by and by.
+
+    What is kept of those that were there is a box around each set of rows that are near, in loss and signature, and
+    around their canonical parameters, so that memory grows with the bottoms and not with the restarts. Nothing is lost
+    (`near.touching`): however restarts are divided, the bottoms, their order, counts and representatives are those that
+    `distinct` finds among all of them, as long as the canonical form of a row does not depend on the others
+    (`Symmetry.canonical`) and tolerances are below 1. Only where a gap is as wide as the tolerance to its last bit,
+    rounding has its say.
     """
-    labels = np.zeros(len(values), dtype=np.int64)
-    if len(values) == 0:
-        return labels
-    while True:
-        before = labels.max()
-        for column in values.T:
-            order = np.lexsort((column, labels))
-            ordered = column[order]
-            gap = np.diff(ordered) > tolerance * (1 + np.abs(ordered[1:]))
-            apart = np.concatenate([[False], gap | (np.diff(labels[order]) > 0)])
-            labels[order] = np.cumsum(apart)
-        if labels.max() == before:
-            return labels
 
+    def __init__(self, symmetry: Symmetry, tolerances: Tolerances) -> None:
+        self._symmetry = symmetry
+        self._tolerances = tolerances
+        self._kept: tuple[_Groups, _Forms] | None = None
+        self._form = np.zeros(0, dtype=np.int64)  # [ticket], where what it stands for is by now
 
-def _partition(rows: Indices, values: Array, tolerance: float) -> list[Indices]:
-    """`rows` in groups that are near in their `values`, each ascending."""
-    if len(rows) == 0:
-        return []
-    labels = near(values[rows], tolerance)
-    order = np.argsort(labels, kind="stable")
-    return np.split(rows[order], np.flatnonzero(np.diff(labels[order])) + 1)
+    def add(self, bottoms: Bottoms, numbers: Indices) -> Indices:
+        """More restarts, of these `numbers [restart]`, which decide which of a bottom is the first.
 
-
-def _confirmed(group: Indices, theta: Tensor, symmetry: Symmetry, tolerance: float) -> list[Indices]:
-    """A group of restarts with the same function, split where the parameters are not copies of each other."""
-    if symmetry.by_function or len(group) == 1:
-        return [group]
-    canonical = symmetry.canonical(theta[torch.from_numpy(group)]).numpy()
-    reach = 1 + float(np.linalg.norm(canonical[0]))
-    labels = near(canonical, tolerance)
-    merged: list[list[Indices]] = []
-    for form in (group[labels == label] for label in range(labels.max() + 1)):
-        for family in merged:
-            first, other = theta[family[0][0]], theta[form[0]]
-            if symmetry.distance(first, other) <= tolerance * reach:
-                family.append(form)
-                break
+        Returns:
+            A ticket for each, `[restart]`, with which `minima` says what it is; -1 for what is at no bottom.
+        """
+        rows = np.flatnonzero(np.isin(bottoms.kind, _BOTTOMS))
+        tickets = np.full(len(bottoms.kind), -1, dtype=np.int64)
+        if len(rows) == 0:
+            return tickets
+        groups, forms = self._alone(bottoms, rows, numbers)
+        groups, forms, labels = self._joined(groups, forms)
+        tickets[rows] = len(self._form) + labels
+        if self._kept is None:
+            self._form = np.arange(len(forms.first))
         else:
-            merged.append([form])
-    return [np.sort(np.concatenate(family)) for family in merged]
+            before, known = self._kept
+            known_forms = len(known.first)
+            groups, forms = before.beside(groups), known.beside(forms, len(before.kind))
+            groups, forms, labels = self._joined(groups, forms)
+            self._form = np.concatenate([labels[self._form], labels[known_forms:]])
+        self._kept = groups, forms
+        return tickets
 
+    @property
+    def firsts(self) -> Indices:
+        """Numbers of restarts, of which all that become representatives of a bottom are among them."""
+        return np.zeros(0, dtype=np.int64) if self._kept is None else np.sort(self._kept[1].first)
 
-def _assembled(groups: list[Indices], kind: npt.NDArray[np.int8], everywhere: Array, on_samples: Array) -> Minima:
-    minimum = np.full(len(kind), -1, dtype=np.int64)
-    diameter = np.zeros(len(groups))
-    for index, group in enumerate(groups):
-        minimum[group] = index
-        compared = everywhere if kind[group[0]] == Kind.MINIMUM else on_samples
-        diameter[index] = np.abs(compared[group] - compared[group[0]]).max()
-    first = np.array([group[0] for group in groups], dtype=np.int64)
-    count = np.array([len(group) for group in groups], dtype=np.int64)
-    return Minima(minimum, first, kind[first], count, diameter)
+    def minima(self) -> Minima:
+        """The distinct bottoms so far; representatives are numbers of restarts."""
+        if self._kept is None:
+            nothing = np.zeros(0, dtype=np.int64)
+            return Minima(self._form, nothing, nothing.astype(np.int8), nothing, nothing.astype(np.float64))
+        groups, forms = self._kept
+        family = self._families(groups, forms)
+        members = Members.of(family)
+        first = members.first(forms.first)
+        function, own = forms.function.around(members), forms.function_first[first]
+        order = np.lexsort((forms.first[first], function.low[:, 0]))
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        diameter = np.maximum(function.high - own, own - function.low).max(1)
+        return Minima(
+            minimum=place[family][self._form],
+            representative=forms.first[first][order],
+            kind=groups.kind[forms.group[first]][order],
+            count=members.sums(forms.count)[order],
+            diameter=diameter[order],
+        )
+
+    def _alone(self, bottoms: Bottoms, rows: Indices, numbers: Indices) -> tuple[_Groups, _Forms]:
+        """Each of these rows as a group and a form of its own."""
+        kind, theta = bottoms.kind[rows], bottoms.theta[torch.from_numpy(rows)]
+        function = np.column_stack([bottoms.loss[rows], bottoms.signature[rows]])
+        function[kind != Kind.MINIMUM, 1 + bottoms.signature.shape[1] // 2 :] = (
+            0.0  # of sets the answers to the samples
+        )
+        canonical = np.zeros((len(rows), 0 if self._symmetry.by_function else theta.shape[1]))
+        if not self._symmetry.by_function and (kind == Kind.MINIMUM).any():
+            minima = np.flatnonzero(kind == Kind.MINIMUM)
+            canonical[minima] = self._symmetry.canonical(theta[torch.from_numpy(minima)]).numpy()
+        points, alone = Boxes.of_points(function), np.arange(len(rows))
+        forms = _Forms(
+            alone,
+            points,
+            Boxes.of_points(canonical),
+            numbers[rows],
+            function,
+            theta.double().numpy(),
+            np.ones_like(alone),
+        )
+        return _Groups(kind, points), forms
+
+    def _joined(self, groups: _Groups, forms: _Forms) -> tuple[_Groups, _Forms, Indices]:
+        """What is near each other made one, and where each form is then."""
+        lines = self._tolerances
+        kinds = np.unique(groups.kind, return_inverse=True)[1].astype(np.int64)
+        tolerance = np.where(groups.kind == Kind.MINIMUM, lines.same_function, lines.same_level)
+        label = touching(groups.function, tolerance, kinds)
+        forms = replace(forms, group=label[forms.group])
+        labels = touching(forms.canonical, np.full(len(forms.group), lines.same_parameters), forms.group)
+        return groups.joined(label), forms.joined(labels), labels
+
+    def _families(self, groups: _Groups, forms: _Forms) -> Indices:
+        """Forms of a group that an assignment of units takes to each other, `[form]`: numbers from 0 on."""
+        family = np.arange(len(forms.group))
+        for own in np.split(family.copy(), np.flatnonzero(np.diff(forms.group)) + 1):
+            if len(own) > 1:
+                family[own] = self._confirmed(own, forms)
+        return np.unique(family, return_inverse=True)[1].astype(np.int64)
+
+    def _confirmed(self, own: Indices, forms: _Forms) -> list[int]:
+        """Of each form of a group, the first one that is a copy of it."""
+        theta = torch.from_numpy(forms.theta_first)
+        first = own[forms.first[own].argmin()]
+        canonical = self._symmetry.canonical(theta[first : first + 1]).numpy()[0]
+        reach = self._tolerances.same_parameters * (1 + float(np.linalg.norm(canonical)))
+        found: list[int] = []
+        answer: list[int] = []
+        for form in own.tolist():
+            same = (one for one in found if self._symmetry.distance(theta[one], theta[form]) <= reach)
+            one = next(same, form)
+            if one == form:
+                found.append(form)
+            answer.append(one)
+        return answer

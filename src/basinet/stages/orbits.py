@@ -11,7 +11,8 @@ import torch
 from basinet.foundation.outcomes import Kind
 from basinet.foundation.threads import single_threaded_operations
 from basinet.protocols import Objective
-from basinet.stages.merge import Bottoms, Indices, near
+from basinet.stages.merge import Bottoms
+from basinet.stages.near import Indices, near
 from basinet.stages.tolerances import Tolerances
 
 _SAME_INVARIANTS = 1e-3  # relative to 1 + |x|: coarse, it only spares looking at pairs that are clearly no images

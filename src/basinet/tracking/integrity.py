@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from basinet.foundation.errors import ConfigError, require
+from basinet.foundation.large import HELD
 from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
 from basinet.study.defaults import BUDGET
 from basinet.tracking.store import TrackingStore
@@ -24,6 +25,15 @@ ARTIFACTS = (*TABLES, "parameters.npz", "config.yaml")
 
 VISITS = "tables/visits.parquet"
 """What a condition has beside that if its restarts go on as runs."""
+
+
+COUNTS = "tables/counts.parquet"
+"""What a large condition has beside that: how many of its restarts have ended alike (`basinet.analysis.tally`)."""
+
+
+def is_large(run: Any) -> bool:
+    """Whether a condition has more restarts than are read at once, unless they are asked for."""
+    return run.data.metrics.get("restarts", 0.0) > HELD  # type: ignore[no-any-return]
 
 
 def has_runs(run: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from basinet.tracking.results import Results
+from basinet.tracking.row_choice import sampled
 from basinet.tracking.where import Where
 
 
@@ -45,11 +46,14 @@ def load_restarts(
     tracking_uri: str | None = None,
     columns: Sequence[str] | None = None,
     where: Where | None = None,
+    sample: float | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """One row per restart of every condition, with the condition's settings as columns.
 
     `loss` is where the restart ended; `status` how its descent ended (arrived, budget, diverged). Of a condition that
-    ran more than once, the newest run.
+    ran more than once, the newest run. Only what is asked for is read, so that a few columns, or a sample, of 10⁸
+    restarts take little memory.
 
     Args:
         name: an experiment, the id of a sweep's parent run, or the id of a condition's run.
@@ -59,11 +63,16 @@ def load_restarts(
             or what columns are equal to or among, `{"kind": "minimum", "network.depth": [2, 3]}`. Conditions that
             cannot have such rows are not read. What a condition has not got (`init.std` of some) satisfies no
             comparison. `sweep_minimum` stands in no file and cannot be asked for.
+        sample: of every condition so many of these rows (a whole number; all where there are fewer), or this share of
+            them (a float in (0, 1]), drawn without putting back, in their order; all if None.
+        seed: of the draw: the same sample again, and, without `where`, the same restarts from `load_evidence`.
 
     Raises:
-        ConfigError: if there is no such experiment, run or column, or `where` says nothing that can be true.
+        ConfigError: if there is no such experiment, run or column, or `where` says nothing that can be true,
+            or `sample` is neither, or `seed` no whole number from 0 on.
     """
-    return Results.open(name, tracking_uri).load_table("restarts", columns, where)
+    choice = None if sample is None else sampled(sample, seed)
+    return Results.open(name, tracking_uri).load_table("restarts", columns, where, choice)
 
 
 def load_minima(
@@ -112,12 +121,15 @@ def load_evidence(
     tracking_uri: str | None = None,
     columns: Sequence[str] | None = None,
     where: Where | None = None,
+    sample: float | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """One row per restart of every condition: what its verdict was made of (`basinet.stages.certify.Evidence`).
 
     Arguments and errors as for `load_restarts`.
     """
-    return Results.open(name, tracking_uri).load_table("evidence", columns, where)
+    choice = None if sample is None else sampled(sample, seed)
+    return Results.open(name, tracking_uri).load_table("evidence", columns, where, choice)
 
 
 def load_curves(

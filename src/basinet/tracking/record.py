@@ -8,12 +8,13 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,8 @@ import basinet
 from basinet.analysis.landscape_files import min_data, ts_data
 from basinet.foundation import machine
 from basinet.foundation.quantiles import QUANTILES
-from basinet.foundation.schema import SCHEMA_KEY, SCHEMA_VERSION
+from basinet.foundation.schema import SCHEMA_VERSION
+from basinet.tracking.parts import GrowingArrays, GrowingTable, as_table
 from basinet.tracking.process import process_tags
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.tags import COLUMNS, CONDITION, CURRENT, NUMBERS, PARENT, RUN_KIND, SWEEPS
@@ -34,6 +36,19 @@ NOTE = "mlflow.note.content"
 _TAG_LENGTH = 8000
 _NAME_LENGTH = 250
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "mlflow", "hydra-core")  # whose versions a run notes
+
+
+class Written(Protocol):
+    """Some restarts of a condition that is written in parts."""
+
+    def tables(self) -> Mapping[str, pd.DataFrame | pa.Table]:
+        """Rows of tables, by their names."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Rows of the parameters, by their names."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -166,10 +181,7 @@ def quantile_history(quantiles: pd.DataFrame) -> pd.DataFrame:
 def write_parquet(table: pd.DataFrame | pa.Table, path: Path) -> None:
     """Write a table with the schema version in its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(table, pd.DataFrame):
-        table = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), SCHEMA_KEY: str(SCHEMA_VERSION).encode()}
-    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+    pq.write_table(as_table(table), path, compression="zstd")
 
 
 def write_condition(
@@ -177,12 +189,21 @@ def write_condition(
     settings: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame | pa.Table],
     parameters: Mapping[str, np.ndarray[Any, Any]],
+    parts: Iterable[Written] = (),
 ) -> None:
     """Write the artifacts of a condition: `tables/*.parquet`, `minima.csv`, `parameters.npz`, `config.yaml`.
 
     Of one with saddles also `landscape/min.data` and `landscape/ts.data`.
+
+    Args:
+        run: of the condition.
+        settings: what it was.
+        tables: by their names.
+        parameters: by their names, `[restart, parameter]`; of a condition that is written in parts empty.
+        parts: rows of further tables, and of the parameters, one part after the other.
     """
     with run.store.writing(run.run) as folder:
+        _write_parts(parts, folder)
         for name, table in tables.items():
             write_parquet(table, folder / "tables" / f"{name}.parquet")
         tables["minima"].drop(columns=["parameters", "signature"]).to_csv(folder / "minima.csv", index=False)
@@ -191,9 +212,24 @@ def write_condition(
             minima, saddles = tables["minima"], tables["saddles"]
             (folder / "landscape" / "min.data").write_text(min_data(minima, saddles), encoding="ascii")
             (folder / "landscape" / "ts.data").write_text(ts_data(minima, saddles), encoding="ascii")
-        np.savez(folder / "parameters.npz", **parameters)  # type: ignore[arg-type]
+        if parameters:
+            np.savez(folder / "parameters.npz", **parameters)  # type: ignore[arg-type]
         plain = json.loads(json.dumps(dict(settings)))
         (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+
+
+def _write_parts(parts: Iterable[Written], folder: Path) -> None:
+    """Rows of tables and parameters as they come; the files are those of a condition that is written at once."""
+    with ExitStack() as stack:
+        tables: dict[str, GrowingTable] = {}
+        parameters: GrowingArrays | None = None
+        for part in parts:
+            for name, rows in part.tables().items():
+                if name not in tables:
+                    tables[name] = stack.enter_context(GrowingTable(folder / "tables" / f"{name}.parquet"))
+                tables[name].append(rows)
+            parameters = parameters or stack.enter_context(GrowingArrays(folder / "parameters.npz"))
+            parameters.append(part.parameters)
 
 
 def write_note(run: OpenRun, markdown: str) -> None:

@@ -14,12 +14,15 @@ import pandas as pd
 import yaml
 
 from basinet.analysis.cards import Card
+from basinet.analysis.tally import ALIKE, tally
 from basinet.foundation.errors import ConfigError, require
+from basinet.foundation.large import HELD
 from basinet.study.defaults import columns_of
 from basinet.tracking import proofs
 from basinet.tracking.find import find_conditions
 from basinet.tracking.frames import check_columns, identity, joined, select, settings_of, typed
-from basinet.tracking.integrity import VISITS, has_runs, open_table, reading
+from basinet.tracking.integrity import COUNTS, VISITS, has_runs, is_large, open_table, reading
+from basinet.tracking.row_choice import Choice, first, read
 from basinet.tracking.store import TrackingStore
 from basinet.tracking.sweep_minima import SweepMinima, read_table
 from basinet.tracking.tags import COLUMNS, CONDITION, LANDSCAPE, SYMMETRY
@@ -169,15 +172,24 @@ class Results:
                 frame[key] = typed(frame[key])
         return select(frame, columns, "load_runs")
 
-    def load_table(self, table: str, columns: Sequence[str] | None = None, where: Where | None = None) -> pd.DataFrame:
-        """One of the tables by its name, or some columns and rows of it: no others are kept in memory."""
+    def load_table(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        choice: Choice | None = None,
+    ) -> pd.DataFrame:
+        """One of the tables by its name, or some columns and rows of it: no others are kept in memory.
+
+        Of each condition's rows that satisfy `where` those are read that a `choice` takes.
+        """
         rows = Rows.wanted(where)
         parts, runs, known = [], [], {"run_id"}
         stored = {"run_id"}
         settings = dict(zip([run.info.run_id for run in self.found], settings_of(self.found), strict=True))
         for run, path in self._artifacts(f"tables/{table}.parquet"):
             own = {"run_id": run.info.run_id, **settings[run.info.run_id]}
-            part, names = self._part(run, path, columns, rows, own)
+            part, names = self._part(run, path, columns, rows, own, choice)
             parts.append(part)
             runs.append(run)
             stored.update(names, own)
@@ -189,8 +201,39 @@ class Results:
             frame = frame.drop(columns="signature", errors="ignore")
         return select(frame, columns, f"load_{table}")
 
+    def load_counted(self, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Restarts as `load_table` reads them, of a large condition the first ones; and what counts all of them.
+
+        Returns:
+            The restarts; and, where some condition is large, the tallies of all (`analysis.tally`) with their settings.
+        """
+        if not any(is_large(run) for run in self.finished):
+            return self.load_table("restarts", columns), None
+        parts = [self._tally(run) for run in self.finished]
+        return self.load_table("restarts", columns, choice=first(HELD)), joined(parts, self.finished, None)
+
+    def _tally(self, run: Any) -> pd.DataFrame:
+        alone = Results(self.name, self.store, [run])
+        if is_large(run) and self.store.artifact(run, COUNTS) is not None:
+            return tally(alone.load_table("counts"))
+        known = alone.columns("restarts")  # also of a large one that an earlier version wrote
+        wanted = ["loss", *(name for name in ALIKE if name in known), "sweep_minimum"]
+        return tally(alone.load_table("restarts", wanted))
+
+    def last_restart(self, run_id: str | None = None) -> int:
+        """The number of a condition's last restart, which no table is read for; arguments and errors as for `study`."""
+        path = self._artifact(self._condition(run_id), "tables/restarts.parquet")
+        with open_table(path) as file:
+            return file.metadata.num_rows - 1  # type: ignore[no-any-return]
+
     def _part(
-        self, run: Any, path: Path, columns: Sequence[str] | None, rows: Rows, settings: dict[str, Any]
+        self,
+        run: Any,
+        path: Path,
+        columns: Sequence[str] | None,
+        rows: Rows,
+        settings: dict[str, Any],
+        choice: Choice | None,
     ) -> tuple[pd.DataFrame, list[str]]:
         """Of one condition's table what is wanted, and the names of all columns of the file."""
         with_proofs = path.name == "minima.parquet" and proofs.are_asked_for(columns, self.finished)
@@ -199,7 +242,11 @@ class Results:
             with_sweep = "minimum" in names and (columns is None or "sweep_minimum" in columns)
             asked = None if columns is None else [*columns, "minimum"] if with_sweep or with_proofs else columns
             wanted = None if asked is None else [name for name in names if name in asked] or names[:1]
-            part = rows.read(path, file.schema_arrow, settings, wanted).to_pandas()
+            if choice is not None and rows.is_all:  # which no more is read for than the row groups that it takes
+                part = read(file, wanted, choice).to_pandas()
+            else:
+                found = rows.read(path, file.schema_arrow, settings, wanted)
+                part = (found if choice is None else found.take(choice(len(found)))).to_pandas()
         if with_sweep:
             ids = self._sweep_minima.ids(run, part["minimum"].to_numpy())
             part.insert(list(part.columns).index("minimum") + 1, "sweep_minimum", ids)

@@ -73,6 +73,11 @@ class Rows:
             raise ConfigError(f"where: {_short(where)} is no condition; {_EXAMPLE}") from error
 
     @property
+    def is_all(self) -> bool:
+        """Whether nothing is asked."""
+        return isinstance(self.tree, ast.Constant) and self.tree.value is True
+
+    @property
     def names(self) -> list[str]:
         """The columns that it asks about."""
         outer = [node for node in ast.walk(self.tree) if _name(node)]

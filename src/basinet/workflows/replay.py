@@ -20,6 +20,7 @@ from basinet.stages.descend import retrace
 from basinet.stages.polish import polish
 from basinet.study.study import Study
 from basinet.tracking.results import Results
+from basinet.tracking.row_choice import only
 
 _PATH = 1000  # points of the descent whose parameters are kept
 _NAMED = 8  # rounds that a message names
@@ -94,10 +95,10 @@ def replay(run_id: str, restart: int, *, round: int = 0, tracking_uri: str | Non
         ConfigError: if there is no such run, restart or round, or the tables have no visit of that round.
     """
     results = Results.open(run_id, tracking_uri)
-    settings, table = results.settings(), results.restarts
-    run_id = str(table["run_id"].iloc[0])  # which may have been given shortened
-    require(0 <= restart < len(table), f"run {run_id} has restarts 0 to {len(table) - 1}, not {restart}")
-    row = table.iloc[restart]
+    settings, last = results.settings(), results.last_restart()
+    run_id = str(results.finished[0].info.run_id)  # which may have been given shortened
+    require(0 <= restart <= last, f"run {run_id} has restarts 0 to {last}, not {restart}")
+    row = results.load_table("restarts", choice=only(restart)).iloc[0]
     visit = _visit(results, row, round)
     engine = "torch" if row["engine"] == "torch" else settings["engine"]  # whatever is installed by now
     study = Study.from_config({**settings, "restarts": restart + 1, "engine": engine})

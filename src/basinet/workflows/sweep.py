@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,20 +15,25 @@ import pandas as pd
 from basinet.analysis import bottoms
 from basinet.analysis.running_time import running_time, speedups
 from basinet.analysis.spread import ACCURACIES, BECAUSE, ELSEWHERE, Summary, spread
+from basinet.analysis.tally import tallied, tally
 from basinet.executors import ExecutorGone
+from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, is_interrupt, require
+from basinet.foundation.large import HELD
 from basinet.foundation.outcomes import ENDS
 from basinet.pipeline.blocks import Block, FolderStore, Store
 from basinet.pipeline.gather import Findings
+from basinet.pipeline.parts import Part
 from basinet.pipeline.run import run
 from basinet.pipeline.solve import OnProgress
-from basinet.pipeline.tables import evidence_arrow, merge_catalogues
+from basinet.pipeline.tables import merge_catalogues
 from basinet.reporting import exhibits
 from basinet.study.defaults import comments, conf_directory
 from basinet.study.study import Study
 from basinet.tracking import find
 from basinet.tracking.abandoned import close_abandoned, is_used_elsewhere
 from basinet.tracking.address import checked_uri
+from basinet.tracking.integrity import COUNTS
 from basinet.tracking.leftovers import leftovers, sweep_away
 from basinet.tracking.membership import join_sweep, stand_for_condition
 from basinet.tracking.record import (
@@ -151,7 +156,7 @@ def complete_condition(
     with begun.held:
         with _ending(begun.written):
             begun.written.log(tags={"hardware.device": str(begun.study.device)})
-            findings = run(begun.study, store=keep(), curves_max=tracking.curves_max, progress=progress)
+            findings = run(begun.study, store=keep(), curves_max=tracking.curves_max, progress=progress, held=HELD)
             summary = _write(begun.written, findings, begun.name, tracking, place.conditions)
         stand_for_condition(begun.written.store, begun.written.run)
     return Ended(summary, before=False)
@@ -161,7 +166,8 @@ def _taken_over(store: TrackingStore, run: Any, name: str, sweep: tuple[str, int
     if sweep is not None:
         join_sweep(store, run, sweep)
     found = Results(run.info.run_id, store, [run])
-    table = spread(found.restarts.assign(condition=name), ["condition"])
+    restarts, alike = found.load_counted(_needed(found, []))
+    table = _spread(restarts, alike, name)
     minima, symmetries = found.minima.assign(condition=name), found.symmetries
     return _summary(OpenRun(store, run), table, minima, ["condition"], symmetries, [run])
 
@@ -206,13 +212,8 @@ def _ending(run: OpenRun, status: str = "FINISHED") -> Iterator[None]:
 
 def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSettings, conditions: int) -> Summary:
     start = time.perf_counter()
-    frames = {name: getattr(findings, name) for name in ("restarts", "minima", "curves", "quantiles")}
-    tables = {**frames, "evidence": evidence_arrow(findings.evidence_arrays)}
-    tables |= {} if findings.visits is None else {"visits": findings.visits}
-    if findings.landscape is not None:
-        tables |= {"saddles": findings.landscape.saddles, "paths": findings.landscape.paths}
-    write_condition(written, findings.study.settings, tables, findings.parameters)
-    table = spread(findings.restarts.assign(condition=name), ["condition"])
+    alike = _write_tables(written, findings)
+    table = _spread(findings.restarts, alike, name)
     summary = table.iloc[0]
     metrics = {metric: float(summary[column]) for column, metric in _METRICS.items()}
     between = {} if findings.landscape is None else findings.landscape.metrics
@@ -221,7 +222,7 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
         metrics["share/elsewhere"] = float(summary["share_elsewhere"])
     seconds = {f"seconds/{stage}": value for stage, value in findings.seconds.items()}
     written.log(
-        metrics={**metrics, **seconds, **between, "restarts": len(findings.restarts)},
+        metrics={**metrics, **seconds, **between, "restarts": findings.count},
         tags={**asked_for(findings.study), **told, SYMMETRY: findings.symmetry},
         history=quantile_history(findings.quantiles),
     )
@@ -229,8 +230,40 @@ def _write(written: OpenRun, findings: Findings, name: str, tracking: TrackingSe
     logged = time.perf_counter()
     exhibits.exhibit_condition(written, findings, table, drawn=tracking.draws("condition", conditions))
     written.log(metrics={"seconds/logging": logged - start, "seconds/figures": time.perf_counter() - logged})
+    written.log(metrics={"memory/peak": float(machine.peak_memory())})
     minima, own = findings.minima.assign(condition=name), [written.store.client.get_run(written.id)]
     return _summary(written, table, minima, ["condition"], [findings.symmetry], own)
+
+
+def _write_tables(written: OpenRun, findings: Findings) -> pd.DataFrame | None:
+    """Write a condition's artifacts; of one in parts also how many restarts ended alike, which is returned."""
+    tables: dict[str, Any] = {"minima": findings.minima, "quantiles": findings.quantiles}
+    if findings.landscape is not None:
+        tables |= {"saddles": findings.landscape.saddles, "paths": findings.landscape.paths}
+    settings = findings.study.settings
+    if findings.count <= len(findings.restarts):
+        whole = Part(findings.restarts, findings.evidence_arrays, findings.curves, findings.parameters, findings.visits)
+        write_condition(written, settings, {**tables, **whole.tables()}, findings.parameters)
+        return None
+    alike: list[pd.DataFrame] = []
+    write_condition(written, settings, tables, {}, _counted(findings.parts, alike))
+    found = tallied(alike)
+    with written.store.writing(written.run) as folder:
+        write_parquet(found, folder / COUNTS)
+    return found
+
+
+def _counted(parts: Iterable[Part], alike: list[pd.DataFrame]) -> Iterator[Part]:
+    """The same parts; what has gone through is counted."""
+    for part in parts:
+        alike.append(tally(part.restarts))
+        yield part
+
+
+def _spread(restarts: pd.DataFrame, alike: pd.DataFrame | None, name: str) -> pd.DataFrame:
+    """The spread of one condition, whose name is its only column; of a large one counts are of all its restarts."""
+    every = None if alike is None else alike.assign(condition=name)
+    return spread(restarts.assign(condition=name), ["condition"], every)
 
 
 def begin(
@@ -293,14 +326,11 @@ def _close_left_open(store: TrackingStore, place: Place) -> None:
 def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studies: Sequence[Study]) -> Summary | None:
     by = list(place.varied) or ["init", "network.depth"]
     try:
-        needed = [*by, "loss", "status", "kind", "minimum", "steps"]
         results = Results.open(parent.id, place.uri)
-        optional = (*ACCURACIES, BECAUSE, ELSEWHERE, "orbit")
-        needed += [name for name in optional if name in results.columns("restarts")]
-        restarts = results.load_table("restarts", needed)
+        restarts, alike = results.load_counted(_needed(results, by))
     except ConfigError:
         return None
-    table = spread(restarts, by)
+    table = spread(restarts, by, alike)
     minima = merge_sweep(results.catalogues(), studies)
     with parent.store.writing(parent.run) as folder:
         write_parquet(table, folder / "tables" / "spread.parquet")
@@ -311,6 +341,13 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
+
+
+def _needed(results: Results, by: list[str]) -> list[str]:
+    """The columns of restarts that their spread is made of."""
+    optional = (*ACCURACIES, BECAUSE, ELSEWHERE, "orbit")
+    known = results.columns("restarts")
+    return [*by, "loss", "status", "kind", "minimum", "steps", *(name for name in optional if name in known)]
 
 
 def _with_runs(summary: Summary, results: Results) -> Summary:

@@ -1,0 +1,83 @@
+"""What the minima of a condition are, as figures: what they answer, their weights, and their basins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from basinet import plots
+from basinet.analysis.bottoms import rank_of
+from basinet.foundation.errors import ConfigError
+from basinet.reporting.answers import answers, weights
+from basinet.reporting.basins import Extent, map_of
+from basinet.reporting.data import Material
+from basinet.reporting.document import Element, Part, Picture, Section, Text
+from basinet.study.study import Study
+from basinet.tracking.results import Results
+
+_CONDITIONS = 6  # of a report that are shown
+_PLANE = 2  # parameters of which a map shows all
+_EXTENT = Extent(resolution=121)
+
+CAPTIONS = {
+    "answers": "What each of the lowest minima computes: a curve over one input with the samples as dots, a map over "
+    "two inputs with the samples in the colours of their targets, else the answer to each sample beside its target.",
+    "weights": "The weights of each of the lowest minima, layer by layer: a row for each unit, its bias on the right.",
+    "basins": "Which minimum the gradient flow leads to from every point; rings are starts, stars minima.",
+}
+
+
+def portraits(
+    study: Study,
+    restarts: pd.DataFrame,
+    minima: pd.DataFrame,
+    parameters: Mapping[str, npt.NDArray[np.floating]],
+    title: str,
+) -> dict[str, Figure]:
+    """The figures of what a condition's minima are, by name; none where its objective is of no network.
+
+    A map of the basins is among them where a network has one or two parameters, so that it shows everything.
+
+    Args:
+        study: the condition.
+        restarts: its tables, as `basinet.run` makes them or `basinet.load_restarts` and `load_minima` read them.
+        minima: see `restarts`.
+        parameters: `initial` and `final`, `[restart, parameter]` each.
+        title: what stands above every figure.
+    """
+    table = answers(study, minima)
+    if table.empty:
+        return {}
+    drawn = {
+        "answers": plots.answers(table, rank_of(restarts), title),
+        "weights": plots.weights(weights(study, minima), title),
+    }
+    if study.network.size <= _PLANE:
+        found = map_of(study, {"restarts": restarts, "minima": minima}, parameters, extent=_EXTENT)
+        drawn["basins"] = plots.basins(found.pixels, found.minima, found.paths, found.names, title)
+    return drawn
+
+
+def section(material: Material, tracking_uri: str | None) -> Section:
+    """What the minima are, of a few conditions; of one that cannot be made again it says why."""
+    blocks: list[Element] = []
+    conditions = material.origin.finished[:_CONDITIONS]
+    for condition in conditions:
+        inside = _of_condition(condition.run_id, condition.name, len(conditions) == 1, tracking_uri)
+        blocks += inside if len(conditions) == 1 or not inside else [Part(condition.name, inside)]
+    return Section("portraits", "What the minima are", blocks)
+
+
+def _of_condition(run_id: str, name: str, single: bool, tracking_uri: str | None) -> list[Element]:
+    results = Results.open(run_id, tracking_uri)
+    try:
+        study = results.study()
+    except ConfigError as error:  # arrays from Python, or a file that is not there any more
+        return [Text(f"What its minima compute cannot be shown: {error}.", "note")]
+    figures = portraits(study, results.restarts, results.minima, results.parameters(), name)
+    prefix = "" if single else f"{run_id[:8]}_"
+    return [Picture(f"{prefix}{kind}", figure, CAPTIONS[kind]) for kind, figure in figures.items()]
