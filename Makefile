@@ -59,6 +59,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/linearity.py
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/escapes.py
+	$(BIN)/python benchmarks/classics.py
 	$(BIN)/python benchmarks/flows.py
 	$(BIN)/python benchmarks/prices.py
 	$(BIN)/python benchmarks/executors.py

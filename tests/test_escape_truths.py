@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from basinet.analysis.running_time import running_time
 from basinet.pipeline.run import run
@@ -98,3 +98,82 @@ def test_basin_hopping_reaches_the_optimum_as_often_as_scipy_s_in_as_many_descen
     error = math.sqrt(2 * mine * (1 - mine) / runs)
     assert 0.1 < mine < 0.9
     assert abs(mine - theirs / runs) < 4 * error
+
+
+def camel(x: np.ndarray[Any, Any]) -> Any:
+    a, b = x
+    return (4 - 2.1 * a**2 + a**4 / 3) * a**2 + a * b + (-4 + 4 * b**2) * b**2
+
+
+def goldstein_price(x: np.ndarray[Any, Any]) -> Any:
+    a, b = x
+    first = 19 - 14 * a + 3 * a**2 - 14 * b + 6 * a * b + 3 * b**2
+    second = 18 - 32 * a + 12 * a**2 + 48 * b - 36 * a * b + 27 * b**2
+    return (1 + (a + b + 1) ** 2 * first) * (30 + (2 * a - 3 * b) ** 2 * second)
+
+
+def shubert(x: np.ndarray[Any, Any]) -> Any:
+    j = np.arange(1, 6)[:, None]
+    return np.prod([(j * np.cos((j + 1) * coordinate + j)).sum(0) for coordinate in x], axis=0)
+
+
+# Formula, half-widths of a box around 0, the lowest minimum, as published: Dixon & Szegö (1978).
+CLASSICS: dict[str, tuple[Any, list[float], float]] = {
+    "camel": (camel, [3.0, 2.0], -1.0316),
+    "goldstein_price": (goldstein_price, [2.0, 2.0], 3.0),
+    "shubert": (shubert, [10.0, 10.0], -186.7309),
+}
+
+
+def value_and_slopes(function: Any, half: np.ndarray[Any, Any], theta: np.ndarray[Any, Any]) -> tuple[float, Any]:
+    """By a complex step, which cancels nothing."""
+    moved = function((half * theta)[:, None] + 1e-20j * np.diag(half))
+    return float(moved[0].real), moved.imag / 1e-20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLASSICS)
+def test_on_classic_functions_the_intervals_of_both_shares_overlap_with_l_bfgs_on_either_side(name: str) -> None:
+    rounds, runs, step = 2, 80, 0.4
+    (function, box, lowest), temperature = CLASSICS[name], 1.0
+    study = Study.from_config(
+        {
+            "objective": {"name": "test_function", "function": name},
+            "init": "uniform",
+            "engine": "torch",
+            "restarts": runs,
+            "polish": "none",
+            "descent": {"name": "lbfgs", "steps": 200, "tolerance": 1e-4},
+            "escape": {
+                "name": "basin_hopping",
+                "budget": 200,
+                "moves": "uniform",
+                "step_size": step,
+                "temperature": temperature,
+                "factor": 1,
+            },
+        }
+    )
+    visits = run(study).visits
+    assert visits is not None
+    visits = visits[visits["round"] <= rounds]
+    assert visits.groupby("restart").size().eq(rounds + 1).all()
+    enough = lowest + 1e-3 * (1 + abs(lowest))
+    mine = int((visits.groupby("restart")["loss_descended"].min() <= enough).sum())
+
+    generator, theirs, half = np.random.default_rng(0), 0, np.array(box)
+    local = {"method": "L-BFGS-B", "jac": True, "options": {"gtol": 1e-4}}
+    for start in study.starts(range(runs)).numpy():
+        found = optimize.basinhopping(
+            lambda theta: value_and_slopes(function, half, theta),
+            start,
+            niter=rounds,
+            T=temperature,
+            minimizer_kwargs=local,
+            take_step=lambda x: x + generator.uniform(-step, step, x.shape),
+            rng=generator,
+        )
+        theirs += found.fun <= enough
+    both = [stats.binomtest(hits, runs).proportion_ci(0.95, "wilson") for hits in (mine, int(theirs))]
+    assert 0 < mine < runs
+    assert max(one.low for one in both) <= min(one.high for one in both), (mine, theirs)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from basinet.pipeline.solve import go_on, solve
+from basinet.pipeline.survey import Survey, survey
 from basinet.protocols import Stepwise
 from basinet.stages.escape import landings
 from basinet.study.study import Study
@@ -138,6 +139,34 @@ def test_runs_whose_budget_is_raised_are_those_that_always_had_it(escape: str) -
     assert whole.life is not None
     assert torch.equal(extended.life.spent, whole.life.spent)
     assert torch.equal(extended.life.standing.runs.theta, whole.life.standing.runs.theta)
+
+
+def test_a_minimum_is_represented_by_who_was_first_there_whether_its_budget_was_raised_or_not() -> None:
+    """Runs of lower number come later to bottoms that others had seen before the budget was raised."""
+    short, long = (
+        Study.from_config(
+            {
+                "objective": RASTRIGIN,
+                "init": "uniform",
+                "engine": "torch",
+                "restarts": 20,
+                "descent": {"name": "lbfgs", "steps": 100, "tolerance": 1e-4},
+                "escape": {"name": "basin_hopping", "budget": budget, "step_size": 0.3},
+            }
+        )
+        for budget in (60, 300)
+    )
+    raised, whole = (survey(long, [block]) for block in (go_on(long, solve(short, range(20))), solve(long, range(20))))
+    assert len(whole.found.count) > 20
+    assert represented(raised) == represented(whole)  # minima of one height are in an order that rounding decides
+
+
+def represented(found: Survey) -> dict[tuple[int, int], list[float]]:
+    """Where each minimum is, by the run and round that represent it."""
+    one = found.representatives
+    return dict(
+        zip(zip(one.restart.tolist(), one.round.tolist(), strict=True), one.polished.theta.tolist(), strict=True)
+    )
 
 
 def test_a_run_ends_when_it_has_reached_its_target() -> None:

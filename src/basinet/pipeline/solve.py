@@ -18,7 +18,16 @@ from basinet.protocols import Descent, Limits, Repeatable, Searching, State
 from basinet.stages.catalogue import Found
 from basinet.stages.certify import Ended, Evidence, collect_evidence
 from basinet.stages.descend import descend
-from basinet.stages.escape import Descended, Means, descent_of_round, escape, first_standing, first_visits, in_order
+from basinet.stages.escape import (
+    Descended,
+    Means,
+    Visits,
+    descent_of_round,
+    escape,
+    first_standing,
+    first_visits,
+    in_order,
+)
 from basinet.stages.march import MARKS
 from basinet.stages.polish import Polished, polish
 from basinet.stages.repeat import elsewhere
@@ -88,7 +97,21 @@ def _lived(study: Study, block: Block, progress: OnProgress, watch: Stopwatch) -
         escaped.visits, bottom=torch.where(escaped.visits.bottom < 0, -1, escaped.visits.bottom + known)
     )
     life = Life(escaped.standing, escaped.rounds, escaped.spent)
-    return dataclasses.replace(block, life=life, visits=in_order([block.visits, after]), bottoms=bottoms)
+    bottoms, visits = _by_who_was_first(bottoms, in_order([block.visits, after]))
+    return dataclasses.replace(block, life=life, visits=visits, bottoms=bottoms)
+
+
+def _by_who_was_first(bottoms: Visited, visits: Visits) -> tuple[Visited, Visits]:
+    """Bottoms in the order of the runs and rounds that were there first, with the visits that name them.
+
+    Of rows that merge into one minimum the first represents it. So it is the same whether a budget was raised or always
+    there, though an earlier run that came there later may have left a row of its own.
+    """
+    order = bottoms.round.argsort(stable=True)
+    order = order[bottoms.restart[order].argsort(stable=True)]
+    place = torch.full((len(order) + 1,), -1)  # the last is that of no bottom, which is number -1
+    place[order] = torch.arange(len(order))
+    return rows(bottoms, order), dataclasses.replace(visits, bottom=place[visits.bottom])
 
 
 def _bottoms(study: Study, found: Found, watch: Stopwatch) -> Iterator[Visited]:
