@@ -209,7 +209,7 @@ def _written(row: pd.Series) -> str:
 def main() -> None:
     """Run everything, print, and rewrite the table in the docs."""
     table = pd.concat([times(name) for name in PUBLISHED], axis=1)
-    lines = [" | ".join(["", *table.columns]), " | ".join(["---"] * (len(table.columns) + 1))]
+    lines = [" | ".join(["method", *table.columns]), " | ".join(["---"] * (len(table.columns) + 1))]
     lines += [" | ".join([str(method), *row]) for method, row in zip(table.index, table.to_numpy(), strict=True)]
     print("\n".join(lines), flush=True)
     replace_section("classics", lines, PAGE)
