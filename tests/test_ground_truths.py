@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -310,8 +311,8 @@ def test_how_many_restarts_auto_does_depends_on_no_clock(monkeypatch: pytest.Mon
     config = {"problem": "xor", "descent": {"steps": 10}, "polish": "none", "restarts": "auto", "restarts_max": 5000}
     asked: list[int] = []
 
-    def enough(study: Study, blocks: list[Block]) -> bool:
-        asked.append(blocks[-1].restarts.stop)
+    def enough(study: Study, blocks: Iterable[Block]) -> bool:
+        asked.append([*blocks][-1].restarts.stop)
         return asked[-1] >= 4000
 
     monkeypatch.setattr("basinet.pipeline.run.enough", enough)

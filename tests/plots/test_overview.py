@@ -176,6 +176,8 @@ def test_the_gallery_shows_every_figure_that_there_is() -> None:
         "disconnectivity",
         "saddle_index",
         "barrier",
+        "basins_1d",
+        "basins_2d",
     }
     for name in set(plots.__all__) - {"condition_figures", "landscape_figures", "sweep_figures", "save", "sweep_axes"}:
         assert f"plots.{name}(" in page

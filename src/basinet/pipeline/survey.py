@@ -117,7 +117,7 @@ def _as_visited(part: tables.Examined) -> Visited:
     """Rows of a block as what is known of bottoms, each being that of its own restart."""
     if isinstance(part, Visited):
         return part
-    restart = torch.arange(part.restarts.start, part.restarts.stop)
+    restart = torch.arange(part.restarts.start, part.restarts.stop, device=part.polished.loss.device)
     return Visited(restart, torch.zeros_like(restart), part.polished, part.evidence, part.signature, part.loss_original)
 
 

@@ -80,6 +80,8 @@ def final_losses(
 
 def _description(restarts: pd.DataFrame, by: Sequence[str]) -> str:
     """The bars in words, a line for each condition: `network.depth=2 init=normal: 40 % at 0.0291 (minimum), …`."""
+    if "minimum" not in restarts:
+        return ""
     table = bottoms.ends(restarts, list(dict.fromkeys(by)))
     lines: dict[str, list[str]] = {}
     for _, row in table[(table["share"] >= _WRITTEN).to_numpy()].iterrows():

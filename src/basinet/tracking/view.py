@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from basinet.tracking.mlflow_internals import (
@@ -14,6 +15,7 @@ from basinet.tracking.mlflow_internals import (
     CREATED,
     RUN_NAME,
     VIEW_TAG,
+    address_of_runs,
     bars,
     charts_state,
     curve,
@@ -60,8 +62,9 @@ def save_views(store: TrackingStore, experiment_id: str, varied: Sequence[str]) 
 
 def describe(store: TrackingStore, experiment_id: str, name: str, question: str) -> None:
     """Say above an experiment's runs what it asks and where to look; a description that somebody wrote stays."""
-    page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
-    links = f"[conditions]({page}{CONDITIONS}) · [minima]({page}{MINIMA}) · `basinet-report {name}`"
+    here = version("mlflow")
+    conditions, minima = (address_of_runs(experiment_id, view, here)[1:] for view in (CONDITIONS, MINIMA))
+    links = f"[conditions]({conditions}) · [minima]({minima}) · `basinet-report {name}`"
     if NOTE not in store.client.get_experiment(experiment_id).tags:
         first = f"**{question}** " if question else ""
         store.client.set_experiment_tag(experiment_id, NOTE, f"{first}{links}")
