@@ -14,6 +14,7 @@ import basinet
 from basinet import plots
 from basinet.analysis.spread import spread
 from basinet.reporting.plane import View, landscape
+from basinet.reporting.portraits import portraits
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "gallery"
 PENALTY = {"l2_weights": 1e-3, "l2_biases": 1e-3}
@@ -81,6 +82,7 @@ def main() -> None:
     figures["hit_shares"] = plots.hit_shares(visits, [], "XOR, two logistic units: runs at the best minimum")
     figures["running_times"] = plots.running_times(visits, [], "XOR, two logistic units")
     figures |= between()
+    figures |= of_minima(xor, neuron)
     for path in plots.save(figures, folder):
         Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
 
@@ -99,6 +101,20 @@ def between() -> dict[str, Any]:
     return plots.landscape_figures(
         found.minima, found.landscape.saddles, found.landscape.paths, "XOR, one logistic unit"
     )
+
+
+def of_minima(xor: basinet.Findings, neuron: basinet.Findings) -> dict[str, Any]:
+    """What minima compute, of XOR; and the basins of neurons with two weights and with one."""
+    one = run(
+        {**NEURON, "problem": {"name": "neuron", "dimension": 1}, "descent": {"learning_rate": 40.0, "steps": 3000}}
+    )
+    figures = portraits(xor.study, xor.restarts, xor.minima, xor.parameters, "XOR, two logistic units, penalties")
+    for name, title, found in (
+        ("basins_1d", "one logistic neuron, one weight", one),
+        ("basins_2d", "one logistic neuron, two weights", neuron),
+    ):
+        figures[name] = portraits(found.study, found.restarts, found.minima, found.parameters, title)["basins"]
+    return figures
 
 
 def sweep() -> dict[str, Any]:

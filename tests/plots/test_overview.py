@@ -178,6 +178,8 @@ def test_the_gallery_shows_every_figure_that_there_is() -> None:
         "barrier",
         "basins_1d",
         "basins_2d",
+        "answers",
+        "weights",
     }
     for name in set(plots.__all__) - {"condition_figures", "landscape_figures", "sweep_figures", "save", "sweep_axes"}:
         assert f"plots.{name}(" in page
