@@ -124,7 +124,7 @@ struct Verdict {
 
 // `_ended` of march.py: who rests, who has nothing left of its slope, who goes on.
 Verdict judge(const Rules& rules, std::int64_t capacity, const Walk& w) {
-  V loss[AGO], norm[AGO], then_length;
+  V loss[AGO] = {}, norm[AGO] = {}, then_length = {};  // filled lane by lane
   for (int j = 0; j < LANES; ++j) {
     for (int k = 0; k < AGO; ++k) {
       const Mark& mark = w.path[j * capacity + w.ago[k][j]];
