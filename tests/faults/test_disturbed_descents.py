@@ -18,7 +18,7 @@ LINES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("name", LINES)
 def test_a_condition_that_is_interrupted_and_killed_ends_as_if_it_had_not_been(
     name: str, launch: Any, furnish: Any, left: Any, sweep: Any, tmp_path: Path

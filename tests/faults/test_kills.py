@@ -121,7 +121,7 @@ def test_searches_for_saddles_that_are_killed_lose_at_most_the_block_they_were_a
     assert len(basinet.load_saddles("basinet", tracking_uri=left(places[1]).uri)) > 10
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_runs_that_are_killed_lose_at_most_the_block_they_were_at_and_go_on_with_a_larger_budget(
     launch: Any, furnish: Any, left: Any, tmp_path: Path
 ) -> None:

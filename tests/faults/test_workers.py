@@ -108,7 +108,7 @@ def test_of_three_workers_of_dask_two_are_killed_and_the_tables_are_those_of_one
 
 
 @needs_dask
-@pytest.mark.slow
+@pytest.mark.stress
 def test_when_the_scheduler_or_the_launch_is_killed_the_same_command_goes_on_from_there(
     cluster: Cluster, launch: Any, left: Any, sweep: Any, undisturbed: Any, furnish: Any, tmp_path: Path
 ) -> None:
