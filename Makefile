@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 sweep: $(STAMP)
 	$(BIN)/basinet experiment=depth
 
+# pytest has a process for each core; more threads of NumPy's products would only be in each other's way
+test test-all: export OPENBLAS_NUM_THREADS := 1
+
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not stress and not slow" -n auto -q $(PYTEST_ARGS)
 
