@@ -124,13 +124,15 @@ struct Verdict {
 
 // `_ended` of march.py: who rests, who has nothing left of its slope, who goes on.
 Verdict judge(const Rules& rules, std::int64_t capacity, const Walk& w) {
-  V loss[AGO] = {}, norm[AGO] = {}, then_length = {};  // filled lane by lane
-  for (int j = 0; j < LANES; ++j) {
-    for (int k = 0; k < AGO; ++k) {
+  V loss[AGO], norm[AGO], then_length = all(0);
+  for (int k = 0; k < AGO; ++k) {
+    V value = all(0), size = all(0), length = all(0);
+    for (int j = 0; j < LANES; ++j) {
       const Mark& mark = w.path[j * capacity + w.ago[k][j]];
-      loss[k][j] = mark.loss, norm[k][j] = mark.norm;
-      if (k == 1) then_length[j] = mark.length;
+      value[j] = mark.loss, size[j] = mark.norm, length[j] = mark.length;
     }
+    loss[k] = value, norm[k] = size;
+    if (k == 1) then_length = length;
   }
   const V reach = all(1) + norm[0], slope = norm_of(w.gradient);
   const V settled = all(rules.settled) * reach;
