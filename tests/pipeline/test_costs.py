@@ -112,7 +112,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 MANY: dict[str, dict[str, Any]] = {
-    "few parameters, polished": {"descent": AT_ONCE, "polish": {"steps": 1}, "restarts": 500_000},
+    "few parameters, polished": {"descent": AT_ONCE, "polish": {"steps": 1}, "restarts": 250_000},
     "97 parameters": {**DEEP, "network": {"depth": 3, "width": 8}, "polish": {"steps": 2}, "restarts": 3000},
     "208 parameters": {**DEEP, "polish": {"steps": 3}, "restarts": 1000},
     "610 parameters, by products": {
