@@ -119,7 +119,7 @@ MANY: dict[str, dict[str, Any]] = {
         "problem": {"name": "digits"},
         "network": {"width": 8},
         "descent": AT_ONCE,
-        "restarts": 600,
+        "restarts": 1200,
     },
     "long trajectories, polished": {
         "descent": {**AT_ONCE, "steps": 4000, "records": 4000},
