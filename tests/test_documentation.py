@@ -17,6 +17,8 @@ import basinet
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "experiments").glob("*.md"))]
+LONG = {"width", "flow", "escape", "student_teacher", "barriers", "landscape_xor", "proof"}  # studies of minutes
+
 SMALL = "restarts=20 descent.steps=8 polish=none tracking.figures=none"
 FEWER = {
     "experiment=depth": "init=normal,orthogonal network.depth=1,2",
@@ -78,8 +80,15 @@ def studied(studied_once: Path, tmp_path: Path, shell: Callable[[str], Any]) -> 
     return lambda line: shell(re.sub("|".join(ids), lambda found: ids[found[0]], line))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.stress if page.stem in LONG else pytest.mark.slow)
+        for page in PAGES
+        if commands(page)
+    ],
+    ids=lambda page: page.stem,
+)
 def test_the_commands_of_a_page_and_then_its_python_run(page: Path, studied: Callable[[str], Any]) -> None:
     """With fewer restarts and steps, which change nothing about their form; what is said to be refused is refused."""
     for line in commands(page):

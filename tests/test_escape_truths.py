@@ -131,7 +131,7 @@ def value_and_slopes(function: Any, half: np.ndarray[Any, Any], theta: np.ndarra
     return float(moved[0].real), moved.imag / 1e-20
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("name", CLASSICS)
 def test_on_classic_functions_the_intervals_of_both_shares_overlap_with_l_bfgs_on_either_side(name: str) -> None:
     rounds, runs, step = 2, 80, 0.4

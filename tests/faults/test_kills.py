@@ -101,7 +101,7 @@ def test_a_sweep_that_is_killed_loses_at_most_the_block_it_was_at(survive: Calla
     survive(2, 1, "")
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_searches_for_saddles_that_are_killed_lose_at_most_the_block_they_were_at(
     launch: Any, furnish: Any, left: Any, tmp_path: Path
 ) -> None:

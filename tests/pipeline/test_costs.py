@@ -142,7 +142,7 @@ def measured(settings: dict[str, Any]) -> tuple[int, int, int, int]:
     "settings",
     [
         *(pytest.param(settings, id=name) for name, settings in SHAPES.items()),
-        *(pytest.param(settings, id=f"many, {name}", marks=pytest.mark.slow) for name, settings in MANY.items()),
+        *(pytest.param(settings, id=f"many, {name}", marks=pytest.mark.stress) for name, settings in MANY.items()),
     ],
 )
 def test_a_process_takes_the_memory_that_is_foretold_to_a_factor_of_one_and_a_half(settings: dict[str, Any]) -> None:

@@ -190,7 +190,7 @@ def test_the_pictures_of_the_gallery_are_small() -> None:
     assert max(sizes.values()) < 120_000
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_the_script_of_the_gallery_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With fewer restarts, and of the sweep fewer steps."""
     location = importlib.util.spec_from_file_location("gallery", ROOT / "experiments" / "gallery.py")

@@ -17,7 +17,7 @@ from basinet.analysis.spread import spread
 from basinet.foundation.large import HELD
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.stress,
     pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere"),
 ]
 
