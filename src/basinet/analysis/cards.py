@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -36,6 +37,20 @@ class Card:
         more = f"<p>{left:,} more rows.</p>" if left > 0 else ""
         rest = f"<p><code>{escape(self.rest)}</code></p>" if self.rest else ""
         return f"<div><p><b>{escape(self.title)}</b></p>{facts}{table}{more}{rest}</div>"
+
+
+class Shown(ABC):
+    """What shows itself as a card; a dataclass that does is made with `repr=False`."""
+
+    @property
+    @abstractmethod
+    def _card(self) -> Card: ...
+
+    def __repr__(self) -> str:
+        return self._card.text()
+
+    def _repr_html_(self) -> str:
+        return self._card.html()
 
 
 def ends(kinds: pd.Series) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from basinet.analysis import cards, unseen, wording
-from basinet.analysis.cards import Card
+from basinet.analysis.cards import Card, Shown
 from basinet.foundation.stopwatch import Stopwatch
 from basinet.pipeline import tables
 from basinet.pipeline.blocks import Block
@@ -24,7 +24,7 @@ from basinet.study.study import Study
 
 
 @dataclass(frozen=True, repr=False)
-class Findings:
+class Findings(Shown):
     """What came out of a study.
 
     Of one in `parts` the tables with rows for each restart, their evidence, curves, parameters and visits are of the
@@ -50,12 +50,6 @@ class Findings:
         """One row per restart: what its verdict was made of."""
         frame: pd.DataFrame = tables.evidence_arrow(self.evidence_arrays).to_pandas()
         return frame
-
-    def __repr__(self) -> str:
-        return self._card.text()
-
-    def _repr_html_(self) -> str:
-        return self._card.html()
 
     @property
     def _card(self) -> Card:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from basinet.analysis.cards import Card
+from basinet.analysis.cards import Card, Shown
 from basinet.descents import DESCENTS
 from basinet.engines import check_engine, choose_engine, described
 from basinet.escapes import ESCAPES, Escape
@@ -36,7 +36,7 @@ from basinet.study.resolve import Execution, Resolved, condition_key, filled, me
 
 
 @dataclass(frozen=True, repr=False)
-class Study:
+class Study(Shown):
     """One condition, checked: everything that decides the numbers of its restarts, and nothing else.
 
     Build it with `from_config`. `settings` is the resolved configuration as nested plain values; `remarks` are what the
@@ -89,12 +89,6 @@ class Study:
         study = Study(settings, execution, problem, trained, *methods, resolved.remarks)
         study._check_relations()
         return study
-
-    def __repr__(self) -> str:
-        return self._card.text()
-
-    def _repr_html_(self) -> str:
-        return self._card.html()
 
     @property
     def _card(self) -> Card:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from basinet.analysis.cards import Card
+from basinet.analysis.cards import Card, Shown
 from basinet.analysis.tally import ALIKE, tally
 from basinet.foundation.errors import ConfigError, require
 from basinet.foundation.large import HELD
@@ -35,7 +35,7 @@ _BETWEEN = ("tables/saddles.parquet", "tables/paths.parquet")  # which only some
 
 
 @dataclass(frozen=True, repr=False)
-class Results:
+class Results(Shown):
     """The conditions of an experiment, a sweep or a run, as they were when it was opened; of each the newest run.
 
     Tables are read when they are first asked for, of the conditions that have finished, and kept; `load_*` say what
@@ -60,12 +60,6 @@ class Results:
         store, runs = find_conditions(name, tracking_uri)
         require(bool(runs), f"'{name}' has no conditions yet")
         return Results(name, store, runs)
-
-    def __repr__(self) -> str:
-        return self._card.text()
-
-    def _repr_html_(self) -> str:
-        return self._card.html()
 
     @property
     def _card(self) -> Card:

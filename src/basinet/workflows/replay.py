@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from basinet.analysis.cards import Card
+from basinet.analysis.cards import Card, Shown
 from basinet.foundation.errors import ConfigError, require
 from basinet.mlp.trained import Trained
 from basinet.pipeline.solve import descent_again
@@ -27,7 +27,7 @@ _NAMED = 8  # rounds that a message names
 
 
 @dataclass(frozen=True, repr=False)
-class Replay:
+class Replay(Shown):
     """A restart's whole descent."""
 
     run_id: str
@@ -41,12 +41,6 @@ class Replay:
     eigenvalues: npt.NDArray[np.float64] | None  # [parameter] of the Hessian there, ascending; None if it is too large
     row: pd.Series  # the restart's row in the table; of a later round, of what it visited
     identical: bool  # whether the loss where the descent ended is that of the table, to the bit
-
-    def __repr__(self) -> str:
-        return self._card.text()
-
-    def _repr_html_(self) -> str:
-        return self._card.html()
 
     @property
     def _card(self) -> Card:
