@@ -14,7 +14,7 @@ from basinet.foundation.outcomes import Status
 from basinet.protocols import RECORDED, AtOwnPace, Descent, Engine, Objective, State, Stepwise
 
 _LONGEST_SEGMENT = 1000  # steps: arrived restarts are put aside, and progress is seen, at least this often
-_AT_OWN_PACE = 100  # steps of each restart, after which the same is done where each chooses its own
+AT_A_TIME = 100  # steps of each restart, after which the same is done where each chooses its own
 
 
 def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tensor) -> Iterator[State]:
@@ -27,16 +27,18 @@ def descend(objective: Objective, descent: Descent, engine: Engine, theta: Tenso
     if isinstance(descent, Stepwise):
         return _together(objective, descent, engine, theta)
     if isinstance(descent, AtOwnPace):
-        return _each(objective, descent, engine, theta)
+        return at_own_pace(objective, descent, engine, theta)
     raise TypeError(f"{type(descent).__name__} is neither Stepwise nor SelfPaced nor Searching")
 
 
-def _each(objective: Objective, descent: AtOwnPace, engine: Engine, theta: Tensor) -> Iterator[State]:
-    """Every restart at its own pace; the step of a state is the mark that the last of them has got to."""
+def at_own_pace(
+    objective: Objective, descent: AtOwnPace, engine: Engine, theta: Tensor, every: int = AT_A_TIME
+) -> Iterator[State]:
+    """Every restart at its own pace, after `every` few steps; a state's step is the mark that all have got to."""
     state = engine.follow(objective, descent, start(descent, theta), most=0)
     yield state
     while len(running := (state.status == Status.RUNNING).nonzero().squeeze(1)):
-        part = engine.follow(objective, descent, state.rows(running), most=_AT_OWN_PACE)
+        part = engine.follow(objective, descent, state.rows(running), most=every)
         state = replace(state.scatter(running, part), step=float(part.at.min()))
         yield state
 

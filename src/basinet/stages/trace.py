@@ -15,7 +15,7 @@ from basinet.foundation.outcomes import Status
 from basinet.foundation.threads import single_threaded_operations
 from basinet.protocols import State
 from basinet.stages.derivatives import Derivatives, norm
-from basinet.stages.descend import start
+from basinet.stages.descend import AT_A_TIME, at_own_pace, start
 from basinet.stages.newton import Outcome, newton
 from basinet.stages.tolerances import Tolerances
 
@@ -29,29 +29,25 @@ FLOW = GradientFlow(
 _ASIDE = 1e-4  # relative to 1 + ‖θ‖: how far beside a saddle the flow down from it begins
 _RADIUS = 1e-2  # … and within which Newton's method has to find the bottom at which the flow has arrived
 _NEWTON_STEPS = 50
-_AT_A_TIME = 100  # steps of a flow, if nobody wants to see them
 
 
-def trace(f: Derivatives, theta: Tensor, tolerances: Tolerances, every: int = _AT_A_TIME) -> Iterator[State]:
+def trace(f: Derivatives, theta: Tensor, tolerances: Tolerances, every: int = AT_A_TIME) -> Iterator[State]:
     """The flow θ' = -∇f(θ) (`GradientFlow`) from each `theta [point, parameter]`, after `every` few steps.
 
     A flow that runs into a saddle, as those do that keep to a symmetric subspace, goes on beside it: what is lower than
     the saddle it came from is connected through that. So a point has arrived at a bottom, or has the status `BUDGET`.
     """
-    state = f.engine.follow(f.objective, FLOW, start(FLOW, theta), most=0)
-    yield state
+    state, flowing, begin = start(FLOW, theta), torch.arange(len(theta), device=theta.device), theta
     for _ in range(theta.shape[1] + 1):  # saddles on the way: each has more falling directions than the next
-        while len(running := (state.status == Status.RUNNING).nonzero().squeeze(1)):
-            state = state.scatter(running, f.engine.follow(f.objective, FLOW, state.rows(running), most=every))
+        for part in at_own_pace(f.objective, FLOW, f.engine, begin, every):
+            state = state.scatter(flowing, part)
             yield state
         arrived = (state.status == Status.ARRIVED).nonzero().squeeze(1)
-        rests, aside = _beside_those_that_rest_on_saddles(f, state.theta[arrived], tolerances)
-        if len(rests) == 0:
+        rests, begin = _beside_those_that_rest_on_saddles(f, state.theta[arrived], tolerances)
+        flowing = arrived[rests]
+        if len(flowing) == 0:
             return
-        again = f.engine.follow(f.objective, FLOW, start(FLOW, aside), most=0)
-        state = state.scatter(arrived[rests], again)
-    state = replace(state, status=torch.where(state.status == Status.RUNNING, int(Status.BUDGET), state.status))
-    yield state
+    yield replace(state, status=state.status.index_fill(0, flowing, int(Status.BUDGET)))
 
 
 class Bottom(NamedTuple):
