@@ -679,6 +679,17 @@ def test_the_same_settings_with_other_data_are_told_apart_by_their_runs(
 # --- the folder ----------------------------------------------------------------------------------------------------
 
 
+def test_a_sweep_and_a_condition_are_reported_by_the_beginning_of_their_ids(launch: Launch, undrawn: None) -> None:
+    sweep = launch.whole().id
+    condition = str(basinet.load_runs("made")["run_id"].iloc[0])
+    for whole in (sweep, condition):
+        of_whole, of_start = (basinet.report(name).parent for name in (whole, whole[:8]))
+        names = sorted(path.name for path in (of_whole / "tables").iterdir())
+        assert names == sorted(path.name for path in (of_start / "tables").iterdir())
+        for name in names:
+            assert (of_whole / "tables" / name).read_bytes() == (of_start / "tables" / name).read_bytes()
+
+
 def test_an_unknown_name_leaves_nothing_behind(launch: Launch, undrawn: None, tmp_path: Path) -> None:
     launch.whole()
     before = sorted(tmp_path.iterdir())

@@ -32,7 +32,8 @@ def find_conditions(name: str, tracking_uri: str | None) -> tuple[TrackingStore,
         sweeps = search(store, [experiment.experiment_id], f"tags.`{RUN_KIND}` = 'sweep'")
         began = {sweep.info.run_id: sweep.info.start_time for sweep in sweeps}
     else:
-        runs, began = _runs_of(store, name), {name: 0}
+        run = named_run(store, name)
+        runs, began = _conditions_of(store, run), {run.info.run_id: 0}
     return store, sorted(newest(runs), key=lambda run: _place(run, began))
 
 
@@ -80,8 +81,13 @@ def find_run(store: TrackingStore, run_id: str) -> Any:
         raise unknown("experiment or run", run_id, names) from error
 
 
-def _runs_of(store: TrackingStore, run_id: str) -> list[Any]:
-    run = _begun_with(store, run_id) or find_run(store, run_id)
+def named_run(store: TrackingStore, name: str) -> Any:
+    """The run with an id, or with one that begins so; raises `ConfigError` if there is none, or there are several."""
+    return _begun_with(store, name) or find_run(store, name)
+
+
+def _conditions_of(store: TrackingStore, run: Any) -> list[Any]:
+    """A condition's run, or those of the conditions of a sweep; of a minimum that of its condition."""
     if run.data.tags.get(RUN_KIND) == "minimum":  # below the condition that is meant
         run = find_run(store, run.data.tags[PARENT])
     if run.data.tags.get(RUN_KIND) == "condition":

@@ -85,7 +85,8 @@ def origin_of(name: str, store: TrackingStore, runs: list[Any]) -> Origin:
         found = find.search(store, [experiment.experiment_id], f"tags.`{RUN_KIND}` = 'sweep'")
         sweeps = dict.fromkeys(run.info.run_id for run in found)
     elif experiment is None:
-        run = store.client.get_run(name)
+        run = find.named_run(store, name)
+        name = run.info.run_id
         experiment = store.client.get_experiment(run.info.experiment_id)
         if run.data.tags.get(RUN_KIND) == "sweep":
             sweeps = {name: None}  # conditions may belong to later sweeps, too
