@@ -17,6 +17,7 @@ from basinet.reporting.basins import Extent, map_of
 from basinet.reporting.data import Material
 from basinet.reporting.document import Element, Part, Picture, Section, Text
 from basinet.study.study import Study
+from basinet.tracking.origin import Condition
 from basinet.tracking.results import Results
 
 _CONDITIONS = 6  # of a report that are shown
@@ -46,7 +47,7 @@ def portraits(
         study: the condition.
         restarts: its tables, as `basinet.run` makes them or `basinet.load_restarts` and `load_minima` read them.
         minima: see `restarts`.
-        parameters: `initial` and `final`, `[restart, parameter]` each.
+        parameters: `initial` and `final`, `[restart, parameter]` each; needed only where basins are mapped.
         title: what stands above every figure.
     """
     table = answers(study, minima)
@@ -56,28 +57,36 @@ def portraits(
         "answers": plots.answers(table, rank_of(restarts), title),
         "weights": plots.weights(weights(study, minima), title),
     }
-    if study.network.size <= _PLANE:
+    if is_mapped(study):
         found = map_of(study, {"restarts": restarts, "minima": minima}, parameters, extent=_EXTENT)
         drawn["basins"] = plots.basins(found.pixels, found.minima, found.paths, found.names, title)
     return drawn
 
 
+def is_mapped(study: Study) -> bool:
+    """Whether a map of the basins shows everything."""
+    return study.network.size <= _PLANE
+
+
 def section(material: Material, tracking_uri: str | None) -> Section:
     """What the minima are, of a few conditions; of one that cannot be made again it says why."""
-    blocks: list[Element] = []
     conditions = material.origin.finished[:_CONDITIONS]
+    results = Results.open(material.origin.name, tracking_uri)
+    blocks: list[Element] = []
     for condition in conditions:
-        inside = _of_condition(condition.run_id, condition.name, len(conditions) == 1, tracking_uri)
+        inside = _of_condition(material, results, condition, single=len(conditions) == 1)
         blocks += inside if len(conditions) == 1 or not inside else [Part(condition.name, inside)]
     return Section("portraits", "What the minima are", blocks)
 
 
-def _of_condition(run_id: str, name: str, single: bool, tracking_uri: str | None) -> list[Element]:
-    results = Results.open(run_id, tracking_uri)
+def _of_condition(material: Material, results: Results, condition: Condition, *, single: bool) -> list[Element]:
+    run_id = condition.run_id
     try:
-        study = results.study()
+        study = results.study(run_id)
     except ConfigError as error:  # arrays from Python, or a file that is not there any more
         return [Text(f"What its minima compute cannot be shown: {error}.", "note")]
-    figures = portraits(study, results.restarts, results.minima, results.parameters(), name)
+    restarts, minima = (material.of_run(frame, run_id) for frame in (material.restarts, material.minima))
+    parameters = results.parameters(run_id) if is_mapped(study) else {}
+    figures = portraits(study, restarts, minima, parameters, condition.name)
     prefix = "" if single else f"{run_id[:8]}_"
     return [Picture(f"{prefix}{kind}", figure, CAPTIONS[kind]) for kind, figure in figures.items()]
