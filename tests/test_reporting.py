@@ -339,6 +339,7 @@ def test_bottoms_of_a_sweep_that_has_not_ended_are_told_apart_by_their_condition
     assert table[["loss", "restarts", "conditions"]].to_numpy().tolist() == [[0.1, 2, 1]] * 2 + [[0.2, 1, 1]] * 2
 
 
+@pytest.mark.slow
 def test_conditions_are_compared_in_pairs_within_one_problem_the_most_different_first(
     launch: Launch, undrawn: None
 ) -> None:
@@ -356,6 +357,7 @@ def test_conditions_are_compared_in_pairs_within_one_problem_the_most_different_
     assert set(levels["problem"]) == {"xor", "sine"}
 
 
+@pytest.mark.slow
 def test_the_page_shows_thirty_pairs_and_the_table_has_all(launch: Launch, undrawn: None) -> None:
     for depth in range(1, 11):
         launch.condition({"network": {"depth": depth}}, depth + np.random.default_rng(depth).random(12))
@@ -679,6 +681,7 @@ def test_the_same_settings_with_other_data_are_told_apart_by_their_runs(
 # --- the folder ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_condition_are_reported_by_the_beginning_of_their_ids(launch: Launch, undrawn: None) -> None:
     sweep = launch.whole().id
     condition = str(basinet.load_runs("made")["run_id"].iloc[0])
@@ -698,6 +701,7 @@ def test_an_unknown_name_leaves_nothing_behind(launch: Launch, undrawn: None, tm
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_an_earlier_report_is_replaced_as_a_whole(launch: Launch, undrawn: None, tmp_path: Path) -> None:
     launch.whole()
     page = basinet.report("made", "there")
@@ -725,6 +729,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(
         basinet.report("made", foreign)
 
 
+@pytest.mark.slow
 def test_what_fails_on_the_way_leaves_nothing_behind(
     launch: Launch, undrawn: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ def test_values_of_settings_are_in_no_file_name(sweeps: Callable[[str], Any], tm
         assert not any(part in path.name for part in ("rm -rf", "sp ace", "left", "da;ta")), path
 
 
+@pytest.mark.slow
 @strange
 def test_a_report_on_an_experiment_of_any_name_lies_in_the_working_directory(
     name: str, swept: Path, monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,7 @@ def reports(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return call
 
 
+@pytest.mark.slow
 def test_a_sweep_becomes_a_page_with_figures_and_tables(sweeps: Call, reports: Call, tmp_path: Path) -> None:
     assert sweeps(SWEEP).code == 0
     lines = reports("basinet").splitlines()

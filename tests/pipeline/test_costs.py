@@ -345,6 +345,7 @@ def test_time_is_scaled_to_all_restarts_and_steps_that_are_left() -> None:
     assert costs.polishing_seconds(asked, 7, found) == 7 * (100 + 4 * 20 + 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_what_is_measured_is_positive(name: str) -> None:
     found = costs.pace(study(name))
