@@ -13,7 +13,7 @@ from basinet.foundation.random_streams import Purpose, normal
 from basinet.foundation.threads import single_threaded_operations
 from basinet.linalg.eigen import eigenvalues
 
-_ELEMENTS = 1 << 24  # of the basis of a chunk of restarts: 128 MB
+_ELEMENTS = 1 << 19  # of the basis of a chunk of restarts: 4 MB, which caches hold, and no new pages for each product
 
 HessianProduct = Callable[[Tensor, Tensor], Tensor]
 """H v `[restart, parameter]` at (theta, v), one direction per restart."""
