@@ -16,7 +16,7 @@ REPEATS = 3
 BLOCKS = 40
 LITTLE = {"descent": {"steps": 1}, "polish": {"steps": 0, "dense_max": 0}}
 MUCH = {"problem": {"name": "digits", "points": 200}, "network": {"width": 8}, "polish": {"steps": 0, "dense_max": 0}}
-STUDY = {**MUCH, "descent": {"steps": 400}, "restarts": 512}
+STUDY = {**MUCH, "descent": {"steps": 400}, "restarts": 1024}
 
 
 def executor(workers: int) -> Dask:

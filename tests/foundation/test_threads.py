@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -64,3 +67,21 @@ def test_after_an_error_which_is_raised_nobody_begins_with_another_item() -> Non
     after = len(begun)
     time.sleep(0.05)
     assert len(begun) == after < 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are counted, and kept, as Linux and glibc do it")
+def test_memory_that_is_freed_is_kept_where_the_environment_would_have_it_given_back() -> None:
+    script = """
+import resource, torch
+from basinet.foundation.threads import keep_freed_memory
+keep_freed_memory()
+for turn in range(60):  # in the first of which the heap finds its size
+    if turn == 40:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2_000_000, dtype=torch.float64)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}  # as Dask's workers have it
+    made = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert int(made.stdout) < 2_000_000 * 8 // 4096  # fewer pages in twenty turns than one turn's array has

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -15,6 +17,8 @@ from typing import TypeVar
 import torch
 
 from basinet.foundation import machine
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the parameters of mallopt(3)
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -75,10 +79,14 @@ def keep_freed_memory() -> None:
     """Have the C library keep memory that is freed, up to 64 MB, instead of giving it back to the system.
 
     Activations of a chunk come and go with every operation. Where the system has to hand over, and clear, fresh pages
-    for them each time, a step takes up to four times as long. glibc keeps blocks up to the size of the largest that was
-    ever freed, 32 MB at most (mallopt(3), M_MMAP_THRESHOLD); elsewhere this does nothing.
+    for them each time, a step takes up to four times as long. glibc learns to keep blocks of up to 32 MB, but not where
+    the environment sets a threshold, as Dask's does for workers (MALLOC_TRIM_THRESHOLD_): so both are set here. C
+    libraries without mallopt(3) do as they like.
     """
-    torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8, device="cpu")
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_TRIM_THRESHOLD, 64 << 20)
 
 
 @cache
