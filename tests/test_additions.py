@@ -95,12 +95,12 @@ def used(extended: Path) -> Mapping[str, Any]:
 
 
 def test_there_is_an_addition_for_every_section_of_contributing() -> None:
-    """A study is a file; an executor is added in `tests/helpers/crews.py`."""
+    """A study is a file."""
     sections = re.findall(
         r"^## Adding an? (.*)$", (conf_directory().parent / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     named = [re.sub(r"^\d_", "", patch.stem).replace("_", " ") for patch in PATCHES]
-    assert set(sections) - {"study", "executor"} == set(named) - {"native descent"}
+    assert set(sections) - {"study"} == set(named) - {"native descent"}
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
@@ -153,3 +153,18 @@ def test_all_of_them_are_swept_from_the_shell_and_listed(extended: Path) -> None
     for name in ("laplace", "nadamw", "rings", "double_well"):
         assert f"  {name} " in listed
     assert python(extended, "-c", load).strip() == "['double_well', 'empirical_risk']"
+
+
+@pytest.mark.slow
+def test_a_new_executor_hands_out_blocks_of_the_shell_s_sweeps(extended: Path) -> None:
+    """Two processes make the same tables as the command itself does, to the bit."""
+    run = "from basinet.cli.main import main; main()"
+    for executor in ("processes", "local"):
+        python(extended, "-c", run, "-m", "network.depth=1,2", "restarts=300", "descent.steps=100", "polish=none",
+               f"executor={executor}", f"tracking.experiment={executor}", "tracking.figures=none")  # fmt: skip
+    load = """
+import basinet
+theirs, own = (basinet.load_restarts(executor).drop(columns="run_id") for executor in ("processes", "local"))
+print(len(own), theirs.equals(own))
+"""
+    assert python(extended, "-c", load).strip() == "600 True"

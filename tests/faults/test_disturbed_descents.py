@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGKILL, and the same command again, in the middle of a descent of a population loss."""
+"""Ctrl-C, SIGKILL, and the same command again: population losses, the gradient flow, a line search."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import basinet
 
 BLOCKS = 4
 TEACHER = "problem=gaussian_teacher objective=population problem.dimension=4 problem.units=4 network.activation=relu"
+SINE = "problem=sine network.depth=3 network.width=4 objective.l2_weights=1e-3 objective.l2_biases=1e-3"
 LINES = {
     "population": f"{TEACHER} init=lecun_normal descent.learning_rate=0.1 descent.steps=2000",
+    "flow": f"{SINE} descent=gradient_flow",
+    "lbfgs": f"{SINE} descent=lbfgs descent.steps=3000",
 }
 
 

@@ -1,0 +1,116 @@
+"""Basins of the gradient flow are those that scipy's LSODA finds, start by start, with a network written in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.integrate import solve_ivp
+
+import basinet
+from basinet import Study
+
+Array = npt.NDArray[np.float64]
+
+STARTS = 200
+PENALTY = 1e-3
+PENALTIES = {"l2_weights": PENALTY, "l2_biases": PENALTY}
+XOR = {"problem": "xor", "objective": PENALTIES}
+TANH = {"problem": "sine", "network": {"depth": 3, "width": 2, "activation": "tanh"}, "objective": PENALTIES}
+RELU = {"problem": "sine", "network": {"width": 2, "activation": "relu"}, "objective": PENALTIES}
+
+WIDTHS = {"xor": [2, 2, 1], "tanh": [1, 2, 2, 1], "relu": [1, 2, 1]}
+
+LOGISTIC = (lambda z: 1 / (1 + np.exp(-z)), lambda a: a * (1 - a))
+UNITS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "xor": LOGISTIC,
+    "tanh": (np.tanh, lambda a: 1 - a**2),
+    "relu": (lambda z: np.maximum(z, 0), lambda a: (a > 0).astype(float)),
+}
+AT_REST = 1e-8  # ‖∇f‖
+MOST = 30_000  # slopes of one way: along a kink of ReLU units LSODA would go on for ever
+
+
+class Stuck(Exception):
+    """A way on which LSODA does not come forward."""
+
+
+def gradient(widths: list[int], hidden: str, x: Array, y: Array) -> Callable[[Array], Array]:
+    """∇f of f = 1/2N Σ‖a(x) - y‖² + ½ λ ‖θ‖², samples in columns, θ = (W row by row, b) of layer after layer.
+
+    The output is a logistic unit for XOR and the identity else.
+    """
+    value, slope = UNITS[hidden]
+    shapes = list(zip(widths[1:], widths[:-1], strict=True))
+
+    def nabla(theta: Array) -> Array:
+        layers, at = [], 0
+        for rows, columns in shapes:
+            weights, biases = theta[at : at + rows * columns], theta[at + rows * columns : at + rows * (columns + 1)]
+            layers.append((weights.reshape(rows, columns), biases[:, None]))
+            at += rows * (columns + 1)
+        answers = [x]
+        for number, (W, b) in enumerate(layers):
+            z = W @ answers[-1] + b
+            is_last = number == len(layers) - 1
+            answers.append(value(z) if not is_last or hidden == "xor" else z)
+        delta = (answers[-1] - y) / x.shape[1]
+        if hidden == "xor":
+            delta = delta * slope(answers[-1])
+        parts: list[Array] = []
+        for number in reversed(range(len(layers))):
+            parts[:0] = [(delta @ answers[number].T).ravel(), delta.sum(1)]
+            if number > 0:
+                delta = layers[number][0].T @ delta * slope(answers[number])
+        return np.concatenate(parts) + PENALTY * theta
+
+    return nabla
+
+
+def where_lsoda_ends(nabla: Callable[[Array], Array], start: Array, rtol: float) -> Array | None:
+    slopes = 0
+
+    def flow(_: float, theta: Array) -> Array:
+        nonlocal slopes
+        slopes += 1
+        if slopes > MOST:
+            raise Stuck
+        return -nabla(theta)
+
+    def at_rest(_: float, theta: Array) -> float:
+        return float(np.linalg.norm(nabla(theta))) - AT_REST
+
+    at_rest.terminal = True  # type: ignore[attr-defined]
+    try:
+        way = solve_ivp(flow, (0, 1e7), start, "LSODA", rtol=rtol, atol=rtol * 1e-2, events=at_rest)
+    except Stuck:
+        return None
+    return np.asarray(way.y[:, -1]) if way.status == 1 else None
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize(("hidden", "config"), [("xor", XOR), ("tanh", TANH), ("relu", RELU)])
+def test_every_start_falls_into_the_basin_that_lsoda_finds(hidden: str, config: dict[str, Any]) -> None:
+    """… at two tolerances; where these end in two places, or do not end, there is nothing to be compared with."""
+    study = Study.from_config(
+        {**config, "restarts": STARTS, "polish": "none", "descent": {"name": "gradient_flow", "tolerance": AT_REST}}
+    )
+    results = basinet.run(study)
+    x, y = study.problem.inputs.numpy(), study.problem.targets.numpy()
+    nabla = gradient(WIDTHS[hidden], hidden, x, y)
+    compared, elsewhere = 0, []
+    for number, (start, end) in enumerate(
+        zip(results.parameters["initial"], results.parameters["final"], strict=True)
+    ):
+        coarse, fine = (where_lsoda_ends(nabla, start, rtol) for rtol in (1e-6, 1e-8))
+        if coarse is None or fine is None or np.linalg.norm(coarse - fine) > 1e-3 * (1 + np.linalg.norm(fine)):
+            continue
+        compared += 1
+        if np.linalg.norm(end - fine) > 1e-3 * (1 + np.linalg.norm(fine)):
+            elsewhere.append((number, results.restarts["status"][number], np.linalg.norm(end - fine), np.linalg.norm(nabla(end))))
+    print(f"{hidden}: {compared} of {STARTS} compared")
+    assert elsewhere == []
+    assert compared > STARTS / 2
