@@ -203,7 +203,7 @@ def _written(row: pd.Series) -> str:
     share = f"{row['success_share']:.0%}"
     if math.isinf(row["ert"]):
         return f"> {row['ert_low']:,.0f}, {share}"
-    return f"{row['ert']:,.0f} [{row['ert_low']:,.0f}, {row['ert_high']:,.0f}], {share}"
+    return f"{row['ert']:,.0f} [{row['ert_low']:,.0f}, {row['ert_high']:,.0f}], {share}".replace("inf", "∞")
 
 
 def main() -> None:
