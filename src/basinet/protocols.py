@@ -585,6 +585,10 @@ class Engine(Protocol):
         """f `[restart]` and ∂f/∂θ `[restart, parameter]` at `theta [restart, parameter]`."""
         ...
 
+    def signature(self, objective: Objective, theta: Tensor) -> Tensor:
+        """`Objective.signature`, `[restart, 2 · n]`, up to rounding."""
+        ...
+
     def hvp(self, objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian-vector products, `[restart, parameter]`."""
         ...

@@ -65,6 +65,9 @@ class TorchEngine:
     def loss_and_gradient(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
         return objective.loss_and_gradient(theta)
 
+    def signature(self, objective: Objective, theta: Tensor) -> Tensor:
+        return objective.signature(theta)
+
     def hvp(self, objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
         return objective.hvp(theta, v)
 

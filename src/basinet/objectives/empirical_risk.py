@@ -189,21 +189,25 @@ class EmpiricalRisk:
         Four fixed random projections of its answers to the samples, and four of its answers to 64 probe inputs in a
         box twice as large as the data, which tell apart functions that agree on the samples.
         """
-        return torch.cat([self._projected(theta, *probe) for probe in self._probes], 1)
+        return torch.cat([self._projected(theta, *probe) for probe in self.probes], 1)
 
-    def _projected(self, theta: Tensor, probed: EmpiricalRisk, draws: Tensor) -> Tensor:
-        coefficients = draws.to(theta) / draws.shape[1] ** 0.5  # [projection, output · sample]
+    def _projected(self, theta: Tensor, probed: EmpiricalRisk, coefficients: Tensor) -> Tensor:
+        coefficients = coefficients.to(theta)
         parts = [_projections(probed.outputs(part).flatten(1), coefficients) for part in theta.split(self.chunk_size)]
         return torch.cat(parts)
 
     @cached_property
-    def _probes(self) -> list[tuple[EmpiricalRisk, Tensor]]:
-        """The network on the samples and on the probe inputs, with the directions its answers are projected on."""
+    def probes(self) -> list[tuple[EmpiricalRisk, Tensor]]:
+        """What signatures are made of: the network on the samples and on the probe inputs, each with four directions.
+
+        Directions are rows `[projection, output · sample]` of float64, which answers are multiplied with.
+        """
         probes = []
         for inputs in (self.inputs, self._probe_inputs):
             targets = inputs.new_zeros(self.targets.shape[0], inputs.shape[1])
             draws = torch.from_numpy(normal(0, range(_PROJECTIONS), targets.numel(), Purpose.PROBES))
-            probes.append((EmpiricalRisk(self.network, inputs, targets, self.loss_name), draws))
+            coefficients = draws / draws.shape[1] ** 0.5
+            probes.append((EmpiricalRisk(self.network, inputs, targets, self.loss_name), coefficients))
         return probes
 
     @cached_property

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from basinet.protocols import Objective
+from basinet.protocols import Engine, Objective
 
 _SAME = 1e-4  # of loss and signature, relative to 1 + |x|: what descended, not polished points of a bottom agree to
+_MULTIPLIER, _SHIFT = np.uint64(0xFF51AFD7ED558CCD), np.uint64(33)
 MOST = 10_000
 """Bottoms of a block of runs that are kept to be certified; later ones stay without a name."""
 
@@ -34,11 +35,12 @@ class Catalogue:
     visits come in, as long as they are no more than `MOST`.
     """
 
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-        self._cells: dict[bytes, int] = {}
+    def __init__(self, objective: Objective, engine: Engine) -> None:
+        self._objective, self._engine = objective, engine
+        self._cells: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)  # [bottom] ascending
+        self._numbers: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)  # [bottom], of those
+        self._visit: npt.NDArray[np.int64] = np.empty((0, 2), dtype=np.int64)  # [bottom, 2], restart and round
         self._theta: list[npt.NDArray[np.float64]] = []  # [parameter] each
-        self._visit: list[tuple[int, int]] = []  # restart and round
 
     def enter(self, theta: Tensor, loss: Tensor, restart: Tensor, rounds: Tensor) -> Tensor:
         """The number of each visit's bottom, `[visit]` int64; -1 where there are too many of them.
@@ -50,39 +52,66 @@ class Catalogue:
             rounds: of the run, `[visit]`.
         """
         theta = theta.double().cpu()
-        cells = self._cells_of(theta, loss.double().cpu())
-        order = np.lexsort((rounds.numpy(), restart.numpy()))
-        _, first, inverse = np.unique(cells[order], return_index=True, return_inverse=True)
-        kinds = order[first]  # a visit of each
-        visits = zip(restart.numpy()[kinds].tolist(), rounds.numpy()[kinds].tolist(), strict=True)
-        named = zip(cells[kinds].tolist(), theta.numpy()[kinds], visits, strict=True)
-        numbers = [self._number(cell, point, visit) for cell, point, visit in named]
+        visits = np.stack([restart.numpy(), rounds.numpy()], 1)
+        order = np.lexsort(visits.T[::-1])
+        cells = self._cells_of(theta, loss.double().cpu())[order]
+        kinds, first, inverse = np.unique(cells, return_index=True, return_inverse=True)
+        foremost = order[first]  # a visit of each kind
         result = np.empty(len(cells), dtype=np.int64)
-        result[order] = np.array(numbers, dtype=np.int64)[inverse]
+        result[order] = self._numbers_of(kinds, theta.numpy(), foremost, visits[foremost])[inverse]
         return torch.from_numpy(result)
 
     def found(self) -> Found:
         """All bottoms so far, by their numbers."""
         size = self._objective.size
         theta = torch.from_numpy(np.stack(self._theta)) if self._theta else torch.empty(0, size, dtype=torch.float64)
-        visits = torch.tensor(self._visit, dtype=torch.int64).view(-1, 2)
-        return Found(theta, visits[:, 0].clone(), visits[:, 1].clone())
+        restart, rounds = torch.from_numpy(self._visit).clone().unbind(1)
+        return Found(theta, restart.clone(), rounds.clone())
 
-    def _cells_of(self, theta: Tensor, loss: Tensor) -> npt.NDArray[np.void]:
-        """A number of 72 bytes or so for each visit, the same for those that look alike."""
-        seen = torch.cat([loss.unsqueeze(1), self._objective.signature(theta)], 1).numpy()
-        cells = np.ascontiguousarray(np.rint(np.arcsinh(seen) / _SAME).astype(np.int64))
-        return cells.view(np.dtype((np.void, cells.itemsize * cells.shape[1]))).squeeze(1)
+    def _cells_of(self, theta: Tensor, loss: Tensor) -> npt.NDArray[np.uint64]:
+        """A word for each visit, the same for those that look alike.
 
-    def _number(self, cell: bytes, theta: npt.NDArray[np.float64], visit: tuple[int, int]) -> int:
-        number = self._cells.get(cell)
-        if number is None:
-            if len(self._cells) >= MOST:
-                return -1
-            self._cells[cell] = len(self._theta)
-            self._theta.append(theta.copy())  # a row of its own: the table that it is of is not kept
-            self._visit.append(visit)
-            return len(self._theta) - 1
-        if visit < self._visit[number]:
-            self._theta[number], self._visit[number] = theta.copy(), visit
-        return number
+        It is mixed of nine numbers: that two of `MOST` bottoms and 10⁸ visits to others share one has a chance of 10⁻⁷.
+        """
+        seen = torch.cat([loss.unsqueeze(1), self._engine.signature(self._objective, theta)], 1).numpy()
+        cells = np.rint(np.arcsinh(seen) / _SAME).astype(np.int64).view(np.uint64)
+        word = np.zeros(len(cells), dtype=np.uint64)
+        for column in cells.T:  # as MurmurHash3 ends: a multiplication carries bits up, a shift brings them down
+            word = (word ^ column) * _MULTIPLIER
+            word ^= word >> _SHIFT
+        return word
+
+    def _numbers_of(
+        self,
+        kinds: npt.NDArray[np.uint64],
+        theta: npt.NDArray[np.float64],
+        foremost: npt.NDArray[np.int64],
+        visits: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        """The numbers of bottoms of these `kinds [kind]`, ascending: rows `foremost` of θ, from these visits."""
+        place = np.searchsorted(self._cells, kinds)
+        known = np.append(self._cells, 0)[place] == kinds
+        known &= place < len(self._cells)
+        numbers = np.full(len(kinds), -1, dtype=np.int64)
+        numbers[known] = self._numbers[place[known]]
+        self._give_to_earlier(numbers[known], theta, foremost[known], visits[known])
+        new = np.flatnonzero(~known)[: MOST - len(self._theta)]
+        numbers[new] = len(self._theta) + np.arange(len(new))
+        self._cells = np.insert(self._cells, place[new], kinds[new])
+        self._numbers = np.insert(self._numbers, place[new], numbers[new])
+        self._visit = np.concatenate([self._visit, visits[new]])
+        self._theta += [theta[row].copy() for row in foremost[new]]  # of their own: the table is not kept
+        return numbers
+
+    def _give_to_earlier(
+        self,
+        numbers: npt.NDArray[np.int64],
+        theta: npt.NDArray[np.float64],
+        rows: npt.NDArray[np.int64],
+        visits: npt.NDArray[np.int64],
+    ) -> None:
+        """Known bottoms are represented by these visits where they come before those that represent them."""
+        (restart, number), (before, then) = visits.T, self._visit[numbers].T
+        for place in np.flatnonzero((restart < before) | ((restart == before) & (number < then))):
+            self._visit[numbers[place]] = visits[place]
+            self._theta[numbers[place]] = theta[rows[place]].copy()

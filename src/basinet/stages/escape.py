@@ -160,12 +160,11 @@ def descent_of_round(means: Means, allowance: Allowance, standing: Standing, num
     rounds, begun = _Rounds(means, allowance, standing), None
     while (stage := rounds.fullest()) is not None and int(rounds.standing.round[0]) <= number:
         if begun is None and stage >= _DESCEND and int(rounds.standing.round[0]) == number:
-            begun = rounds.descending.theta[0].clone()
+            begun = rounds.descents[stage - _DESCEND].state.theta[0]
         rounds.advance(stage)
-        if begun is not None and int(rounds.stage[0]) < _DESCEND:
-            status = Status(int(rounds.descending.status[0]))
-            ended = Status.BUDGET if status == Status.RUNNING else status
-            return Descended(begun, int(rounds.descending.steps[0]), ended)
+        if begun is not None and int(rounds.stage[0]) < _DESCEND and rounds.ended is not None:
+            status = Status(int(rounds.ended.status[0]))
+            return Descended(begun, int(rounds.ended.steps[0]), Status.BUDGET if status == Status.RUNNING else status)
     return None
 
 
@@ -182,6 +181,13 @@ def landings(steps: int, typical: int) -> list[int]:
     return [*result, steps] if steps > 0 else result
 
 
+class _Underway(NamedTuple):
+    """Descents that stand on one landing, a row each, in no particular order."""
+
+    runs: Tensor  # [descent] int64, the rows of their runs
+    state: Descending
+
+
 @dataclass
 class _Rounds:
     """All runs of a block, each in the middle of its round; tables have one row per run."""
@@ -194,7 +200,8 @@ class _Rounds:
     gradients: Tensor = field(init=False)  # [run] float64, spent in this round
     losses: Tensor = field(init=False)  # [run] int64, likewise
     broken: Tensor = field(init=False)  # [run] bool: the budget has ended within the walk of this round
-    descending: Descending = field(init=False)
+    descents: dict[int, _Underway] = field(init=False, default_factory=dict)  # by landing
+    ended: Descending | None = field(init=False, default=None)  # those of the last arrival
     walk: Walk | None = field(init=False, default=None)
     stepwise: Stepwise | None = field(init=False)  # the descent, if it is one; asked once, since asking is slow
     own_pace: AtOwnPace | None = field(init=False)  # likewise
@@ -209,14 +216,13 @@ class _Rounds:
         self.gradients = torch.zeros(count, dtype=torch.float64)
         self.losses = torch.zeros(count, dtype=torch.int64)
         self.broken = torch.zeros(count, dtype=torch.bool)
-        self.descending = start(self.means.descent, theta)
         typical = self.standing.gradients / self.standing.round.clamp(min=1)
         steps = self.means.descent.budget.steps
         descent = self.means.descent
         self.stepwise = descent if isinstance(descent, Stepwise) else None
         self.own_pace = descent if isinstance(descent, AtOwnPace) else None
         self.landings = landings(steps, int(typical.median())) if self.stepwise is not None else []
-        self.catalogue = Catalogue(self.means.exact)
+        self.catalogue = Catalogue(self.means.exact, self.means.engine)
         self._end(torch.arange(count))
 
     def fullest(self) -> int | None:
@@ -239,13 +245,14 @@ class _Rounds:
 
     def advance(self, stage: int) -> None:
         """Let everybody who waits at a stage go on to another one."""
+        if stage >= _DESCEND:
+            self._descend(stage - _DESCEND)
+            return
         index = (self.stage == stage).nonzero().squeeze(1)
         if stage == _BEGIN:
             self._begin(index)
-        elif stage == _WALK:
-            self._walk(index)
         else:
-            self._descend(index, stage - _DESCEND)
+            self._walk(index)
 
     def result(self) -> Escaped:
         """When all runs have ended."""
@@ -295,9 +302,7 @@ class _Rounds:
             self.stage[index[walks]] = _WALK
             self.walk = walk if len(index) == len(self.stage) else put(self._walks_like(walk), index, walk)
         if bool(ready.any()):
-            begun = index[ready]
-            self.stage[begun] = _DESCEND
-            self.descending = self.descending.scatter(begun, start(self.means.descent, walk.theta[ready]))
+            self._put_aside(0, _Underway(index[ready], start(self.means.descent, walk.theta[ready])))
         if bool(failed.any()):
             self._close(index[failed])
 
@@ -314,44 +319,48 @@ class _Rounds:
             self.walk = rows(walk, torch.zeros(count, dtype=torch.int64))
         return self.walk
 
-    def _descend(self, index: Tensor, landing: int) -> None:
+    def _put_aside(self, landing: int, some: _Underway) -> None:
+        """Descents have come to a landing, where others may be.
+
+        Each landing has a table of its own: what descents remember is large, and rows of it are moved only when
+        descents that stood together part, or others join them.
+        """
+        self.stage[some.runs] = _DESCEND + landing
+        there = self.descents.get(landing)
+        if there is not None:
+            some = _Underway(torch.cat([there.runs, some.runs]), Descending.join([there.state, some.state]))
+        self.descents[landing] = some
+
+    def _descend(self, landing: int) -> None:
         """From one landing to the next; whoever chooses its own steps takes some, and comes to the same one again."""
+        means, (index, state) = self.means, self.descents.pop(landing)
         if self.own_pace is not None:
-            state = self._some_steps(self.own_pace, index, landing)
-            arrived, next_landing = state.status != Status.RUNNING, 1
+            state = means.engine.follow(means.objective, self.own_pace, state, _AT_OWN_PACE)
+            arrived, next_landing = state.status != Status.RUNNING, 0
         elif self.stepwise is not None:
-            state = self._segment(self.stepwise, index, landing)
+            state = self._segment(self.stepwise, state, landing)
             arrived = (state.status != Status.RUNNING) | (landing + 2 >= len(self.landings))
             next_landing = landing + 1
         else:
-            raise TypeError(f"{type(self.means.descent).__name__} is neither Stepwise nor at its own pace")
-        self.descending = self.descending.scatter(index, state)
-        self.stage[index] = _DESCEND + next_landing
-        if bool(arrived.any()):
-            self._arrive(index[arrived], state.rows(arrived.nonzero().squeeze(1)))
+            raise TypeError(f"{type(means.descent).__name__} is neither Stepwise nor at its own pace")
+        if bool(arrived.all()):
+            self._arrive(index, state)
+            return
+        going = arrived.logical_not().nonzero().squeeze(1)
+        self._put_aside(next_landing, _Underway(index[going], state.rows(going)))
+        if len(going) < len(index):
+            self._arrive(index[arrived], _without_memory(state).rows(arrived.nonzero().squeeze(1)))
 
-    def _some_steps(self, descent: AtOwnPace, index: Tensor, landing: int) -> Descending:
-        """The state of descents that choose their own steps after some more; at landing 0 they are at their starts."""
-        means, state = self.means, self.descending.rows(index)
-        if landing == 0:
-            state = means.engine.follow(means.objective, descent, state, 0)
-        running = (state.status == Status.RUNNING).nonzero().squeeze(1)
-        if len(running) == len(index):
-            return means.engine.follow(means.objective, descent, state, _AT_OWN_PACE)
-        if len(running) == 0:
-            return state
-        return state.scatter(running, means.engine.follow(means.objective, descent, state.rows(running), _AT_OWN_PACE))
-
-    def _segment(self, descent: Stepwise, index: Tensor, landing: int) -> Descending:
+    def _segment(self, descent: Stepwise, state: Descending, landing: int) -> Descending:
         """The state of descents at the next landing."""
         means, ends = self.means, self.landings
-        state = replace(self.descending.rows(index), step=ends[landing])
+        state = replace(state, step=ends[landing])
         if landing == 0:
             state = means.engine.segment(means.objective, descent, state, 0)
         running = (state.status == Status.RUNNING).nonzero().squeeze(1)
         if len(running) == 0 or landing + 1 == len(ends):
             return state
-        if len(running) == len(index):
+        if len(running) == len(state.status):
             return means.engine.segment(means.objective, descent, state, ends[landing + 1])
         return state.scatter(
             running, means.engine.segment(means.objective, descent, state.rows(running), ends[landing + 1])
@@ -359,7 +368,7 @@ class _Rounds:
 
     def _arrive(self, index: Tensor, state: Descending) -> None:
         """Descents have ended: their bottoms are judged and written down, and their rounds closed."""
-        means, here = self.means, rows(self.standing, index)
+        means, here, self.ended = self.means, rows(self.standing, index), _without_memory(state)
         self.gradients[index] += gradients_spent(state, means.descent, means.objective.samples, ()).cpu()
         there = (state.status != Status.DIVERGED) & torch.isfinite(state.loss)
         loss = state.loss.double().masked_fill(~there, torch.inf)
@@ -374,7 +383,9 @@ class _Rounds:
         )
         self._write_down(index, here, there, state.theta, Visit(loss, accepted, best))
         whole = ~self.broken[index]
-        if bool(whole.any()):
+        if bool(whole.all()):
+            self.standing = replace(self.standing, runs=put(self.standing.runs, index, after))
+        elif bool(whole.any()):
             kept = whole.nonzero().squeeze(1)
             runs = put(self.standing.runs, index[kept], rows(after, kept))
             self.standing = replace(self.standing, runs=runs)
@@ -418,6 +429,11 @@ class Visit(NamedTuple):
     loss: Tensor
     accepted: Tensor
     best: Tensor
+
+
+def _without_memory(state: Descending) -> Descending:
+    """What is asked of descents that have ended."""
+    return replace(state, memory=(), records=None)
 
 
 def _where(condition: Tensor, yes: Walk, no: Walk) -> Walk:

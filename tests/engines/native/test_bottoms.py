@@ -47,6 +47,14 @@ def test_spectra_are_lapacks_of_the_same_hessians(risk_of: Risks, normal: Draws,
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_signatures_are_those_of_the_objective_to_rounding(risk_of: Risks, normal: Draws, activation: str) -> None:
+    """Projections of answers of size one: sums of 64 products or fewer, in another order."""
+    risk = risk_of(activation, torch.float64)
+    theta = starts(normal, risk)
+    torch.testing.assert_close(LANES.signature(risk, theta), risk.signature(theta), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("region", [1e-3, 0.3, 1e3])
 def test_newton_steps_are_the_lowest_points_of_the_model_in_their_region(
     risk_of: Risks, normal: Draws, activation: str, region: float
@@ -103,12 +111,13 @@ def test_the_march_leads_where_it_leads_by_torch(normal: Draws, penalty: float, 
 
 
 def answers(engine: NativeEngine, risk: EmpiricalRisk, theta: Tensor) -> dict[str, Tensor]:
-    """Everything that is made of Hessians in lanes, as bit patterns; the sign of NaN is nobody's."""
+    """Signatures, and everything that is made of Hessians in lanes, as bit patterns; the sign of NaN is nobody's."""
     _, gradient = engine.loss_and_gradient(risk, theta)
     vectors = engine.eigenvectors(risk, theta)
     step = engine.newton_step(risk, theta, gradient, torch.full_like(theta[:, 0], 0.1))
     marched = ways(risk, theta, engine)
     found = {"eigenvalues": engine.eigenvalues(risk, theta), "values": vectors[0], "vectors": vectors[1]}
+    found["signature"] = engine.signature(risk, theta)
     found |= {**step._asdict(), **{field.name: getattr(marched, field.name) for field in fields(marched)}}
     return {name: bits(column) for name, column in found.items()}
 

@@ -168,6 +168,7 @@ struct Group {  // of S samples; where fewer are left, the last one is repeated 
 };
 
 struct Squared {  // 1/2 |a - y|^2
+  static void answer(V*) {}  // a_L is what the network answers
   // g = df/da; returns the losses of the group
   template <bool WITH_LOSS>
   static V gradient(const Group& group, const V* a, V* g) {
@@ -193,6 +194,13 @@ struct CrossEntropy {  // -sum y log softmax(a)
     total = all(0);
     for (int o = 0; o < OUTPUTS; ++o) total = total + (p[o] = exp(a[o * S + s] - largest));
     for (int o = 0; o < OUTPUTS; ++o) p[o] = p[o] / total;
+  }
+  static void answer(V* a) {  // a_L becomes softmax(a_L)
+    V p[OUTPUTS], largest, total;
+    for (int s = 0; s < S; ++s) {
+      softmax(a, s, p, largest, total);
+      for (int o = 0; o < OUTPUTS; ++o) a[o * S + s] = p[o];
+    }
   }
   template <bool WITH_LOSS>
   static V gradient(const Group& group, const V* a, V* g) {

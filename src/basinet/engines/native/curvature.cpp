@@ -24,6 +24,33 @@ void evaluate(const Function* f, const Real* at_theta, Real* loss, Real* gradien
   });
 }
 
+// sums [restart, projection] of the answers to all samples times coefficients [projection, output, sample]
+void project(const Function* f, const Real* at_theta, const Real* coefficients, std::int64_t projections, Real* sums) {
+  Aligned<V> vectors(PARAMETERS + projections);
+  Aligned<Passes> passes(1);
+  V *theta = vectors.get(), *sum = theta + PARAMETERS;
+  Passes& p = *passes.get();
+  for_blocks(f->next, f->restarts, [&](std::int64_t block) {
+    gather(at_theta, block, f->restarts, theta);
+    for (std::int64_t k = 0; k < projections; ++k) sum[k] = all(0);
+    for (std::int64_t first = 0; first < f->samples; first += S) {
+      Group group;
+      load(f->data, select(nullptr, f->samples), first, group, p.a);
+      forward(theta, p);
+      V* answers = p.a + rows_before(LAYERS);
+      LOSS::answer(answers);
+      for (std::int64_t k = 0; k < projections; ++k)
+        for (int o = 0; o < OUTPUTS; ++o)
+          for (int s = 0; s < S && first + s < f->samples; ++s) {
+            const Real coefficient = coefficients[(k * OUTPUTS + o) * f->samples + first + s];
+            sum[k] = fma(answers[o * S + s], V{} + coefficient, sum[k]);
+          }
+    }
+    for (int j = 0; j < LANES && block + j < f->restarts; ++j)
+      for (std::int64_t k = 0; k < projections; ++k) sums[(block + j) * projections + k] = sum[k][j];
+  });
+}
+
 // hessian times v, [restart, parameter]
 void multiply(const Function* f, const Real* at_theta, const Real* directions, Real* products) {
   Aligned<V> vectors(3 * PARAMETERS);

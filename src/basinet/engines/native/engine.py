@@ -152,6 +152,17 @@ class NativeEngine:
         self._evaluate(risk, "evaluate", theta, loss, gradient)
         return loss, gradient
 
+    def signature(self, objective: Objective, theta: Tensor) -> Tensor:
+        risk, theta = _risk(objective), theta.contiguous()
+        library, parts = curvature_library(Shape.of(risk, theta.dtype)), []
+        for probed, coefficients in risk.probes:
+            rows = coefficients.to(theta).contiguous()
+            part = theta.new_empty(theta.shape[0], rows.shape[0])
+            arguments = (pointer(theta), pointer(rows), ctypes.c_int64(rows.shape[0]), pointer(part))
+            library.run("project", probed, theta.shape[0], self.threads, *arguments)
+            parts.append(part)
+        return torch.cat(parts, 1)
+
     def hvp(self, objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
         theta = theta.contiguous()
         result = torch.empty_like(theta)
