@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import basinet
-from basinet import Study
+from basinet import Findings, Study
 from basinet.foundation.errors import ConfigError
-from basinet.reporting.separating import start_features
+from basinet.reporting.document import Table, Text
+from basinet.reporting.separating import separating, start_features
 
 BORDER = 4.167237823105  # of the neuron's two valleys (Auer, Herbster & Warmuth, 1995)
 NEURON = {
-    "problem": {"name": "neuron", "dimension": 1},
+    "problem": {"name": "neuron", "dimension": 2},
     "network": {"depth": 1, "bias": False},
     "init": {"name": "uniform", "bound": 20.0},
     "descent": {"name": "gradient_flow"},
     "restarts": 300,
-    "engine": "torch",  # which compiles nothing
 }
 XOR = {
     "problem": "xor",
@@ -28,19 +29,39 @@ XOR = {
     "descent": {"steps": 0},
     "polish": "none",
     "restarts": 5,
-    "engine": "torch",
+    "engine": "torch",  # which compiles nothing
 }
 
 
-def test_the_basins_of_the_neuron_are_separated_by_its_weight_where_its_border_is() -> None:
-    found = basinet.run(Study.from_config(NEURON))
-    told = basinet.separation(found)
+@pytest.fixture(scope="module")
+def neuron() -> Findings:
+    return basinet.run(Study.from_config(NEURON))
+
+
+def test_the_basins_of_the_neuron_are_separated_by_its_weights_where_their_border_is(neuron: Findings) -> None:
+    """Each weight ends in the valley that it starts in."""
+    found, told = neuron, basinet.separation(neuron)
     assert told.tells
-    assert told.accuracy.value >= 0.97
-    assert told.features["feature"].tolist() == ["w1"]
-    starts = np.sort(found.parameters["initial"][:, 0])
-    cut = float(told.rules["rule"].iloc[0].removeprefix("w1 ≤ "))
-    assert np.searchsorted(starts, cut) == pytest.approx(np.searchsorted(starts, BORDER), abs=6)  # of 300 starts
+    assert told.accuracy.value >= 0.95
+    assert set(told.features["feature"]) == {"w1", "w2"}
+    for weight in (0, 1):
+        starts = np.sort(found.parameters["initial"][:, weight])
+        for cut in re.findall(rf"w{weight + 1} [≤>] (\S+)", " ".join(told.rules["rule"])):
+            assert np.searchsorted(starts, float(cut)) == pytest.approx(np.searchsorted(starts, BORDER), abs=8)
+
+
+def test_the_page_says_it_in_a_sentence_and_rule_by_rule_and_of_chance_nothing(neuron: Findings) -> None:
+    sentence, table = separating(neuron.study, neuron.restarts)
+    assert isinstance(sentence, Text)
+    assert isinstance(table, Table)
+    told = basinet.separation(neuron)
+    assert sentence.text == told.sentence
+    assert [row[0].text for row in table.rows] == told.rules["rule"].tolist()
+    assert sum(row[2].number or 0 for row in table.rows) == told.held_out
+    assert table.folded
+    rng = np.random.default_rng(0)
+    assert separating(neuron.study, neuron.restarts.assign(minimum=rng.integers(0, 3, 300))) == []
+    assert separating(neuron.study, neuron.restarts.assign(minimum=0)) == []
 
 
 def test_numbers_of_a_start_are_those_of_its_network_written_out() -> None:
