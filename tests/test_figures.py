@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -16,13 +17,15 @@ from basinet import plots
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures"
-FEW = 300  # restarts of a condition
 SIGMAS = 5  # by which a share of a few may differ from that of all: one false alarm in a million comparisons
 CHECKED = {
-    "xor": "network.width=2 init=normal,xavier_normal",
-    "textbook": "network.depth=2,3 init=normal,xavier_normal",
+    "xor": ("network.width=2 init=normal,xavier_normal", 300),
+    "textbook": ("network.depth=2,3 init=normal,xavier_normal", 300),
+    "digits": ("network.depth=1 init=orthogonal,xavier_uniform", 40),
+    "width": ("network.width=8,16", 40),
 }
-"""Studies whose figures are compared, and which of their conditions, those that are quick."""
+"""Studies whose figures are compared: which of their conditions, those that are quick, and how many restarts."""
+LONG = {"width"}
 
 
 def shares(words: str) -> dict[str, dict[float, float]]:
@@ -42,8 +45,6 @@ def described(path: Path) -> str:
 
 
 def test_the_words_of_a_figure_are_the_shares_that_plain_pandas_counts(tmp_path: Path) -> None:
-    import pandas as pd
-
     restarts = pd.DataFrame(
         {
             "network.depth": np.repeat([1, 2], 10),
@@ -60,23 +61,56 @@ def test_the_words_of_a_figure_are_the_shares_that_plain_pandas_counts(tmp_path:
         assert "network.depth=2:" not in words
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("study", CHECKED)
+def quartiles(words: str) -> dict[str, dict[float, float]]:
+    """Of each condition with a median the share of its restarts that end at or below some losses."""
+    number = r"([\d.e-]+)"
+    found = re.findall(rf"^(.*?): .*median {number}, half between {number} and {number}$", words, re.MULTILINE)
+    return {name: {float(low): 0.25, float(median): 0.5, float(high): 0.75} for name, median, low, high in found}
+
+
+def test_where_restarts_end_at_no_bottom_the_words_are_the_quartiles_that_plain_pandas_counts(tmp_path: Path) -> None:
+    losses = np.geomspace(0.1, 0.9, 41)
+    restarts = pd.DataFrame({"network.depth": 1, "loss": losses, "minimum": -1, "kind": "unfinished"})
+    figure = plots.final_losses(restarts.assign(status="arrived"), "network.depth", [], "made")
+    (path,) = plots.save({"made": figure}, tmp_path)
+    expected = {float(f"{np.quantile(losses, share):.4g}"): share for share in (0.25, 0.5, 0.75)}
+    assert quartiles(described(path)) == {"network.depth=1": expected}
+
+
+@pytest.mark.parametrize(
+    "study", [pytest.param(study, marks=pytest.mark.stress if study in LONG else pytest.mark.slow) for study in CHECKED]
+)
 def test_a_figure_of_a_page_is_what_its_command_makes(
     study: str, shell: Callable[[str], Any], furnish: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     """Restarts know of each other nothing, so that the first few are a sample of all: that holds on every machine."""
     furnish(tmp_path)
-    less = f"restarts={FEW} tracking.figures=none tracking.minima_runs=0 hydra/launcher=basic"
-    assert shell(f"basinet experiment={study} {CHECKED[study]} {less}").code == 0
-    drawn = shares(described(FIGURES / f"{study}.png"))
-    restarts = basinet.load_restarts(study)
-    groups = restarts.groupby(["init", *(key for key in ("network.depth", "network.width") if key in CHECKED[study])])
-    assert len(groups) >= 2
-    for key, mine in groups:
-        name = {f"init={key[0]}", CHECKED[study].partition("=")[0] + f"={key[1]}"}
-        (bars,) = [found for label, found in drawn.items() if set(label.split()) == name]
-        for loss, share in bars.items():
+    conditions, few = CHECKED[study]
+    less = f"restarts={few} tracking.figures=none tracking.minima_runs=0 hydra/launcher=basic"
+    assert shell(f"basinet experiment={study} {conditions} {less}").code == 0
+    words, restarts = described(FIGURES / f"{study}.png"), basinet.load_restarts(study)
+    compared = 0
+    for name, bars in shares(words).items():
+        mine = condition(restarts, name)
+        for loss, share in bars.items() if len(mine) else ():
             at = (abs(mine["loss"] / loss - 1) < 0.006) & (mine["minimum"] >= 0)  # three digits are written
-            error = np.sqrt(share * (1 - share) / FEW)
-            assert at.mean() == pytest.approx(share, abs=SIGMAS * error + 2 / FEW), (name, loss)
+            assert at.mean() == pytest.approx(share, abs=tolerance(share, few)), (name, loss)
+            compared += 1
+    for name, half in quartiles(words).items():
+        mine = condition(restarts, name)
+        for loss, share in half.items() if len(mine) else ():
+            assert (mine["loss"] <= loss).mean() == pytest.approx(share, abs=tolerance(share, few)), (name, loss)
+            compared += 1
+    assert compared >= 4
+
+
+def condition(restarts: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The restarts of a condition that a figure calls `init=normal network.width=2`."""
+    settings = [part.partition("=") for part in name.split()]
+    chosen = [restarts[key].astype(str) == value for key, _, value in settings]
+    return restarts[np.logical_and.reduce(chosen)]
+
+
+def tolerance(share: float, few: int) -> float:
+    """By how much the share of a few may differ from that of all."""
+    return SIGMAS * float(np.sqrt(share * (1 - share) / few)) + 2 / few
