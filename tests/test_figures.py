@@ -58,7 +58,7 @@ def test_the_words_of_a_figure_are_the_shares_that_plain_pandas_counts(tmp_path:
     for path in plots.save({"made": figure}, tmp_path, ["png", "svg"]):
         words = described(path) if path.suffix == ".png" else path.read_text(encoding="utf-8")
         assert "network.depth=1: 70 % at 0.1 (minimum), 30 % at 0.25 (minimum)" in words
-        assert "network.depth=2:" not in words
+        assert "network.depth=2: median 0.5, half between 0.5 and 0.5" in words
 
 
 def quartiles(words: str) -> dict[str, dict[float, float]]:

@@ -152,6 +152,15 @@ def test_with_a_colour_the_inits_stand_side_by_side_and_their_names_below_them(
     np.testing.assert_allclose(places, [-0.215, 0.215, 0.785])
 
 
+def test_of_three_inits_the_middle_one_has_its_name_below_it_too(ended: pd.DataFrame, drawn: Draw) -> None:
+    three = pd.concat([ended, ended[ended["init"] == "b"].assign(init="c")])
+    (axes,) = drawn(final_losses(three[three["network.depth"] == 1], "network.depth", [], "", colour="init")).axes
+    shown = {label.get_text(): label.get_window_extent() for label in axes.get_xticklabels(minor=True)}
+    assert list(shown) == ["a", "b", "c"]
+    below = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert not any(own.overlaps(other) for own in shown.values() for other in below)
+
+
 def test_every_restart_at_no_bottom_stands_over_its_depth_in_the_panel_of_its_init(
     loose: pd.DataFrame, drawn: Draw, dots: Dots
 ) -> None:
