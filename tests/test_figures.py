@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ SIGMAS = 5  # by which a share of a few may differ from that of all: one false a
 CHECKED = {
     "xor": ("network.width=2 init=normal,xavier_normal", 300),
     "textbook": ("network.depth=2,3 init=normal,xavier_normal", 300),
-    "digits": ("network.depth=1 init=orthogonal,xavier_uniform", 40),
+    "digits": ("network.depth=1,2 init=orthogonal,xavier_uniform", 40),
     "width": ("network.width=8,16", 40),
 }
 """Studies whose figures are compared: which of their conditions, those that are quick, and how many restarts."""
-LONG = {"width"}
+LONG = {"digits", "width"}
 
 
 def shares(words: str) -> dict[str, dict[float, float]]:
@@ -114,3 +115,47 @@ def condition(restarts: pd.DataFrame, name: str) -> pd.DataFrame:
 def tolerance(share: float, few: int) -> float:
     """By how much the share of a few may differ from that of all."""
     return SIGMAS * float(np.sqrt(share * (1 - share) / few)) + 2 / few
+
+
+GALLERY = ROOT / "experiments" / "gallery.py"
+BLOCK = 8  # pixels along a side: an edge that rounding moves by a fraction of a pixel is not seen in their mean
+APART = 1.5  # of 255, in the mean over all blocks: far less than one more line, number or colour makes
+
+
+def blocks(path: Path) -> np.ndarray[Any, Any]:
+    """A picture in the mean of blocks, `[row, column, colour]`."""
+    with Image.open(path) as image:
+        size = image.width // BLOCK, image.height // BLOCK
+        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX), dtype=np.float64)
+
+
+def difference(one: Path, other: Path) -> float:
+    """By how much two pictures differ, in the mean over their blocks; everything if they differ in size."""
+    first, second = blocks(one), blocks(other)
+    return float(np.abs(first - second).mean()) if first.shape == second.shape else np.inf
+
+
+@pytest.mark.slow
+def test_what_minima_compute_is_in_the_gallery_as_its_script_draws_it(tmp_path: Path) -> None:
+    """The quickest figures of the script; and a figure that shows another minimum in one place is told from them."""
+    script = runpy.run_path(str(GALLERY))
+    xor, title = script["run"](script["XOR"]), "XOR, two logistic units, penalties"
+    figures = script["portraits"](xor.study, xor.restarts, xor.minima, xor.parameters, title)
+    other = xor.minima.iloc[[0, 1, 2, 3, 4, 6]]
+    changed = script["portraits"](xor.study, xor.restarts, other, xor.parameters, title)
+    plots.save(figures, tmp_path)
+    plots.save(changed, tmp_path / "changed")
+    for name in ("answers", "weights"):
+        page = FIGURES / "gallery" / f"{name}.png"
+        assert difference(tmp_path / f"{name}.png", page) < APART
+        assert difference(tmp_path / "changed" / f"{name}.png", page) > APART
+
+
+@pytest.mark.stress
+def test_every_figure_of_the_gallery_is_what_its_script_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gallery.py", str(tmp_path)])
+    runpy.run_path(str(GALLERY), run_name="__main__")
+    pages = sorted((FIGURES / "gallery").glob("*.png"))
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in pages}
+    apart = {path.name: difference(tmp_path / path.name, path) for path in pages}
+    assert {name: far for name, far in apart.items() if far >= APART} == {}
