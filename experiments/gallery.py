@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import basinet
 from basinet import plots
@@ -17,6 +19,8 @@ from basinet.reporting.plane import View, landscape
 from basinet.reporting.portraits import portraits
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "gallery"
+SEEN = 24  # of 255: a colour that is off by more can be taken for another one …
+FEW = 0.002  # … but for so many pixels, those where lines fade into the ground
 PENALTY = {"l2_weights": 1e-3, "l2_biases": 1e-3}
 NESTEROV = {"name": "nesterov", "momentum": 0.95, "steps": 4000, "tolerance": 1e-7}
 XOR = {
@@ -84,7 +88,21 @@ def main() -> None:
     figures |= between()
     figures |= of_minima(xor, neuron)
     for path in plots.save(figures, folder):
-        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
+        shrink(path)
+
+
+def shrink(path: Path) -> None:
+    """Write a figure with a palette, a third of the size, where its colours stay what they are to the eye.
+
+    What it says of itself in words stays in it.
+    """
+    with Image.open(path) as image:
+        words, full = PngInfo(), image.convert("RGB")
+        for key, told in image.text.items():
+            words.add_itxt(key, told)
+    few = full.quantize(256, dither=Image.Dither.NONE)
+    off = np.abs(np.asarray(full, dtype=np.int16) - np.asarray(few.convert("RGB"), dtype=np.int16)).max(axis=2)
+    (few if (off > SEEN).mean() <= FEW else full).save(path, optimize=True, pnginfo=words)
 
 
 def run(settings: dict[str, Any]) -> basinet.Findings:

@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from basinet.workflows.network import network
     from basinet.workflows.prove import prove
     from basinet.workflows.replay import replay
+    from basinet.workflows.separation import separation
 
 _WHERE = {
     "Study": "basinet.study.study",
     "Problem": "basinet.problems.arrays",
     "run": "basinet.pipeline.run",
     "replay": "basinet.workflows.replay",
+    "separation": "basinet.workflows.separation",
     "prove": "basinet.workflows.prove",
     "network": "basinet.workflows.network",
     "unflatten": "basinet.mlp.trained",
@@ -90,6 +92,7 @@ __all__ = [
     "restarts_needed",
     "run",
     "running_time",
+    "separation",
     "unflatten",
 ]
 

@@ -86,6 +86,25 @@ def test_bottoms_of_one_loss_stand_side_by_side_in_one_colour(ended: pd.DataFram
     assert [text.get_text() for text in axes.texts] == ["60 %", "30 %"]
 
 
+def test_very_many_minima_stay_on_their_track_and_near_their_losses(drawn: Draw) -> None:
+    """Two hundred that draw a restart each, beside a network with one minimum, far below."""
+    crowd = pd.DataFrame({"network.width": 2, "loss": np.geomspace(0.5, 1.0, 200), "minimum": np.arange(200)})
+    alone = pd.DataFrame({"network.width": 3, "loss": 0.1, "minimum": np.zeros(200, dtype=int)})
+    frame = pd.concat([crowd, alone]).assign(kind="minimum", status="arrived")
+    (axes,) = drawn(final_losses(frame, "network.width", [], "")).axes
+    found = [bar for bar in bars(axes, BAR) if bar[1] < 0.5]
+    tracks = [bar for bar in found if bar[0] == TRACK]
+    left, right = tracks[0][1], tracks[0][2]
+    mine = [bar for bar in found if bar[0] != TRACK]
+    assert len(mine) == 200
+    assert all(left - 1e-9 <= bar[1] <= bar[2] <= right + 1e-9 for bar in mine)
+    assert sum(bar[2] - bar[1] for bar in mine) == pytest.approx(right - left)
+    points = 72 * axes.get_window_extent().height / axes.figure.dpi / np.log(np.divide(*axes.get_ylim()[::-1]))
+    drawn_at = np.sort([bar[3] for bar in mine])
+    assert np.abs(points * np.log(drawn_at / np.sort(crowd["loss"]))).max() < 1.2 * BAR  # the axis is laid out last
+    assert len(tracks) > 3
+
+
 def test_bars_at_infinity_are_hollow(ended: pd.DataFrame, drawn: Draw) -> None:
     frame = ended.assign(kind=ended["kind"].where(ended["minimum"] != 1, "at_infinity"))
     (axes,) = drawn(final_losses(frame[frame["network.depth"] == 4], "network.depth", [], "")).axes
@@ -131,6 +150,15 @@ def test_with_a_colour_the_inits_stand_side_by_side_and_their_names_below_them(
     assert axes.get_xlabel() == "init, network.depth"
     places = sorted({round((left + right) / 2, 9) for colour, left, right, _ in bars(axes, BAR) if colour == TRACK})
     np.testing.assert_allclose(places, [-0.215, 0.215, 0.785])
+
+
+def test_of_three_inits_the_middle_one_has_its_name_below_it_too(ended: pd.DataFrame, drawn: Draw) -> None:
+    three = pd.concat([ended, ended[ended["init"] == "b"].assign(init="c")])
+    (axes,) = drawn(final_losses(three[three["network.depth"] == 1], "network.depth", [], "", colour="init")).axes
+    shown = {label.get_text(): label.get_window_extent() for label in axes.get_xticklabels(minor=True)}
+    assert list(shown) == ["a", "b", "c"]
+    below = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert not any(own.overlaps(other) for own in shown.values() for other in below)
 
 
 def test_every_restart_at_no_bottom_stands_over_its_depth_in_the_panel_of_its_init(

@@ -56,8 +56,22 @@ def test_the_figures_show_a_panel_for_each_minimum_and_its_loss(xor: Findings) -
     figures = portraits(xor.study, xor.restarts, xor.minima, xor.parameters, "XOR")
     assert list(figures) == ["answers", "weights"]  # of nine parameters no map shows all
     titles = [axes.get_title() for axes in figures["answers"].axes if axes.get_title()]
-    expected = [f"minimum {row['minimum']}, f = {row['loss']:.3g}" for row in xor.minima.head(6).to_dict("records")]
-    assert titles == expected
+    shown = xor.minima.head(6).to_dict("records")
+    assert titles == [f"minimum {row['minimum']}, f = {row['loss']:.3g}\nrestart {row['restart']}" for row in shown]
+    names = [axes.get_ylabel() for axes in figures["weights"].axes if axes.get_ylabel().startswith("minimum")]
+    assert names == [title.replace(", ", "\n") for title in titles]
+
+
+def test_the_restart_beside_a_minimum_ends_there_and_there_is_none_where_none_does(xor: Findings) -> None:
+    table = answers(xor.study, xor.minima).drop_duplicates("minimum")
+    ends = xor.restarts.set_index("restart")["minimum"]
+    assert ends[table["restart"]].tolist() == table["minimum"].tolist()
+    visited = xor.minima.assign(count=xor.minima["count"].where(xor.minima["minimum"] != 1, 0))
+    for made in (answers(xor.study, visited), weights(xor.study, visited)):
+        assert set(made.loc[made["minimum"] == 1, "restart"]) == {-1}
+    figures = portraits(xor.study, xor.restarts, visited, xor.parameters, "XOR")
+    (title,) = [axes.get_title() for axes in figures["answers"].axes if axes.get_title().startswith("minimum 1,")]
+    assert "restart" not in title
 
 
 def test_of_a_function_that_is_no_network_there_is_nothing_to_be_shown() -> None:

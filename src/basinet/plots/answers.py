@@ -13,14 +13,17 @@ from basinet.plots import style
 _MAP = "PuOr"  # two colours that colour-blind readers tell apart, white between them
 _WRITTEN_MAX = 6  # rows and columns of a matrix whose numbers are written
 _SIDE = 2.1  # inches of a panel
+_LINE = 0.15  # inches: a second line above it
 
 
 @style.styled
 def answers(table: pd.DataFrame, rank: pd.Series, title: str) -> Figure:
     """One panel for each minimum: a curve over one input, a map over two, else what is answered against the target.
 
+    Above it stand its id, its loss, and a restart that ends there.
+
     Args:
-        table: `minimum loss output sample x1 (x2) target answer`, as `basinet.reporting.answers` makes it.
+        table: `minimum loss restart output sample x1 (x2) target answer`, as `basinet.reporting.answers` makes it.
         rank: of each minimum by its loss, which decides the colour (`analysis.bottoms.rank_of`).
         title: what stands above everything.
     """
@@ -29,14 +32,14 @@ def answers(table: pd.DataFrame, rank: pd.Series, title: str) -> Figure:
     minima = list(table["minimum"].unique())
     rows, columns = style.panel_shape(len(minima))
     bar = 0.9 if "x2" in table else 0.0
-    figure = style.new_figure(_SIDE * columns + 0.8 + bar, _SIDE * rows + 0.9, title)
+    figure = style.new_figure(_SIDE * columns + 0.8 + bar, (_SIDE + _LINE) * rows + 0.9, title)
     panels = style.panel_grid(figure, len(minima))
     draw = _map if "x2" in table else _curve if "x1" in table else _against
     image = None
     for axes, minimum in zip(panels.all, minima, strict=True):
         part = table[(table["minimum"] == minimum).to_numpy()]
         image = draw(axes, part, style.rank_colour(int(rank.get(minimum, -1))), table)
-        axes.set_title(f"minimum {minimum}, f = {part['loss'].iloc[0]:.3g}", fontsize=8)
+        axes.set_title(_name(part, ", "), fontsize=8)
     if image is not None:
         figure.colorbar(image, ax=panels.all, label="output" if table["output"].max() == 0 else "output 0")
     names = {_map: ("x₁", "x₂"), _curve: ("x", "output"), _against: ("target", "output")}
@@ -78,8 +81,10 @@ def _against(axes: Any, part: pd.DataFrame, colour: Any, table: pd.DataFrame) ->
 def weights(table: pd.DataFrame, title: str) -> Figure:
     """The weights of each minimum as matrices, layer by layer: a row for each unit, its bias on the right.
 
+    Beside them stand its id, its loss, and a restart that ends there.
+
     Args:
-        table: `minimum loss layer unit source weight`, as `basinet.reporting.answers` makes it.
+        table: `minimum loss restart layer unit source weight`, as `basinet.reporting.answers` makes it.
         title: what stands above everything.
     """
     if table.empty:
@@ -94,14 +99,16 @@ def weights(table: pd.DataFrame, title: str) -> Figure:
             part = table[((table["minimum"] == minimum) & (table["layer"] == layer)).to_numpy()]
             image = _matrix(axes, part, largest)
             axes.set_title(f"layer {layer}" if minimum == minima[0] else "", fontsize=8)
-        across[0].set_ylabel(f"minimum {minimum}\nf = {_loss_of(table, minimum):.3g}", fontsize=8)
+        across[0].set_ylabel(_name(table[(table["minimum"] == minimum).to_numpy()], "\n"), fontsize=8)
     figure.colorbar(image, ax=grid.ravel().tolist(), label="weight (right of the line: bias)")
     return figure
 
 
-def _loss_of(table: pd.DataFrame, minimum: Any) -> float:
-    """The loss of a minimum."""
-    return float(table.loc[(table["minimum"] == minimum).to_numpy(), "loss"].iloc[0])
+def _name(part: pd.DataFrame, between: str) -> str:
+    """A minimum by its id and its loss, and a restart that ends there; -1 stands for one that none has reached."""
+    row = part.iloc[0]
+    leads = f"\nrestart {row['restart']}" if row["restart"] >= 0 else ""
+    return f"minimum {row['minimum']}{between}f = {row['loss']:.3g}{leads}"
 
 
 def _matrix(axes: Any, part: pd.DataFrame, largest: float) -> Any:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from basinet.analysis import bottoms, plot_data
+from basinet.analysis.groups import by_settings
 from basinet.analysis.wording import condition_label
 from basinet.plots import style
 
@@ -20,7 +22,8 @@ _FILLED = 0.86  # of the distance between two values of x is filled
 _FULL = 0.9  # of a column is as wide as a bar that all restarts end at
 _LEAST = 0.04  # of a column: a bar that can still be seen
 _TRACK = "#e4e4e4"
-_GAP = 0.012  # of a column, between bars side by side
+_GAP = 0.012  # of a column, between bars side by side …
+_APART = 12  # … of which there are no more: of many, gaps would be most of them
 _GOLDEN = 0.6180339887
 _BAR = 5.0  # points, the height of a bar
 _ROOM = 0.09  # of the axis, above and below
@@ -39,10 +42,11 @@ def final_losses(
     """At which losses restarts end, against `x` (usually the depth), and which share of them at each bottom.
 
     A bar is a bottom at its loss, and as wide as its share of the condition's restarts, of which the pale track is all;
-    bottoms of one loss stand side by side. Its colour is the rank of its loss among those of its network, from the
-    lowest; hollow bars lie at infinity. Dots are restarts that ended at no bottom, spread sideways by their rank. Where
-    those are most, a line is the median of all, a thick one its 95 % interval, a thin one the quartiles. Diverged
-    restarts are counted in the title. It draws `basinet.analysis.bottoms.ends` and `plot_data.medians`.
+    bottoms of one loss stand side by side, and very many that lie close make a histogram on its side. Its colour is the
+    rank of its loss among those of its network, from the lowest; hollow bars lie at infinity. Dots are restarts that
+    ended at no bottom, spread sideways by their rank. Where those are most, a line is the median of all, a thick one
+    its 95 % interval, a thin one the quartiles. Diverged restarts are counted in the title. It draws
+    `basinet.analysis.bottoms.ends` and `plot_data.medians`.
 
     Args:
         restarts: one row per restart with `loss status kind minimum` and the settings that the other arguments name.
@@ -79,14 +83,22 @@ def final_losses(
 
 
 def _description(restarts: pd.DataFrame, by: Sequence[str]) -> str:
-    """The bars in words, a line for each condition: `network.depth=2 init=normal: 40 % at 0.0291 (minimum), …`."""
-    if "minimum" not in restarts:
-        return ""
-    table = bottoms.ends(restarts, list(dict.fromkeys(by)))
+    """What is drawn in words, a line for each condition: `network.depth=2 init=normal: 40 % at 0.0291 (minimum), …`.
+
+    Where most restarts end at no bottom, `… median 0.1073, half between 0.1066 and 0.1083`.
+    """
+    by = list(dict.fromkeys(by))
+    placed = restarts if "minimum" in restarts else restarts.assign(minimum=-1, kind="unfinished")
+    table = bottoms.ends(placed, by)
     lines: dict[str, list[str]] = {}
     for _, row in table[(table["share"] >= _WRITTEN).to_numpy()].iterrows():
         told = f"{100 * row['share']:.3g} % at {row['loss']:.3g} ({style.kind_name(row['kind'])})"
-        lines.setdefault(condition_label(row, sorted(set(by))), []).append(told)
+        lines.setdefault(condition_label(row, sorted(by)), []).append(told)
+    for key, mine in by_settings(placed, by):
+        if (mine["minimum"] < 0).mean() > _MOST:
+            row = plot_data.medians(mine, []).iloc[0]
+            told = f"median {row['median']:.4g}, half between {row['q25']:.4g} and {row['q75']:.4g}"
+            lines.setdefault(condition_label(key, sorted(by)), []).append(told)
     return "\n".join(f"{name}: {', '.join(bars)}" for name, bars in lines.items())
 
 
@@ -169,14 +181,35 @@ def _bars(axes: Any, part: _Drawing) -> None:
     """A bar for each bottom; those of one column whose losses cannot be told apart stand side by side."""
     for place in sorted(part.ends["place"].unique().tolist()):
         column = part.ends[(part.ends["place"] == place).to_numpy()]
-        height = _points(axes, column["loss"])
-        level = np.concatenate([[0], np.cumsum(np.diff(height) > _BAR)])
-        tops = [float(height[level == number].mean()) for number in range(level[-1] + 1)]
-        for number in range(len(tops)):
-            together = column[level == number]
-            y = float(style.drawable(together["loss"]).mean())
+        level = _levels(_points(axes, column["loss"]))
+        groups = [column[level == number] for number in range(level[-1] + 1)]
+        heights = [float(style.drawable(together["loss"]).mean()) for together in groups]
+        tops = _points(axes, pd.Series(heights))
+        for number, (y, together) in enumerate(zip(heights, groups, strict=True)):
             _level(axes, (place, y), together, part.slot)
             _write_share(axes, (place, y), float(together["share"].sum()), _room(tops, number))
+
+
+def _levels(height: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Which bottoms stand side by side, `[bottom]`: of heights in points, ascending, those nearer than a bar.
+
+    Where so many follow each other that they span two bars or more, they are divided into steps of equal height: a
+    histogram on its side, in which none lies farther from its loss than a bar is high.
+
+    >>> _levels(np.array([0.0, 1.0, 20.0, 24.0, 28.0, 32.0])).tolist()
+    [0, 0, 1, 1, 2, 2]
+    """
+    crowd = np.concatenate([[0], np.cumsum(np.diff(height) > _BAR)])
+    level = np.empty(len(height), dtype=np.int64)
+    used = 0
+    for number in range(crowd[-1] + 1):
+        mine = crowd == number
+        above = height[mine] - height[mine].min()
+        steps = max(int(above.max() / _BAR), 1)
+        step = np.minimum(above * steps / max(above.max(), _BAR), steps - 1).astype(np.int64)
+        level[mine] = used + np.unique(step, return_inverse=True)[1]
+        used = int(level.max(where=mine, initial=0)) + 1
+    return level
 
 
 def _level(axes: Any, at: tuple[float, float], together: pd.DataFrame, slot: float) -> None:
@@ -184,23 +217,30 @@ def _level(axes: Any, at: tuple[float, float], together: pd.DataFrame, slot: flo
     place, y = at
     half = _FULL * slot / 2
     axes.hlines(y, place - half, place + half, color=_TRACK, lw=_BAR, zorder=2)
-    widths = np.maximum(2 * half * together["share"].to_numpy(), _LEAST * slot)
+    widths = _widths(together["share"].to_numpy(np.float64), 2 * half, slot)
     edges = place - widths.sum() / 2 + np.concatenate([[0.0], np.cumsum(widths)])
-    gap = _GAP * slot * (len(widths) > 1)
+    gap = _GAP * slot * (1 < len(widths) <= _APART)
     for left, right, rank, kind in zip(edges, edges[1:], together["rank"], together["kind"], strict=False):
         axes.hlines(y, left, right - gap, color=style.rank_colour(rank), lw=_BAR, zorder=2.5)
         if kind == "at_infinity":
             axes.hlines(y, left, right - gap, color="white", lw=_BAR / 2.5, zorder=2.6)
 
 
-def _points(axes: Any, losses: pd.Series) -> Any:
+def _widths(shares: npt.NDArray[np.float64], full: float, slot: float) -> npt.NDArray[np.float64]:
+    """How wide bars side by side are: wide enough to be seen, unless they are so many that they overran the track."""
+    visible = np.maximum(full * shares, _LEAST * slot)
+    return visible if visible.sum() <= full else full * shares
+
+
+def _points(axes: Any, losses: pd.Series) -> npt.NDArray[np.float64]:
     """How high losses stand on the axis, in points."""
     to_axis = axes.yaxis.get_transform().transform
     low, high = to_axis(np.asarray(axes.get_ylim()))
-    return 72 * _HEIGHT * 0.8 * (to_axis(style.drawable(losses)) - low) / (high - low)
+    points: npt.NDArray[np.float64] = 72 * _HEIGHT * 0.8 * (to_axis(style.drawable(losses)) - low) / (high - low)
+    return points
 
 
-def _room(tops: Sequence[float], number: int) -> int:
+def _room(tops: npt.NDArray[np.float64], number: int) -> int:
     """1 if there is room for a share above a bar, -1 if there is below it, 0 if there is none."""
     above = tops[number + 1] - tops[number] if number + 1 < len(tops) else np.inf
     below = tops[number] - tops[number - 1] if number else np.inf
@@ -222,6 +262,9 @@ def _name(grid: style.Panels, drawing: _Drawing) -> None:
     names = list(drawing.columns.values())
     if any(names) and len(names) <= _COLUMNS_MAX:
         for axes in grid.lowest:
+            axes.xaxis.remove_overlapping_locs = (
+                False  # of three columns the middle one stands where the value of x does
+            )
             axes.set_xticks(list(drawing.columns), [style.plain(name) for name in names], minor=True)
             axes.tick_params(axis="x", which="minor", labelrotation=90, labelsize=7, length=0, pad=2)
             axes.tick_params(axis="x", which="major", length=0, pad=8 + 4.4 * max(map(len, names)))

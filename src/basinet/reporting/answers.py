@@ -32,10 +32,10 @@ def answers(study: Study, minima: pd.DataFrame, most: int = MOST) -> pd.DataFram
 
     Returns:
         `minimum kind loss restart output sample x1 (x2) target answer`, one row per minimum, output and input;
-        `sample` is -1 and `target` NaN between the samples. Of more than two inputs there are no columns. No rows where
-        the objective is of no network.
+        `restart` is one that ends there, -1 where none does; `sample` is -1 and `target` NaN between the samples. Of
+        more than two inputs there are no columns. No rows where the objective is of no network.
     """
-    chosen = minima.head(most)
+    chosen = _chosen(minima, most)
     known = study.problem.inputs
     whole = None if chosen.empty else study.exact_objective.whole(_parameters(chosen))
     if whole is None:
@@ -61,7 +61,7 @@ def weights(study: Study, minima: pd.DataFrame, most: int = MOST) -> pd.DataFram
         `minimum kind loss restart layer unit source weight`, one row per parameter: the weight of a layer to a unit
         from a source, counted from 0; the source of a bias is -1. No rows where the objective is of no network.
     """
-    chosen = minima.head(most)
+    chosen = _chosen(minima, most)
     columns = [*_ABOUT, "layer", "unit", "source", "weight"]
     if chosen.empty or study.exact_objective.whole(_parameters(chosen)) is None:
         return pd.DataFrame(columns=columns)
@@ -72,6 +72,12 @@ def weights(study: Study, minima: pd.DataFrame, most: int = MOST) -> pd.DataFram
         for unit, source, entry in _entries(weight, bias)
     ]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _chosen(minima: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The lowest bottoms; the restart of one that only runs have visited does not lead there by itself."""
+    chosen = minima.head(most)
+    return chosen.assign(restart=chosen["restart"].where((chosen["count"] > 0).to_numpy(), -1))
 
 
 def _entries(

@@ -16,6 +16,7 @@ from basinet.reporting.answers import answers, weights
 from basinet.reporting.basins import Extent, map_of
 from basinet.reporting.data import Material
 from basinet.reporting.document import Element, Part, Picture, Section, Text
+from basinet.reporting.separating import separating
 from basinet.study.study import Study
 from basinet.tracking.origin import Condition
 from basinet.tracking.results import Results
@@ -26,8 +27,10 @@ _EXTENT = Extent(resolution=121)
 
 CAPTIONS = {
     "answers": "What each of the lowest minima computes: a curve over one input with the samples as dots, a map over "
-    "two inputs with the samples in the colours of their targets, else the answer to each sample beside its target.",
-    "weights": "The weights of each of the lowest minima, layer by layer: a row for each unit, its bias on the right.",
+    "two inputs with the samples in the colours of their targets, else the answer to each sample beside its target. "
+    "Above each stands a restart that ends there, as basinet-replay takes it.",
+    "weights": "The weights of each of the lowest minima, layer by layer: a row for each unit, its bias on the right. "
+    "Beside each stands a restart that ends there.",
     "basins": "Which minimum the gradient flow leads to from every point; rings are starts, stars minima.",
 }
 
@@ -89,4 +92,5 @@ def _of_condition(material: Material, results: Results, condition: Condition, *,
     parameters = results.parameters(run_id) if is_mapped(study) else {}
     figures = portraits(study, restarts, minima, parameters, condition.name)
     prefix = "" if single else f"{run_id[:8]}_"
-    return [Picture(f"{prefix}{kind}", figure, CAPTIONS[kind]) for kind, figure in figures.items()]
+    pictures = [Picture(f"{prefix}{kind}", figure, CAPTIONS[kind]) for kind, figure in figures.items()]
+    return [*pictures, *separating(study, restarts)]
