@@ -195,6 +195,7 @@ COMMANDS = [
     ("descent=lbfgs descent.learning_rate=.1", "unknown setting 'descent.learning_rate'", "descent.memory"),
     ("descent=momentum descent.momentum=-.5", "descent.momentum=-0.5", "at least 0 and below 1"),
     ("descent=gradient_flow descent.time=0", "descent.time=0", "must be positive"),
+    ("descent=gradient_flow descent.time=1e300", "descent.time=1e+300", "must be at most 1e+100"),
     ("descent=gradient_flow descent.rtol=1", "descent.rtol=1", "must be positive and below 1"),
     ("descent=gradient_flow descent.atol=0", "descent.atol=0", "must be positive"),
     ("descent=gradient_flow descent.method=euler", "unknown descent.method 'euler'", "chebyshev, rosenbrock"),
@@ -309,7 +310,8 @@ COMMANDS = [
     ("-m seed=1,2 hydra/launcher=submitit_slurm", "hydra/launcher=submitit_slurm: there is no srun", "joblib"),
     ("-m seed=1,2 hydra/launcher=submitit_local hydra.launcher.nodes=2", "hydra.launcher.nodes=2", "must be 1"),
     ("-m seed=1,2 hydra/launcher=submitit_local hydra.launcher.timeout_min=0", "timeout_min=0", "at least 1"),
-    ("hydra.job.name=a/b", "hydra.job_logging: Unable to configure handler 'file'", "a/b.log"),
+    ("hydra.job.name=a/b", "hydra.job.name=a/b", "must be without '/'"),
+    ("hydra.job.name=../../x", "hydra.job.name=../../x", "must be without '/'"),
     ("hydra.verbose=[1]", "hydra.verbose=[1]", "names of loggers"),
     ("'hydra.verbose={a: 1}'", "hydra.verbose={'a': 1}", "names of loggers"),
     ("--help 'hydra.help.header=${nope}'", "hydra.help: Interpolation key 'nope' not found", ""),
@@ -324,8 +326,8 @@ COMMANDS = [
         "polish.lanczos_steps=60: to examine 400,100,001 parameters",
         "machine has",
     ),
-    ("network.depth=10001", "network.depth=10,001", "must be at most 10,000"),
-    ("network.depth=1000000000000", "network.depth=1,000,000,000,000", "must be at most 10,000"),
+    ("network.depth=1001", "network.depth=1,001", "must be at most 1,000"),
+    ("network.depth=1000000000000", "network.depth=1,000,000,000,000", "must be at most 1,000"),
     (
         "restarts=5 network.width=20000 network.depth=2 polish.dense_max=1e9",
         "polish.dense_max=1,000,000,000",
@@ -561,7 +563,9 @@ def test_a_file_in_place_of_the_blocks_of_unfinished_work_is_refused(
     assert f"{tmp_path / '.basinet' / 'blocks'} is a file" in refused("restarts=5")
 
 
-@pytest.mark.parametrize("program", ["basinet restarts=5", "basinet restarts=5 dry_run=true", "basinet-doctor"])
+@pytest.mark.parametrize(
+    "program", ["basinet restarts=5", "basinet restarts=5 dry_run=true", "basinet-doctor", "basinet-list results"]
+)
 def test_a_damaged_database_is_refused_with_what_can_be_done(
     program: str, shell: Command, furnish: Callable[[Path], Path], tmp_path: Path
 ) -> None:

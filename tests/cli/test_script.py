@@ -136,6 +136,7 @@ def test_an_output_that_takes_nothing_is_said_in_one_line(command: list[str]) ->
     assert answer.returncode == 1
     assert "No space left on device" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
+    assert ("standard output" in answer.stderr) == (command is not MUCH)  # of which a part is written meanwhile
 
 
 @pytest.mark.usefixtures("buffered")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from basinet.cli.plan import check_different, experiment_of, tracking_of, without_launch
+from basinet.cli.terminal import columns, folded
 from basinet.foundation import machine
 from basinet.foundation.errors import ConfigError, require
 from basinet.study.defaults import differing
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOUR, _YEAR = 3600.0, 365 * 86400.0  # seconds
 _HEADINGS = ("condition", "state", "restarts to do", "memory", "disk", "descent ≤", "polishing ≤")
+_LEAST = (4, 3, 1)  # which of them a narrow terminal is the first to do without: disk and memory are summed below
 _SECONDS = 2.0  # for the tables, figures and runs of a condition (measured)
 
 
@@ -268,15 +270,15 @@ def _print_totals(planned: Plan, ahead: Sequence[Ahead], seconds: Sequence[float
     _print_to_do(len(ahead) - done, len(ahead), restarts)
     if done < len(ahead):
         together = f"{at_a_time} condition{'s' * (at_a_time != 1)} at a time"
-        print(f"time      at most {duration(most)}, {together}; mostly less, as restarts stop when they arrive")
+        _print_told(f"time      at most {duration(most)}, {together}; mostly less, as restarts stop when they arrive")
         if any(one.study.is_auto and not one.is_done for one in ahead):
-            print("          restarts=auto: counted for all restarts_max, mostly it ends long before")
+            _print_told("          restarts=auto: counted for all restarts_max, mostly it ends long before")
         searches = sum(one.study.landscape.most for one in ahead if not one.is_done)
         if searches:
-            print(f"          not counted: at most {searches:,} searches for saddles, after the restarts")
-        print(f"memory    {amount(memory)}; this machine has {amount(there)}{_verdict(memory <= there)}")
+            _print_told(f"          not counted: at most {searches:,} searches for saddles, after the restarts")
+        _print_told(f"memory    {amount(memory)}; this machine has {amount(there)}{_verdict(memory <= there)}")
         is_room = _verdict(_is_room(planned, ahead))
-        print(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free{is_room}")
+        _print_told(f"disk      {amount(room)}; {_folder(planned)} has {amount(_free(planned))} free{is_room}")
     _print_last(planned.remarks)
 
 
@@ -286,7 +288,7 @@ def _print_to_do(conditions: int, of: int, restarts: int) -> None:
 
 def _print_last(remarks: Sequence[str]) -> None:
     for remark in remarks:
-        print(f"note      {remark}")
+        _print_told(f"note      {remark}")
     print("dry run: nothing was done")
 
 
@@ -294,11 +296,29 @@ def _verdict(is_enough: bool) -> str:
     return "" if is_enough else ": not enough"
 
 
+def _print_told(line: str) -> None:
+    """A line of which ten characters say what it is about."""
+    print(folded(line, 10, columns(sys.stdout)))
+
+
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-    for row in (_HEADINGS, *rows):
+    table = [_HEADINGS, *rows]
+    shown = _fitting(table, columns(sys.stdout))
+    widths = {column: max(len(row[column]) for row in table) for column in shown}
+    for row in table:
         cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            row[column].ljust(widths[column]) if column < 2 else row[column].rjust(widths[column]) for column in shown
         ]
         print("  ".join(cells).rstrip())
+
+
+def _fitting(table: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """Which columns are shown in a terminal: as many as fit, those that tell nothing apart left out first."""
+    shown = list(range(len(_HEADINGS)))
+    same = [column for column in shown if len({row[column] for row in table[1:]}) == 1]
+    for column in (*same, *_LEAST):
+        if width is None or sum(max(len(row[one]) for row in table) + 2 for one in shown) - 2 <= width:
+            break
+        if column in shown and len(shown) > 1:
+            shown.remove(column)
+    return shown

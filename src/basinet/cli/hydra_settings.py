@@ -37,6 +37,9 @@ def check_hydra(config: DictConfig, is_sweep: bool) -> None:
     most = config.hydra.sweeper.max_batch_size
     require(most is None or most >= 1, f"hydra.sweeper.max_batch_size={most}: must be at least 1, or null")
     require(not config.hydra.job.chdir, "hydra.job.chdir=true: paths of tables and starts would change their meaning")
+    with _named("hydra.job.name"):
+        name = str(config.hydra.job.name)
+    require("/" not in name, f"hydra.job.name={name}: must be without '/', as the log is a file of that name")
     _check_environment(config)
     check_folders(config, is_sweep)
     _check_logging(config, is_sweep)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from basinet.cli.results import show
 from basinet.cli.script import script, tell_environment
+from basinet.cli.terminal import columns, folded
 from basinet.foundation.errors import require, unknown
 from basinet.study.defaults import conf_directory, describe, members
 
@@ -35,5 +37,6 @@ def main() -> None:
             names = members(group)
             width = max((len(name) for name in names), default=0)
             for name in names:
-                print(f"  {name:<{width}}  {describe(conf_directory() / group / f'{name}.yaml')}")
+                line = f"  {name:<{width}}  {describe(conf_directory() / group / f'{name}.yaml')}"
+                print(folded(line, width + 4, columns(sys.stdout)))
             print()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import basinet
 from basinet.cli.script import blame, keep_interrupts, keep_logs_quiet, script, tell_environment
+from basinet.cli.terminal import columns, folded
 from basinet.cli.waiting import waiting
 from basinet.foundation.errors import ConfigError, is_interrupt
 
@@ -194,7 +195,7 @@ def _print_first(planned: Plan) -> None:
     print(f"{many:,} condition{'s' * (many > 1)}, {most}{restarts:,} restarts{each}", file=sys.stderr)
     print_room(planned)
     for remark in planned.remarks:
-        print(f"note: {remark}", file=sys.stderr)
+        print(folded(f"note: {remark}", len("note: "), columns(sys.stderr)), file=sys.stderr)
 
 
 def _summary_of(event: dict[str, Any] | None) -> Summary | None:

@@ -20,13 +20,14 @@ def show(tracking_uri: str | None) -> None:
     """Print the experiments of a store with their launches, newest first.
 
     Raises:
-        ConfigError: if there is no store, or nothing in it.
+        ConfigError: if there is no store, nothing in it, or it is damaged.
     """
-    from basinet.tracking.address import checked_uri
+    from basinet.tracking.address import check_whole, checked_uri
     from basinet.tracking.contents import contents
     from basinet.tracking.store import TrackingStore
 
     uri = checked_uri(tracking_uri)
+    check_whole(uri)
     store = TrackingStore.look_into(uri)
     experiments = [] if store is None else contents(store)
     if not experiments:

@@ -6,7 +6,9 @@ import codecs
 import io
 import os
 import sys
+import textwrap
 import unicodedata
+from typing import TextIO
 
 _PLAIN = {
     "≤": "<=",
@@ -75,10 +77,41 @@ def print_plainly() -> None:
             stream.reconfigure(errors=_ERRORS)
 
 
+def columns(stream: TextIO | None) -> int | None:
+    """How many characters a line of the terminal has that `stream` writes to; None if it is no terminal."""
+    if stream is None:  # closed from the start
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):  # a file or a pipe, or nothing that the system knows
+        return None
+
+
+def folded(text: str, indent: int, width: int | None) -> str:
+    """A line of words, broken between them where a terminal is too narrow; a file or a pipe gets it whole.
+
+    Args:
+        indent: how far the lines below the first one are moved to the right.
+        width: that of the terminal, None where there is none.
+
+    >>> print(folded("note: all that there is to say of it", 6, 24))
+    note: all that there is
+          to say of it
+    """
+    if width is None or len(text) <= width:
+        return text
+    room = max(width, 2 * indent, 1)  # what is narrower than that cannot be read either way
+    return textwrap.fill(text, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
 def deliver() -> None:
     """See to it that what was printed has been taken; raises `OSError` if nobody takes it."""
-    if sys.stdout is not None:
+    if sys.stdout is None:
+        return
+    try:
         sys.stdout.flush()
+    except OSError as error:  # which does not say of what: of all that a program writes to, this has no name
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def give_up_output() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from basinet.cli.terminal import columns
+
+_USUAL = 80  # characters of a line
 
 Say = Callable[[str], None]
 """Called with what is being done from now on."""
@@ -38,7 +41,7 @@ class _Line:
         self._length = 0
 
     def say(self, what: str) -> None:
-        room = _columns() - 1  # in the last column many terminals begin a new line
+        room = (columns(sys.stderr) or _USUAL) - 1  # in the last column many terminals begin a new line
         text = f"{what} …"[: max(room, 0)]
         self.clear()
         self._write(text)
@@ -53,10 +56,3 @@ class _Line:
         encoding = sys.stderr.encoding or "ascii"
         sys.stderr.write(text.encode(encoding, "replace").decode(encoding))
         sys.stderr.flush()
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80

@@ -12,6 +12,7 @@ import numpy as np
 from basinet.descents.budget import require_limits
 from basinet.foundation.errors import require
 
+_LONGEST = 1e100  # what is still falling then rests for every number that there is; figures need room above it
 _FIRST = 1e-3  # the first time that is looked at, or as much of `time` where that is shorter
 
 
@@ -29,6 +30,7 @@ class Horizon:
 
     def __post_init__(self) -> None:
         require(math.isfinite(self.time) and self.time > 0, f"descent.time={self.time:g}: must be positive")
+        require(self.time <= _LONGEST, f"descent.time={self.time:g}: must be at most {_LONGEST:g}")
         require_limits(self.steps, self.tolerance, self.records)
 
     @property
