@@ -26,8 +26,12 @@ constexpr bool DOUBLE = std::is_same<Real, double>::value;
 using Integer = std::conditional<DOUBLE, std::int64_t, std::int32_t>::type;
 typedef Real V __attribute__((vector_size(VECTOR)));     // one number per lane
 typedef Integer I __attribute__((vector_size(VECTOR)));  // its bits
+typedef std::make_unsigned<Integer>::type U __attribute__((vector_size(VECTOR)));
 constexpr int LANES = VECTOR / sizeof(Real);
 constexpr int MANTISSA = DOUBLE ? 52 : 23, EXPONENT_BIAS = DOUBLE ? 1023 : 127;
+
+// The part of a matrix that stays in registers while it is summed: of these AVX-512 has 32, others have 16.
+constexpr int TILE_ROWS = 4, TILE_COLUMNS = VECTOR == 64 ? 4 : 2;
 
 inline V all(double x) { return V{} + static_cast<Real>(x); }  // the same in every lane
 inline I all_bits(Integer x) { return I{} + x; }
@@ -69,6 +73,9 @@ inline V at_least(V x, V low) {
 #if defined(BASINET_AVX512)
   if constexpr (DOUBLE) return (V)_mm512_maskz_max_pd(-1, (__m512d)low, (__m512d)x);
   else return (V)_mm512_maskz_max_ps(-1, (__m512)low, (__m512)x);
+#elif defined(BASINET_AVX2)
+  if constexpr (DOUBLE) return (V)_mm256_max_pd((__m256d)low, (__m256d)x);
+  else return (V)_mm256_max_ps((__m256)low, (__m256)x);
 #else
   return x < low ? low : x;
 #endif
@@ -77,6 +84,9 @@ inline V at_most(V x, V high) {
 #if defined(BASINET_AVX512)
   if constexpr (DOUBLE) return (V)_mm512_maskz_min_pd(-1, (__m512d)high, (__m512d)x);
   else return (V)_mm512_maskz_min_ps(-1, (__m512)high, (__m512)x);
+#elif defined(BASINET_AVX2)
+  if constexpr (DOUBLE) return (V)_mm256_min_pd((__m256d)high, (__m256d)x);
+  else return (V)_mm256_min_ps((__m256)high, (__m256)x);
 #else
   return x > high ? high : x;
 #endif
@@ -147,8 +157,9 @@ inline V times_power_of_two(V x, const Exponential& e) {  // x 2^n, also where t
   if constexpr (DOUBLE) return (V)_mm512_maskz_scalef_pd(-1, (__m512d)x, (__m512d)e.n);
   else return (V)_mm512_maskz_scalef_ps(-1, (__m512)x, (__m512)e.n);
 #else
-  const I half = e.bits >> 1, rest = e.bits - half;  // 2^n itself may be out of range, halves are not
-  return x * (V)((half + EXPONENT_BIAS) << MANTISSA) * (V)((rest + EXPONENT_BIAS) << MANTISSA);
+  // 2^n itself may be out of range, halves are not. What is halved is positive: there is no signed shift before AVX-512.
+  const U biased = (U)(e.bits + 2 * EXPONENT_BIAS), half = biased >> 1;  // floor(n / 2) + bias
+  return x * (V)(half << MANTISSA) * (V)((biased - half) << MANTISSA);
 #endif
 }
 

@@ -34,38 +34,85 @@ inline V nothing_unless(I mask, V x) { return (V)((I)x & mask); }  // 0 elsewher
 
 // --------------------------------------------------------------------------------------- positive definite matrices
 
+// Sums over k of a tile of entries are made side by side, so that none waits for another; each has its terms in order.
+
+// entry[r][c] - sum over k < count of A[r, k] B[c, k], of a tile; rows of A and B are N apart.
+template <int N, int ROWS, int COLUMNS>
+inline void subtract_products(const V* A, const V* B, int count, V (&entry)[ROWS][COLUMNS]) {
+  for (int k = 0; k < count; ++k)
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
+      for (int c = 0; c < COLUMNS; ++c) entry[r][c] = fma(-A[r * N + k], B[c * N + k], entry[r][c]);
+}
+
+// Columns j, j + 1, ... of L D in some rows from i on, where the rows j, j + 1, ... hold L already.
+template <int N, int ROWS, int COLUMNS>
+inline void factorize_tile(V* A, int i, int j) {
+  V entry[ROWS][COLUMNS];
+  for (int r = 0; r < ROWS; ++r)
+    for (int c = 0; c < COLUMNS; ++c) entry[r][c] = A[(i + r) * N + j + c];
+  subtract_products<N>(A + i * N, A + j * N, j, entry);
+  for (int r = 0; r < ROWS; ++r)
+    for (int c = 0; c < COLUMNS; ++c) {
+      for (int k = 0; k < c; ++k) entry[r][c] = fma(-entry[r][k], A[(j + c) * N + j + k], entry[r][c]);
+      A[(i + r) * N + j + c] = entry[r][c];
+    }
+}
+
+// Row j of L, 1 / D[j], and the column j of L D down to the row `end`. Whether D[j] is positive.
+template <int N>
+inline I factorize_row(V* A, int j, int end) {
+  V *row = A + j * N, pivot = row[j];
+  for (int k = 0; k < j; ++k) {
+    const V scaled = row[k];  // L[j][k] D[k]
+    row[k] = scaled * A[k * N + k];
+    pivot = fma(-row[k], scaled, pivot);
+  }
+  row[j] = all(1) / pivot;
+  for (int i = j + 1; i < end; ++i) factorize_tile<N, 1, 1>(A, i, j);  // the quotient is taken when row i has its turn
+  return pivot > all(0);
+}
+
 // The lower triangle of A becomes L below the diagonal and 1 / D on it. Which lanes are positive definite; L and D of
 // the others mean nothing.
 template <int N>
 inline I factorize(V* A) {
+  constexpr int R = TILE_ROWS, C = TILE_COLUMNS;
   I positive = all_bits(-1);
-  for (int j = 0; j < N; ++j) {
-    V* row = A + j * N;
-    V pivot = row[j];
-    for (int k = 0; k < j; ++k) {
-      const V scaled = row[k];  // L[j][k] D[k]
-      row[k] = scaled * A[k * N + k];
-      pivot = fma(-row[k], scaled, pivot);
-    }
-    positive &= pivot > all(0);
-    row[j] = all(1) / pivot;
-    for (int i = j + 1; i < N; ++i) {  // L[i][j] D[j]; the quotient is taken when row i has its turn
-      V entry = A[i * N + j];
-      for (int k = 0; k < j; ++k) entry = fma(-A[i * N + k], row[k], entry);
-      A[i * N + j] = entry;
-    }
+  int j = 0;
+  for (; j + C <= N; j += C) {
+    for (int c = 0; c < C; ++c) positive &= factorize_row<N>(A, j + c, j + C);
+    int i = j + C;
+    for (; i + R <= N; i += R) factorize_tile<N, R, C>(A, i, j);
+    for (; i < N; ++i) factorize_tile<N, 1, C>(A, i, j);
   }
+  for (; j < N; ++j) positive &= factorize_row<N>(A, j, N);
   return positive;
+}
+
+// x[i ...] = L^-1 x[i ...] for some rows of L, where those before are done.
+template <int N, int ROWS>
+inline void solve_rows(const V* A, int i, V* x) {
+  V entry[ROWS][1];
+  for (int r = 0; r < ROWS; ++r) entry[r][0] = x[i + r];
+  subtract_products<N>(A + i * N, x, i, entry);
+  for (int r = 0; r < ROWS; ++r) {
+    for (int k = 0; k < r; ++k) entry[r][0] = fma(-A[(i + r) * N + i + k], entry[k][0], entry[r][0]);
+    x[i + r] = entry[r][0];
+  }
 }
 
 // x = A^-1 x, of what `factorize` has left.
 template <int N>
 inline void solve(const V* A, V* x) {
-  for (int i = 0; i < N; ++i)
-    for (int k = 0; k < i; ++k) x[i] = fma(-A[i * N + k], x[k], x[i]);
-  for (int i = 0; i < N; ++i) x[i] = x[i] * A[i * N + i];
-  for (int i = N - 1; i >= 0; --i)
-    for (int k = i + 1; k < N; ++k) x[i] = fma(-A[k * N + i], x[k], x[i]);
+  constexpr int R = 2 * TILE_ROWS;
+  int i = 0;
+  for (; i + R <= N; i += R) solve_rows<N, R>(A, i, x);
+  for (; i < N; ++i) solve_rows<N, 1>(A, i, x);
+  for (i = 0; i < N; ++i) x[i] = x[i] * A[i * N + i];
+  for (int k = N - 1; k > 0; --k)  // row by row, as the matrix lies in memory
+    for (i = 0; i < k; ++i) x[i] = fma(-A[k * N + i], x[k], x[i]);
 }
 
 // ------------------------------------------------------------------------------------------------ tridiagonal matrices
