@@ -57,7 +57,7 @@ def seconds(work: Callable[[], object]) -> float:
 def prices(width: int, samples: int) -> tuple[int, float, float]:
     """The number of parameters; what a Hessian costs, and a step of the flow, in gradients."""
     plain = study_of(width, samples, name="gradient_descent", learning_rate=0.01, steps=STEPS)
-    flow = study_of(width, samples, name="gradient_flow", time=1.0)
+    flow = study_of(width, samples, name="gradient_flow", method="rosenbrock", time=1.0)
     size, restarts = plain.network.size, plain.restarts
     theta = plain.starts(range(restarts))
     gradients = last(flow).gradients

@@ -35,7 +35,7 @@ COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
 HELPERS = {"__init__", "samples", "scaled", "budget", "losses", "plain", "line_search", "curvature_pairs", "classics"}
 HELPERS |= {"seam", "fresh", "metropolis"}
 HELPERS |= {"arrays", "csv_file", "labels", "standardization"}
-HELPERS |= {"rosenbrock", "chebyshev", "horizon", "trial"}  # of the gradient flow
+HELPERS |= {"rosenbrock", "dormand_prince", "switching", "chebyshev", "horizon", "trial"}  # of the gradient flow
 
 
 @pytest.fixture

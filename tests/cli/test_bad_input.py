@@ -201,10 +201,13 @@ COMMANDS = [
     ("descent=gradient_flow descent.method=euler", "unknown descent.method 'euler'", "chebyshev, rosenbrock"),
     ("descent=gradient_flow dtype=float32", "dtype=float32", "use dtype=float64"),
     ("descent=gradient_flow descent.learning_rate=1", "unknown setting 'descent.learning_rate'", "descent.rtol"),
-    (
-        "descent=gradient_flow descent.method=rosenbrock polish.dense_max=5",
-        "descent.method=rosenbrock",
-        "use descent.method=chebyshev",
+    *(
+        (
+            f"descent=gradient_flow descent.method={method} polish.dense_max=5",
+            f"descent.method={method}",
+            "use descent.method=chebyshev",
+        )
+        for method in ("rosenbrock", "switching")
     ),
     # polishing
     ("polish=newtn", "unknown polish 'newtn'", "did you mean 'newton'?"),

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from scipy.integrate import quad, solve_ivp
+from scipy.integrate import DOP853, quad, solve_ivp
 from torch import Tensor
 
 import basinet
 from basinet.descents.chebyshev import Chebyshev
+from basinet.descents.dormand_prince import DormandPrince
+from basinet.descents.gradient_flow import GradientFlow
+from basinet.descents.horizon import Horizon
 from basinet.descents.rosenbrock import Rosenbrock
 from basinet.descents.trial import Method
 from basinet.engines import NativeEngine, TorchEngine
@@ -21,7 +24,7 @@ from basinet.engines.own_pace import followed
 from basinet.foundation.errors import ConfigError
 from basinet.foundation.outcomes import Status
 from basinet.protocols import Engine, State
-from basinet.stages.descend import descend, retrace
+from basinet.stages.descend import descend, retrace, start
 from basinet.stages.solution import Solution, fold
 from basinet.study.study import Study
 
@@ -95,7 +98,25 @@ def test_the_error_of_a_step_falls_with_the_order_of_the_method(method: Method, 
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order + 1, abs=0.35)
 
 
-@pytest.mark.parametrize("method", [Rosenbrock(), Chebyshev()])
+def test_the_error_of_an_explicit_step_falls_with_the_ninth_power_of_its_length() -> None:
+    """In a valley that is all but quadratic: elsewhere errors are lost in rounding where h is small enough."""
+    f, start = Scalar(1.0, 1e-9), 0.3
+    errors = [abs(one_step(DormandPrince(), f, start, h)[0] - f.after(start, h)) for h in (0.4, 0.2)]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(9, abs=0.35)
+
+
+@pytest.mark.parametrize("h", [0.1, 0.3, 0.6])
+def test_an_explicit_step_is_that_of_scipys_dop853(h: float) -> None:
+    f, start = Scalar(1.0, 0.7), 1.3
+    theirs = DOP853(lambda _, w: -(w + 0.7 * w**3), 0, [start], 10, first_step=h, rtol=1e3, atol=1e3)
+    theirs.step()
+    place, estimate = one_step(DormandPrince(), f, start, h)
+    assert theirs.t == h
+    assert place == pytest.approx(float(theirs.y[0]), rel=1e-14)
+    assert abs(estimate) == pytest.approx(abs(float(theirs._estimate_error(theirs.K, h)[0])), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", [Rosenbrock(), Chebyshev(), DormandPrince()])
 def test_the_estimate_is_no_smaller_than_the_error_of_a_step(method: Method) -> None:
     f, start = Scalar(1.0, 0.7), 1.3
     for h in (0.4, 0.2, 0.1, 0.05):
@@ -111,6 +132,62 @@ def test_a_step_of_any_length_down_a_steep_valley_ends_at_its_bottom() -> None:
 def test_an_explicit_step_is_stable_far_beyond_two_over_the_curvature() -> None:
     """Euler's method multiplies by 1 - h λ = -999."""
     assert abs(one_step(Chebyshev(), Scalar(1e3, 0.0), 1.0, 1.0)[0]) < 1
+
+
+def test_a_step_of_order_8_is_stable_up_to_six_over_the_curvature() -> None:
+    """h λ = 5.9 shrinks what h λ = 7 magnifies."""
+    factors = [abs(one_step(DormandPrince(), Scalar(1e3, 0.0), 1.0, h)[0]) for h in (5.9e-3, 7e-3)]
+    assert factors[0] < 1 < factors[1]
+
+
+def test_an_explicit_step_knows_the_curvature_without_a_hessian() -> None:
+    """Of a quadratic valley it is λ, whatever the step."""
+    f, theta = Scalar(37.0, 0.0), torch.tensor([[1.0]], dtype=torch.float64)
+    step = torch.tensor([0.05], dtype=torch.float64)
+    trial = DormandPrince().attempt(f, theta, f.loss_and_gradient(theta)[1], step, step, theta[:, :0])
+    assert float(trial.size) == pytest.approx(37.0, rel=1e-9)
+
+
+class Valley:
+    """f(θ) = Σ λ_i θ_i² / 2 for every restart; θ_i' = -λ_i θ_i."""
+
+    rounding = 0.0
+
+    def __init__(self, *curvatures: float) -> None:
+        self.curvatures = torch.tensor(curvatures, dtype=torch.float64)
+        self.size = len(curvatures)
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return (self.curvatures * theta**2 / 2).sum(1), self.curvatures * theta
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        return torch.diag(self.curvatures).repeat(len(theta), 1, 1)
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        return self.curvatures * v
+
+
+def switching(time: float) -> GradientFlow:
+    return GradientFlow(Horizon(time=time, steps=10_000, tolerance=0.0, records=1), 1e-8, 1e-10, "switching", False)
+
+
+def down(f: Valley, time: float) -> State:
+    """Both restarts to the end of time, from (1, …, 1) and from a tenth of that."""
+    flow_, theta = switching(time), torch.tensor([[1.0], [0.1]], dtype=torch.float64).expand(2, f.size).contiguous()
+    return followed(f, flow_, start(flow_, theta), 10_000)
+
+
+@pytest.mark.parametrize(("steepest", "most"), [(2.0, 400.0), (1e5, 3000.0)])
+def test_a_flow_is_followed_by_implicit_steps_where_it_is_stiff_and_only_there(steepest: float, most: float) -> None:
+    """To t = 3 down eigenvalues of 1 and 1e5, explicit steps alone would take 3e5 / 6 · 12 = 600,000 gradients."""
+    f, time = Valley(1.0, steepest), 3.0
+    state = down(f, time)
+    method = state.memory[1][:, 0]
+    assert method.tolist() == [float(steepest > 2.0)] * 2
+    assert state.gradients is not None
+    assert float(state.gradients.max()) < most
+    expected = torch.tensor([[1.0], [0.1]], dtype=torch.float64) * torch.exp(-f.curvatures * time)
+    torch.testing.assert_close(state.theta, expected, rtol=0, atol=1e-7)
 
 
 def test_there_is_no_step_over_a_ridge() -> None:
@@ -258,15 +335,20 @@ def test_relu_units_keep_the_balance_of_what_comes_in_and_goes_out() -> None:
 # ------------------------------------------------------------------------------------------------- engines and batches
 
 
-def test_both_engines_end_in_the_same_points() -> None:
+@pytest.mark.parametrize("method", [None, "switching"])
+def test_both_engines_end_in_the_same_points(method: str | None) -> None:
     """Different roundings decide about steps; what both follow is within the tolerance of the flow."""
-    native, torch_ = (solved(xor(8, time=10.0, records=5), engine) for engine in (NativeEngine(1), TorchEngine(1)))
+    study = xor(8, time=10.0, records=5, method=method)
+    native, torch_ = (solved(study, engine) for engine in (NativeEngine(1), TorchEngine(1)))
     torch.testing.assert_close(native.theta, torch_.theta, rtol=0, atol=1e-6)
     torch.testing.assert_close(native.trajectory.loss, torch_.trajectory.loss, rtol=1e-5, atol=0)
     assert torch.equal(native.status, torch_.status)
 
 
-@pytest.mark.parametrize(("engine", "method"), [("native", None), ("torch", None), ("torch", "chebyshev")])
+@pytest.mark.parametrize(
+    ("engine", "method"),
+    [("native", None), ("torch", None), ("torch", "chebyshev"), ("native", "switching"), ("torch", "switching")],
+)
 def test_a_restart_alone_is_the_same_to_the_bit(engine: str, method: str | None) -> None:
     study = xor(11, engine, method=method, time=2.0, records=3)
     states = list(descend(study.objective, study.descent, study.engine, study.starts(range(11))))
@@ -276,9 +358,26 @@ def test_a_restart_alone_is_the_same_to_the_bit(engine: str, method: str | None)
             assert torch.equal(one[0].nan_to_num(), together[r].nan_to_num())
 
 
-@pytest.mark.parametrize("engine", ["native", "torch"])
-def test_how_a_flow_is_divided_into_calls_changes_nothing(engine: str) -> None:
-    study = xor(2, engine, time=2.0, records=3)
+def test_restarts_that_go_over_to_the_other_kind_of_step_are_the_same_to_the_bit_in_any_company() -> None:
+    """Until t = 1e4 most have gone over, and returned, at times of their own."""
+    study = xor(11, method="switching", time=1e4, records=3)
+    *_, together = descend(study.objective, study.descent, study.engine, study.starts(range(11)))
+    assert int((together.memory[1][:, 2] > 0).sum()) > 5
+    for r in (0, 4, 10):
+        *_, alone = descend(study.objective, study.descent, NativeEngine(2), study.starts(range(r, r + 1)))
+        for one, other in zip(alone.tensors(), together.tensors(), strict=True):
+            assert torch.equal(one[0].nan_to_num(), other[r].nan_to_num())
+
+
+def test_the_two_ways_of_following_end_in_the_same_minima() -> None:
+    exact, found = (solved(xor(40, method=method)) for method in ("rosenbrock", "switching"))
+    assert set(found.status.tolist()) == {Status.ARRIVED}
+    torch.testing.assert_close(found.theta, exact.theta, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("engine", "method"), [("native", None), ("torch", None), ("native", "switching")])
+def test_how_a_flow_is_divided_into_calls_changes_nothing(engine: str, method: str | None) -> None:
+    study = xor(2, engine, time=2.0, records=3, method=method)
     *_, whole = descend(study.objective, study.descent, study.engine, study.starts(range(3)))
     for r in range(2):
         *_, last = retrace(
@@ -286,6 +385,13 @@ def test_how_a_flow_is_divided_into_calls_changes_nothing(engine: str) -> None:
         )
         assert torch.equal(last.theta, whole.theta[r])
         assert last.time == float(whole.time[r])  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("width", "method"), [(15, "rosenbrock"), (16, "switching"), (80, "chebyshev")])
+def test_the_method_goes_by_the_number_of_parameters(width: int, method: str) -> None:
+    """4 width + 1 of them: up to 64, up to polish.dense_max = 300, beyond."""
+    study = flow({"problem": "xor", "network": {"width": width}}, 1)
+    assert study.settings["descent"]["method"] == method
 
 
 def test_restarts_that_are_followed_need_no_hessian_beyond_dense_max() -> None:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from basinet.descents.trial import Trial, fitted
+from basinet.descents.trial import Settled, Trial, fitted
 from basinet.protocols import Function
 
+_ORDER = 3  # of the estimated error
 _DAMPING = 2 / 13  # of the Chebyshev polynomials
 _STIFF = 1.54  # (s - 1)² - 1 over h λ, by which s is chosen: 3/2, and what damping costs
 _STAGES = 250  # at most: a step that needs more is shortened
@@ -34,8 +35,6 @@ class Chebyshev:
     Source: Sommeijer, Shampine & Verwer (1998), *RKC: an explicit solver for parabolic PDEs*, JCAM 88, 315–326.
     """
 
-    order = 3
-
     def remembers(self, size: int) -> int:
         return size  # the direction of the largest curvature
 
@@ -56,7 +55,11 @@ class Chebyshev:
         error = 0.8 * (theta - place) - 0.4 * step.unsqueeze(1) * (gradient + slope)
         remaining = _remaining(place - theta, gradient, slope)
         exists, cost = torch.isfinite(largest), stages.double() + _PRODUCT
-        return Trial(place, loss, slope, error, wanted, step, largest, remaining, exists, cost, direction)
+        order = torch.full_like(stages, _ORDER)
+        return Trial(place, loss, slope, error, wanted, step, largest, remaining, exists, cost, order, direction)
+
+    def settle(self, trial: Trial, wanted: Tensor, left: Tensor, near: Tensor) -> Settled:
+        return Settled(wanted, trial.remembered)
 
 
 def _remaining(way: Tensor, before: Tensor, after: Tensor) -> Tensor:

@@ -11,12 +11,15 @@ from torch import Tensor
 from basinet.descents.chebyshev import Chebyshev
 from basinet.descents.horizon import Horizon
 from basinet.descents.rosenbrock import Rosenbrock
+from basinet.descents.switching import Switching
 from basinet.descents.trial import Method, Trial
 from basinet.foundation.errors import ConfigError, require
 from basinet.foundation.outcomes import Status
 from basinet.protocols import Function, Memory, State
 
-METHODS: dict[str, Method] = {"rosenbrock": Rosenbrock(), "chebyshev": Chebyshev()}
+METHODS: dict[str, Method] = {"rosenbrock": Rosenbrock(), "switching": Switching(), "chebyshev": Chebyshev()}
+SMALL = 64
+"""Parameters up to which a Hessian costs so little that every step may take one (docs/performance.md)."""
 
 RISE = 1e-13
 """Relative to f: rounding; by more it does not rise."""
@@ -27,6 +30,7 @@ NOISE = 1e-14
 GROWTHS = [2.0 ** (k / 8) for k in range(-16, 25)]
 """By what h may change: a table, so that no rounding of a power decides, and every engine has the same."""
 
+HIGHEST = 8  # order of an estimated error
 SAFETY = 0.9  # of the change that would bring the error to what is allowed
 AFTER_REFUSAL = 0.5  # h grows by this at most when a step was refused
 NOWHERE = 0.25  # … and by this where there was no step at all
@@ -46,13 +50,14 @@ class GradientFlow:
     A step that raises f beyond rounding is refused. A restart has arrived when ‖∇f‖ ≤ tolerance and the way that is
     left, as it is foretold, is within rtol (1 + ‖θ‖). So it ends in the minimum whose basin it started in.
 
-    Where the Hessian can be made as a whole, a step is linearly implicit (`Rosenbrock`), else explicit (`Chebyshev`).
+    Of few parameters every step is linearly implicit (`Rosenbrock`), of more where the flow is stiff (`Switching`);
+    where no Hessian can be made as a whole, none is (`Chebyshev`).
     """
 
     budget: Horizon
     rtol: float
     atol: float
-    method: Literal["rosenbrock", "chebyshev"] | None
+    method: Literal["rosenbrock", "switching", "chebyshev"] | None
     repeat: bool
 
     settles = True
@@ -90,9 +95,11 @@ class GradientFlow:
             gradient_norm=torch.where(taken, norm, state.gradient_norm),
             gradients=_given(state.gradients) + trial.cost,
         )
-        control = control.after(trial, taken, self._growth(error), after)
+        control = control.after(trial, taken, _growth(error, trial.order), after)
         status = self._status(state, after, trial, taken, control)
-        memory = (torch.stack(control, dim=1), trial.remembered)
+        near = after.gradient_norm <= self.budget.tolerance
+        settled = self._steps.settle(trial, control.step, until - _given(after.time), near)
+        memory = (torch.stack(control._replace(step=settled.wanted), dim=1), settled.remembered)
         return replace(after, status=status, memory=memory), torch.where(column, trial.gradient, gradient)
 
     def suited(self, size: int, dtype: torch.dtype, dense_max: int) -> GradientFlow:
@@ -105,10 +112,15 @@ class GradientFlow:
             raise ConfigError(
                 "dtype=float32: a gradient flow is followed to descent.rtol in float64; use dtype=float64"
             )
-        if self.method == "rosenbrock" and size > dense_max:
-            said = f"descent.method=rosenbrock: makes Hessians of {size:,} parameters, polish.dense_max={dense_max:,}"
+        if self.method in ("rosenbrock", "switching") and size > dense_max:
+            said = (
+                f"descent.method={self.method}: makes Hessians of {size:,} parameters, polish.dense_max={dense_max:,}"
+            )
             raise ConfigError(f"{said}; use descent.method=chebyshev, or a larger polish.dense_max")
-        return self if self.method else replace(self, method="rosenbrock" if size <= dense_max else "chebyshev")
+        if self.method:
+            return self
+        dense: Literal["rosenbrock", "switching"] = "rosenbrock" if size <= SMALL else "switching"
+        return replace(self, method=dense if size <= dense_max else "chebyshev")
 
     @property
     def repetition(self) -> GradientFlow | None:
@@ -126,13 +138,6 @@ class GradientFlow:
         finite = torch.isfinite(error) & torch.isfinite(trial.loss) & torch.isfinite(trial.gradient).all(1)
         return torch.where(finite, error, torch.inf)
 
-    def _growth(self, error: Tensor) -> Tensor:
-        """The largest of `GROWTHS` with which the error would be within what is allowed."""
-        limits = torch.tensor(growth_limits(self._steps.order), dtype=error.dtype, device=error.device)
-        growths = torch.tensor(GROWTHS, dtype=error.dtype, device=error.device)
-        # limits fall: count those that the error keeps to
-        return growths[(error.unsqueeze(1) <= limits).sum(1).clamp(min=1) - 1]
-
     def _status(self, before: State, after: State, trial: Trial, taken: Tensor, control: _Control) -> Tensor:
         """Arrived, at the end of its steps or its patience, or still running."""
         norm, reach = after.gradient_norm, 1 + torch.linalg.vector_norm(after.theta, dim=1)
@@ -141,6 +146,14 @@ class GradientFlow:
         ended = (after.steps >= self.budget.steps) | (control.waited >= PATIENCE)
         status = torch.where(ended, int(Status.BUDGET), before.status)
         return torch.where(arrived, int(Status.ARRIVED), status).to(before.status.dtype)
+
+
+def _growth(error: Tensor, order: Tensor) -> Tensor:
+    """The largest of `GROWTHS` with which the error would be within what is allowed, `[restart]`."""
+    rows = torch.tensor([growth_limits(power) for power in range(HIGHEST + 1)], dtype=error.dtype, device=error.device)
+    growths = torch.tensor(GROWTHS, dtype=error.dtype, device=error.device)
+    # limits fall: count those that the error keeps to
+    return growths[(error.unsqueeze(1) <= rows[order]).sum(1).clamp(min=1) - 1]
 
 
 def growth_limits(order: int) -> list[float]:

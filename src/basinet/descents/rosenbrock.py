@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from basinet.descents.trial import Trial, fitted
+from basinet.descents.trial import Settled, Trial, fitted
 from basinet.linalg.positive import Factors
 from basinet.protocols import Function
 
@@ -74,8 +74,6 @@ class Rosenbrock:
     are, transformed as in Hairer & Wanner (1996), *Solving Ordinary Differential Equations II*, section IV.7.
     """
 
-    order = ORDER
-
     def remembers(self, size: int) -> int:
         return 0
 
@@ -95,10 +93,14 @@ class Rosenbrock:
         place, last = _stages(f, factors, theta, gradient, step.unsqueeze(1))
         loss, slope = f.loss_and_gradient(place)
         remaining = _remaining(factors, slope, 1 / (GAMMA * step))
+        spent, order = torch.full_like(norm, cost(f.size)), torch.full_like(norm, ORDER, dtype=torch.int64)
         return Trial(
             *(place, loss, slope, last),
-            *(wanted, step, norm, remaining, factors.positive, torch.full_like(norm, cost(f.size)), kept),
+            *(wanted, step, norm, remaining, factors.positive, spent, order, kept),
         )
+
+    def settle(self, trial: Trial, wanted: Tensor, left: Tensor, near: Tensor) -> Settled:
+        return Settled(wanted, trial.remembered)
 
 
 def _stages(f: Function, factors: Factors, theta: Tensor, gradient: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,16 +23,19 @@ class Trial(NamedTuple):
     remaining: Tensor  # [restart], foretold: the length of the way from there to a bottom; inf if none is near
     exists: Tensor  # [restart] bool: whether there is such a step
     cost: Tensor  # [restart] float64, in gradients
+    order: Tensor  # [restart] int64: the estimated error goes with this power of h
     remembered: Tensor  # [restart, number], for the next step
+
+
+class Settled(NamedTuple):
+    """What the next step begins with, one row per restart."""
+
+    wanted: Tensor  # [restart], how long it shall be
+    remembered: Tensor  # [restart, number]
 
 
 class Method(Protocol):
     """How a step along θ' = -∇f(θ) is made, with an estimate of its error."""
-
-    @property
-    def order(self) -> int:
-        """The estimated error goes with this power of h."""
-        ...
 
     def remembers(self, size: int) -> int:
         """How many numbers from step to step, of a restart with so many parameters."""
@@ -54,6 +57,17 @@ class Method(Protocol):
             wanted: how long, `[restart]`; NaN if nothing is known yet.
             left: how long at most, `[restart]`.
             kept: what the last one left, `[restart, number]`; 0 before the first.
+        """
+        ...
+
+    def settle(self, trial: Trial, wanted: Tensor, left: Tensor, near: Tensor) -> Settled:
+        """What the next step begins with, once it is known whether this one was taken.
+
+        Args:
+            trial: this step.
+            wanted: how long the next one may be by its error, `[restart]`.
+            left: how long at most, `[restart]`; 0 at a mark.
+            near: whether ∇f is now as small as a restart that has arrived has it, `[restart]` bool.
         """
         ...
 
