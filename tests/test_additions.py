@@ -155,7 +155,7 @@ def test_all_of_them_are_swept_from_the_shell_and_listed(extended: Path) -> None
     assert python(extended, "-c", load).strip() == "['double_well', 'empirical_risk']"
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_a_new_executor_hands_out_blocks_of_the_shell_s_sweeps(extended: Path) -> None:
     """Two processes make the same tables as the command itself does, to the bit."""
     run = "from basinet.cli.main import main; main()"

@@ -135,7 +135,7 @@ def difference(one: Path, other: Path) -> float:
     return float(np.abs(first - second).mean()) if first.shape == second.shape else np.inf
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_what_minima_compute_is_in_the_gallery_as_its_script_draws_it(tmp_path: Path) -> None:
     """The quickest figures of the script; and a figure that shows another minimum in one place is told from them."""
     script = runpy.run_path(str(GALLERY))

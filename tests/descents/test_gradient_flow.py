@@ -488,7 +488,7 @@ RELU = {"problem": "sine", "network": {"width": 2, "activation": "relu"}, "objec
 TANH = {"problem": "sine", "network": {"depth": 3, "width": 2, "activation": "tanh"}, "objective": PENALTIES}
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize(
     ("config", "horizon"),
     [({"problem": "xor", "objective": PENALTIES}, 1e3), (TANH, 100.0), (RELU, 8.0)],
