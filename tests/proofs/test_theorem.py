@@ -148,19 +148,8 @@ def test_of_relu_units_that_can_be_scaled_one_parameter_each_is_held() -> None:
     statement = risk(
         [1, 2, 1], "relu", inputs=[[1.0], [2.0], [-1.0], [-2.0], [-3.0]], targets=[[1.0], [2.5], [0.5], [2.0], [4.0]]
     )
-    hinges = [2.0, -1.0, 0.5, -0.25, 0.75, 2.0]  # w, w', b, b', v, v'
-    objective = (
-        torch.tensor(statement["inputs"], dtype=torch.float64).T,
-        torch.tensor(statement["targets"], dtype=torch.float64).T,
-    )
-
-    def outputs(theta: Any) -> Any:
-        w, b, v, c = theta[:2], theta[2:4], theta[4:6], theta[6]
-        return (v[:, None] * np.maximum(w[:, None] * objective[0].numpy() + b[:, None], 0)).sum(0) + c
-
-    end = scipy.optimize.least_squares(
-        lambda t: outputs(t) - objective[1].numpy()[0], [*hinges, 0.0], xtol=1e-15, ftol=1e-15, gtol=1e-15
-    ).x
+    # w, w', b, b', v, v', c: f(x) = max(1.5 x - 1, 0) + max(-2 x - 2.5, 0) + .5 goes through all five
+    end = np.array([1.5, -2.0, -1.0, -2.5, 1.0, 1.0, 0.5])
     verdict = one(statement, end.tolist())
     assert verdict.proved, verdict.reason
     assert verdict.proof is not None
