@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from basinet.descents.trial import Settled, Trial, fitted
+from basinet.descents.trial import Single, Trial, fitted
 from basinet.protocols import Function
 
 _ORDER = 3  # of the estimated error
@@ -22,7 +22,7 @@ _HELD = 8  # vectors of a restart: θ, Y_j and Y_{j-1}, gradients, their sums
 
 
 @dataclass(frozen=True)
-class Chebyshev:
+class Chebyshev(Single):
     """The Runge–Kutta–Chebyshev method of order 2 with s stages, damped by ε = 2/13:
 
         Y_1 = θ - μ̃_1 h ∇f(θ)
@@ -57,9 +57,6 @@ class Chebyshev:
         exists, cost = torch.isfinite(largest), stages.double() + _PRODUCT
         order = torch.full_like(stages, _ORDER)
         return Trial(place, loss, slope, error, wanted, step, largest, remaining, exists, cost, order, direction)
-
-    def settle(self, trial: Trial, wanted: Tensor, left: Tensor, near: Tensor) -> Settled:
-        return Settled(wanted, trial.remembered)
 
 
 def _remaining(way: Tensor, before: Tensor, after: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from basinet.descents.trial import Settled, Trial, fitted
+from basinet.descents.trial import Single, Trial, fitted
 from basinet.protocols import Function
 
 A = (
@@ -71,7 +71,7 @@ FIRST = 1e-2
 
 
 @dataclass(frozen=True)
-class DormandPrince:
+class DormandPrince(Single):
     """The method DOP853, with twelve slopes k_i = -∇f(θ + h Σ_j a_ij k_j):
 
         θ⁺ = θ + h Σ_i b_i k_i        error = h e₅² / √(e₅² + (e₃ / 10)²)
@@ -111,9 +111,6 @@ class DormandPrince:
             *(wanted, step, curvature, torch.full_like(step, torch.inf), torch.ones_like(step, dtype=torch.bool)),
             *(torch.full_like(step, COST), torch.full_like(step, ORDER, dtype=torch.int64), kept),
         )
-
-    def settle(self, trial: Trial, wanted: Tensor, left: Tensor, near: Tensor) -> Settled:
-        return Settled(wanted, trial.remembered)
 
 
 def _first(theta: Tensor, gradient: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ class GradientFlow:
 
 def _growth(error: Tensor, order: Tensor) -> Tensor:
     """The largest of `GROWTHS` with which the error would be within what is allowed, `[restart]`."""
-    rows = torch.tensor([growth_limits(power) for power in range(HIGHEST + 1)], dtype=error.dtype, device=error.device)
+    rows = torch.tensor(_LIMITS, dtype=error.dtype, device=error.device)
     growths = torch.tensor(GROWTHS, dtype=error.dtype, device=error.device)
     # limits fall: count those that the error keeps to
     return growths[(error.unsqueeze(1) <= rows[order]).sum(1).clamp(min=1) - 1]
@@ -159,6 +159,9 @@ def _growth(error: Tensor, order: Tensor) -> Tensor:
 def growth_limits(order: int) -> list[float]:
     """The errors, as parts of what is allowed, up to which h changes by each of `GROWTHS`."""
     return [(SAFETY / growth) ** order for growth in GROWTHS]
+
+
+_LIMITS = [growth_limits(order) for order in range(HIGHEST + 1)]
 
 
 class _Control(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from basinet.descents.trial import Settled, Trial, fitted
+from basinet.descents.trial import Single, Trial, fitted
 from basinet.linalg.positive import Factors
 from basinet.protocols import Function
 
@@ -61,7 +61,7 @@ def cost(size: int) -> float:
 
 
 @dataclass(frozen=True)
-class Rosenbrock:
+class Rosenbrock(Single):
     """The method Rodas5P, with eight stages u_i and the Hessian H where a step begins:
 
         (I / γh + H) u_i = -∇f(θ + Σ_j a_ij u_j) + Σ_j c_ij u_j / h        θ⁺ = θ + Σ_j a_8j u_j + u_8
@@ -98,9 +98,6 @@ class Rosenbrock:
             *(place, loss, slope, last),
             *(wanted, step, norm, remaining, factors.positive, spent, order, kept),
         )
-
-    def settle(self, trial: Trial, wanted: Tensor, left: Tensor, near: Tensor) -> Settled:
-        return Settled(wanted, trial.remembered)
 
 
 def _stages(f: Function, factors: Factors, theta: Tensor, gradient: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:

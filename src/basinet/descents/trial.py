@@ -72,6 +72,14 @@ class Method(Protocol):
         ...
 
 
+class Single:
+    """A method that is alone: the next step is as long as its error lets it be."""
+
+    def settle(self, trial: Trial, wanted: Tensor, left: Tensor, near: Tensor) -> Settled:
+        """See `Method.settle`."""
+        return Settled(wanted, trial.remembered)
+
+
 def fitted(wanted: Tensor, left: Tensor) -> Tensor:
     """A step that ends at the next mark, or leaves room for another one that is no shorter."""
     return torch.where(wanted >= left, left, torch.minimum(wanted, left / 2))
