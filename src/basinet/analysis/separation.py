@@ -38,9 +38,7 @@ Interval = tuple[float, float]  # above the first number, up to the second
 class Separation(Shown):
     """Rules that foretell from numbers of a start where it ends, and how often they are right of starts held out."""
 
-    rules: (
-        pd.DataFrame
-    )  # rule minimum starts right, one row per rule: of held-out starts that it is about, and right of
+    rules: pd.DataFrame  # rule minimum starts right, one row each: held-out starts that it is about, and is right of
     features: pd.DataFrame  # feature matters, the share of right answers that is lost if that number is another start's
     accuracy: Estimate  # share of the held-out starts that the rules are right of, with Wilson's 95 % interval
     baseline: float  # the same of always saying the bottom that is the commonest

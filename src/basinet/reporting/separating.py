@@ -59,11 +59,10 @@ def separation_of(study: Study, restarts: pd.DataFrame, questions: int = 3) -> S
 
     Args:
         study: the condition.
-        restarts: its table of restarts, of which enough ended at bottoms (`too_little` is None).
+        restarts: its first `MOST` restarts, of which enough ended at bottoms (`too_little` is None).
         questions: see `separate`.
     """
-    few = restarts.head(MOST)
-    return separate(start_features(study, few), few["minimum"].reset_index(drop=True), questions)
+    return separate(start_features(study, restarts), restarts["minimum"].reset_index(drop=True), questions)
 
 
 def start_features(study: Study, restarts: pd.DataFrame) -> pd.DataFrame:

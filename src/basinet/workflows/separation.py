@@ -30,7 +30,7 @@ def separation(run: str | Findings, *, questions: int = 3, tracking_uri: str | N
             restarts ended at bottoms, or all of them at one, or the number of questions is not 1 to 10.
     """
     if isinstance(run, Findings):
-        return _separation(run.study, run.restarts, questions, "this study")
+        return _separation(run.study, run.restarts.head(MOST), questions, "this study")
     results = Results.open(run, tracking_uri)
     study = results.study()
     restarts = results.load_table("restarts", ["restart", "minimum", "loss_initial"], choice=first(MOST))
@@ -38,6 +38,6 @@ def separation(run: str | Findings, *, questions: int = 3, tracking_uri: str | N
 
 
 def _separation(study: Study, restarts: pd.DataFrame, questions: int, name: str) -> Separation:
-    reason = too_little(restarts.head(MOST)["minimum"])
+    reason = too_little(restarts["minimum"])
     require(reason is None, f"{name}: {reason}")
     return separation_of(study, restarts, questions)
