@@ -16,21 +16,14 @@ from basinet.foundation.errors import ConfigError
 from basinet.mlp.names import written
 from basinet.reporting.basins import Extent, map_of, names_of, over_axes, through_minima
 from basinet.workflows.basin_map import Place, check_folder, write_map
+from two_valleys import BORDER, NEURON
 
-NEURON = {
-    "problem": {"name": "neuron", "dimension": 2},
-    "network": {"depth": 1, "bias": False},
-    "init": {"name": "uniform", "bound": 20.0},
-    "descent": {"name": "gradient_flow"},
-    "restarts": 40,
-}
-BORDER = 4.167237823105  # between the valleys of each weight
 COARSE = Extent(x=(-8.0, 18.0), y=(-8.0, 18.0), resolution=41, flows=6, times=20)
 
 
 @pytest.fixture(scope="module")
 def neuron() -> Findings:
-    return basinet.run(Study.from_config(NEURON))
+    return basinet.run(Study.from_config({**NEURON, "restarts": 40}))
 
 
 @pytest.mark.parametrize(

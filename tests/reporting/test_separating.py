@@ -13,15 +13,8 @@ from basinet import Findings, Study
 from basinet.foundation.errors import ConfigError
 from basinet.reporting.document import Table, Text
 from basinet.reporting.separating import separating, start_features
+from two_valleys import BORDER, NEURON
 
-BORDER = 4.167237823105  # of the neuron's two valleys (Auer, Herbster & Warmuth, 1995)
-NEURON = {
-    "problem": {"name": "neuron", "dimension": 2},
-    "network": {"depth": 1, "bias": False},
-    "init": {"name": "uniform", "bound": 20.0},
-    "descent": {"name": "gradient_flow"},
-    "restarts": 300,
-}
 XOR = {
     "problem": "xor",
     "network": {"width": 2, "activation": "tanh", "output": "identity"},
@@ -35,7 +28,7 @@ XOR = {
 
 @pytest.fixture(scope="module")
 def neuron() -> Findings:
-    return basinet.run(Study.from_config(NEURON))
+    return basinet.run(Study.from_config({**NEURON, "restarts": 300}))
 
 
 def test_the_basins_of_the_neuron_are_separated_by_its_weights_where_their_border_is(neuron: Findings) -> None:
