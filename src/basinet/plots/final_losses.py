@@ -262,9 +262,8 @@ def _name(grid: style.Panels, drawing: _Drawing) -> None:
     names = list(drawing.columns.values())
     if any(names) and len(names) <= _COLUMNS_MAX:
         for axes in grid.lowest:
-            axes.xaxis.remove_overlapping_locs = (
-                False  # of three columns the middle one stands where the value of x does
-            )
+            # of three columns the middle one stands where the value of x does
+            axes.xaxis.remove_overlapping_locs = False
             axes.set_xticks(list(drawing.columns), [style.plain(name) for name in names], minor=True)
             axes.tick_params(axis="x", which="minor", labelrotation=90, labelsize=7, length=0, pad=2)
             axes.tick_params(axis="x", which="major", length=0, pad=8 + 4.4 * max(map(len, names)))

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 _NUMERICS = 4  # raised when the same settings give other numbers than before: nothing old is then taken up again
 _MOST_THREADS = 1024  # no machine has more cores, and each takes memory
-_DEEPEST = (
-    1_000  # weight layers: each takes some operations of a fixed cost, which add up to half a minute of examining
-)
+_DEEPEST = 1_000  # weight layers: each takes operations of a fixed cost, which add up to half a minute of examining
 _CHANGES_NO_NUMBER = ("restarts", "restarts_max", "threads", "landscape")  # of a restart
 _RATE = 0.01  # of Langevin dynamics, where the descent has none
 _COMMON = ("holdout", "seed")  # the settings that every problem has
