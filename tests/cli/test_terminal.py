@@ -78,7 +78,8 @@ def test_a_dry_run_leaves_out_first_what_is_the_same_for_all_conditions(width: i
 def test_a_dry_run_fits_the_terminal(tmp_path: Path) -> None:
     received = typed("init=orthogonal restarts=5 dry_run=true", tmp_path, 80)
     shown = re.split(r"[\r\n]+", received)
-    assert [line for line in shown if len(line) > 80] == []
+    long = [line for line in shown if len(line) > 80]
+    assert [line for line in long if line.split() != [str(tmp_path)]] == []  # a word is not broken
     assert "dry run: nothing was done" in shown
 
 

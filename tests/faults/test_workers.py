@@ -86,8 +86,9 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def kept(folder: Path) -> list[Path]:
-    """The blocks that have come back to a launch in this folder."""
-    return [path for path in folder.rglob("*.parquet") if path.parent.parent.name == "blocks"]
+    """The blocks that have come back to a launch in this folder, in which other folders come and go meanwhile."""
+    found = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    return [path for path in found if path.suffix == ".parquet" and path.parent.parent.name == "blocks"]
 
 
 @needs_dask
