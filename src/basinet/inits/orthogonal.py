@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,5 +55,6 @@ def _orthonormal_columns(matrix: Tensor) -> Tensor:
         for _ in range(2 if j else 0):
             overlap = (v[:j] * v[j]).sum(1, keepdim=True)  # [earlier column, 1, restart]
             v[j] -= (v[:j] * overlap).sum(0)
-        v[j] /= (v[j] * v[j]).sum(0).sqrt_()
+        square = (v[j] * v[j]).sum(0)
+        v[j] /= torch.from_numpy(np.sqrt(square.numpy()))  # torch's is MKL's: not always rounded correctly
     return v[:, :, :restarts].movedim(-1, 0).mT.contiguous()
