@@ -93,7 +93,7 @@ class Limits:
         source = Path(__file__).with_name("limits.cpp")
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "limits.so"
-            command = [*find_compiler().command, *FLAGS, f"-DREAL={real}", str(source), "-o", str(made)]
+            command = [*find_compiler().command, "-O3", *FLAGS, f"-DREAL={real}", str(source), "-o", str(made)]
             subprocess.run(command, check=True)
             library = ctypes.CDLL(str(made))
         lanes = library.lanes()
