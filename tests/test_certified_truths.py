@@ -24,6 +24,7 @@ from slowness import slow_but
 Array = npt.NDArray[np.float64]
 
 engines = pytest.mark.parametrize("engine", [pytest.param("torch", marks=pytest.mark.slow), "native"])
+of_xor = pytest.mark.parametrize("engine", [pytest.param("torch", marks=pytest.mark.stress), "native"])
 
 
 def solved(config: dict[str, Any]) -> Findings:
@@ -259,7 +260,7 @@ def xor(descent: str, low: float, high: float, penalty: float, engine: str) -> F
     )
 
 
-@engines
+@of_xor
 @pytest.mark.parametrize("descent", DESCENTS)
 def test_xor_has_nothing_but_infinity(descent: str, engine: str) -> None:
     """Of f = 0, 1/16 and 1/12 none is a finite minimum (Hamey, 1998; Sprinkhuizen-Kuyper & Boers, 1998)."""
@@ -280,7 +281,7 @@ def test_xor_has_nothing_but_infinity(descent: str, engine: str) -> None:
     assert ((spread["max"] - spread["min"]) < 1e-2).all()  # two levels are 1/48 apart
 
 
-@engines
+@of_xor
 @pytest.mark.parametrize("descent", DESCENTS)
 def test_restarts_at_the_plateau_of_xor_that_are_not_at_infinity_are_leaving_it(descent: str, engine: str) -> None:
     findings = xor(descent, 0.0, 1.0, 0.0, engine)
@@ -296,7 +297,7 @@ def outputs(theta: Tensor) -> Tensor:
     return torch.sigmoid(theta[6:8] @ hidden + theta[8])
 
 
-@engines
+@of_xor
 @pytest.mark.parametrize("descent", DESCENTS)
 def test_attainable_targets_make_xor_degenerate_with_five_zeros_where_it_is_solved(descent: str, engine: str) -> None:
     findings = xor(descent, 0.1, 0.9, 0.0, engine)

@@ -51,7 +51,9 @@ def interrupt(launched: Any, number: signal.Signals, blocks: int, seconds: float
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "launcher"), [(signal.SIGTERM, ""), (signal.SIGINT, JOBLIB)])
+@pytest.mark.parametrize(
+    ("number", "launcher"), [(signal.SIGTERM, ""), pytest.param(signal.SIGINT, JOBLIB, marks=pytest.mark.stress)]
+)
 def test_an_interrupted_sweep_leaves_no_run_open_and_goes_on_when_asked_again(
     number: signal.Signals, launcher: str, sweep: Any, launch: Any, left: Any, complete: Any, tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def computing_again(*arguments: object) -> None:
     raise AssertionError("all blocks of these conditions are there")
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_what_is_loaded_from_a_server_leaves_no_copies(
     serve: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

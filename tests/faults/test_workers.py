@@ -92,7 +92,7 @@ def kept(folder: Path) -> list[Path]:
 
 
 @needs_dask
-@pytest.mark.slow
+@pytest.mark.stress
 def test_of_three_workers_of_dask_two_are_killed_and_the_tables_are_those_of_one_process(
     cluster: Cluster, launch: Any, left: Any, sweep: Any, undisturbed: Any, furnish: Any, tmp_path: Path
 ) -> None:
@@ -221,7 +221,7 @@ def asked(environment: dict[str, str], *command: str) -> str:
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def with_ray(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A Python with this package as it is here, and Ray, whose dependencies are not mixed with the pinned ones."""
     folder = tmp_path_factory.mktemp("ray")
@@ -235,14 +235,15 @@ def with_ray(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.stress
+@pytest.mark.parametrize("address", ["auto", "ray://127.0.0.1:10001"])
 def test_two_nodes_of_ray_compute_a_sweep_and_one_of_them_goes_midway(
-    with_ray: str, left: Any, furnish: Any, tmp_path: Path
+    address: str, with_ray: str, left: Any, furnish: Any, tmp_path: Path
 ) -> None:
     here = Sweep(sys.executable, furnish(tmp_path / "here"), {})
     here.run("executor=local")
     there = Sweep(with_ray, furnish(tmp_path / "there"), {})
     with two_nodes(with_ray) as second:
-        launched = there.begin("executor=ray")
+        launched = there.begin(f"executor=ray executor.address={address}")
         wait_until(lambda: len(kept(there.folder)) >= 3 or launched.poll() is not None)
         second.kill()
         _, err = launched.communicate(timeout=1200)
@@ -260,7 +261,7 @@ def two_nodes(python: str) -> Iterator[subprocess.Popen[bytes]]:
     port = 26379
     head = subprocess.Popen([*start, "--head", f"--port={port}", "--include-dashboard=false", memory])
     try:
-        wait_until(lambda: answers(port))
+        wait_until(lambda: answers(port) and answers(10001))  # which clients from outside ask
         second = subprocess.Popen([*start, f"--address=127.0.0.1:{port}", memory])
         yield second
         second.terminate()

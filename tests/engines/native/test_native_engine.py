@@ -30,6 +30,7 @@ from basinet.stages.newton import Outcome
 from basinet.stages.polish import Polishing, polish
 from basinet.stages.solution import Solution, fold
 from basinet.study.defaults import tolerances
+from slowness import slow_but
 
 Risks = Callable[..., EmpiricalRisk]
 Draws = Callable[..., Tensor]
@@ -59,9 +60,11 @@ PAIRS = {
     },
 }
 GRID = [(a, d, dtype) for dtype, pairs in PAIRS.items() for a, names in pairs.items() for d in names]
+QUICK = [("logistic", "sgd", "float64"), ("gelu", "gradient_descent", "float64"), ("relu", "momentum", "float32")]
 REST = [(a, d, dtype) for dtype in DTYPES for a in ACTIVATIONS for d in DESCENTS if (a, d, dtype) not in GRID]
 cases = pytest.mark.parametrize(
-    ("activation", "name", "dtype"), [*GRID, *(pytest.param(*case, marks=pytest.mark.stress) for case in REST)]
+    ("activation", "name", "dtype"),
+    [*slow_but(QUICK, GRID), *(pytest.param(*case, marks=pytest.mark.stress) for case in REST)],
 )
 
 
