@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import socket
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,6 +69,30 @@ def test_a_cluster_of_ray_that_does_not_answer_is_named_without_waiting_for_it(m
     assert told.startswith("executor.address=ray://127.0.0.1:1: no cluster of Ray answers there (")
     assert "refused" in told
     assert told.endswith("start one with ray start --head")
+
+
+@pytest.mark.parametrize(("dead", "joins"), [(0, True), (2, True), (3, False)])
+def test_a_client_of_ray_whose_process_there_dies_at_its_start_asks_for_another(
+    dead: int, joins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def init(address: str, **_: Any) -> SimpleNamespace:
+        asked.append(address)
+        if len(asked) <= dead:
+            raise ConnectionAbortedError("Initialization failure from server")
+        return SimpleNamespace(disconnect=lambda: asked.append("left"))
+
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"ray://127.0.0.1:{head.getsockname()[1]}"
+        monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, remote=lambda call: call))
+        if joins:
+            with executor("ray", address=address).open():
+                pass
+            assert asked == [address] * (dead + 1) + ["left"]
+        else:
+            assert "Initialization failure" in refusal("ray", address=address)
+            assert asked == [address] * dead
 
 
 @needs_dask

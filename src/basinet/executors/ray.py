@@ -17,6 +17,7 @@ from basinet.foundation.errors import ConfigError, require
 _INSTALL = "pip install 'basinet[ray]'"
 _PORT = 10001  # at which a head node answers clients, unless told otherwise
 _PATIENCE = 5  # seconds for a cluster to answer at first
+_TRIES = 3  # of a client: the process that a head node forks for it may die at its start (Ray 2.60), the next one not
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Ray:
             raise ConfigError(f"executor=ray: Ray is not installed ({error}); {_INSTALL}") from error
         try:
             self._knock()
-            context = ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
+            context = self._joined(ray)
         except Exception as error:  # a cluster that is not there raises what it likes
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             told = f"executor.address={self.address}: no cluster of Ray answers there ({reason})"
@@ -55,6 +56,16 @@ class Ray:
         if self.address != "auto":
             there = urlsplit(self.address)
             socket.create_connection((there.hostname or "", there.port or _PORT), _PATIENCE).close()
+
+
+    def _joined(self, ray: Any) -> Any:
+        for left in reversed(range(_TRIES)):
+            try:
+                return ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
+            except ConnectionAbortedError:  # raised of clients only
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
 
 @dataclass
