@@ -1,4 +1,4 @@
-"""How the cost of the best of 2^d minima grows with d, and what tuning basin hopping changes (experiments/escape.md).
+"""How the cost of the best of 2^d minima grows with d, and what tuning changes (experiments/escape.md).
 
 The loss of the neuron is a mean over axes, so that its best minimum is known: every axis in the deeper of its two
 valleys. Here a descent that has ended there has reached it; nothing is certified, which makes large d cheap.
@@ -22,16 +22,20 @@ BLOCK = {"block_inputs": [40.0, 4.0], "block_targets": [0.75, 0.75]}
 RUNS = 200
 BUDGET = 3_000.0
 DIMENSIONS = (2, 5, 10, 20)
-STEPS: dict[str, dict[str, float]] = {
+Settings = dict[str, float]
+TEMPERATURES: dict[str, Settings] = {  # times d, since of d axes each has a d-th of the loss
+    "T default": {},
+    **{f"T = {t} / d": {"temperature": t} for t in (1e-2, 3e-3, 1e-3)},
+}
+STEPS: dict[str, Settings] = {
     "s adapted": {},
     **{f"s = {s}": {"step_size": s, "factor": 1.0} for s in (0.2, 0.5, 1.0)},
 }
-TEMPERATURES: dict[str, dict[str, float]] = {
-    "T default": {},
-    "T = 1e-3": {"temperature": 1e-3},
-    "T = 1e-4": {"temperature": 1e-4},
+WALKS: dict[str, Settings] = {f"{moves} moves": {"moves": moves, "temperatures": 10} for moves in (2, 5, 10)}
+TUNED = {  # methods, each with the settings that are tried
+    "basin_hopping": {f"{t}, {s}": {**TEMPERATURES[t], **STEPS[s]} for t in TEMPERATURES for s in STEPS},
+    "annealing": {f"{t}, {w}": {**TEMPERATURES[t], **WALKS[w]} for t in TEMPERATURES for w in WALKS},
 }
-SETTINGS = {f"{t}, {s}": {**TEMPERATURES[t], **STEPS[s]} for t in TEMPERATURES for s in STEPS}
 TUNED_AT, TUNED_ON, JUDGED_ON = 10, 1, 0  # dimension; seeds
 
 
@@ -47,6 +51,8 @@ def best() -> float:
 
 def visits(dimension: int, seed: int, method: str, **settings: Any) -> pd.DataFrame:
     """Where runs of a method have been, with the losses at which their descents ended."""
+    if "temperature" in settings:
+        settings["temperature"] /= dimension
     made = Study.from_config(
         {
             "problem": {"name": "neuron", "dimension": dimension, **BLOCK},
@@ -74,18 +80,23 @@ def times(frames: dict[Any, pd.DataFrame], by: str) -> pd.DataFrame:
     return table[[by, "runs", "successes", "ert", "ert_low", "ert_high"]]
 
 
+def tuned(method: str) -> Settings:
+    """Of the settings of a method those that take the fewest gradients, on runs that it is not judged by."""
+    tried = {name: visits(TUNED_AT, TUNED_ON, method, **own) for name, own in TUNED[method].items()}
+    table = times(tried, "setting")
+    chosen = str(table.set_index("setting")["ert"].idxmin())
+    print(f"{method}, d = {TUNED_AT}, seed {TUNED_ON}", _written(table), f"chosen: {chosen}\n", sep="\n", flush=True)
+    return TUNED[method][chosen]
+
+
 def main() -> None:
-    tuning = {name: visits(TUNED_AT, TUNED_ON, "basin_hopping", **own) for name, own in SETTINGS.items()}
-    table = times(tuning, "setting")
-    print(f"basin hopping, d = {TUNED_AT}, seed {TUNED_ON}", _written(table), sep="\n", flush=True)
-    chosen = str(table.loc[table["ert"].idxmin(), "setting"])
-    print(f"\nchosen: {chosen}; judged on seed {JUDGED_ON}")
+    chosen = {method: tuned(method) for method in TUNED}
+    print(f"judged on seed {JUDGED_ON}")
     for dimension in DIMENSIONS:
-        frames = {
-            "restart": visits(dimension, JUDGED_ON, "restart"),
-            "basin hopping": visits(dimension, JUDGED_ON, "basin_hopping"),
-            "basin hopping, tuned": visits(dimension, JUDGED_ON, "basin_hopping", **SETTINGS[chosen]),
-        }
+        frames = {"restart": visits(dimension, JUDGED_ON, "restart")}
+        for method, settings in chosen.items():
+            frames[method] = visits(dimension, JUDGED_ON, method)
+            frames[f"{method}, tuned"] = visits(dimension, JUDGED_ON, method, **settings)
         print(f"\nd = {dimension}", _written(times(frames, "method")), sep="\n", flush=True)
 
 

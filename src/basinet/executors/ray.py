@@ -57,7 +57,6 @@ class Ray:
             there = urlsplit(self.address)
             socket.create_connection((there.hostname or "", there.port or _PORT), _PATIENCE).close()
 
-
     def _joined(self, ray: Any) -> Any:
         for left in reversed(range(_TRIES)):
             try:
