@@ -482,6 +482,7 @@ STUDIES = [
         ["own.yaml", "aliases", "100,000 entries"],
     ),
     (HEADER + "network: &network\n  width: *network\n", ["own.yaml", "aliases"]),
+    (HEADER + "deep: " + "[" * 5000 + "]" * 5000, ["own.yaml", "nested too deeply"]),
     (HEADER + "restarts: [\n", ["while parsing a flow node"]),
     ("# own\nrestarts: 5\n", ["# @package _global_"]),
 ]
@@ -593,6 +594,16 @@ def test_a_working_directory_whose_name_is_not_utf_8_is_refused(
     message = refused("restarts=5")
     assert "x\\xffy" in message
     assert "not UTF-8" in message
+
+
+def test_a_working_directory_whose_name_hydra_would_read_as_a_reference_is_refused(
+    refused: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a${b}").mkdir()
+    monkeypatch.chdir(tmp_path / "a${b}")
+    message = refused("restarts=5")
+    assert f"hydra.run.dir={tmp_path}/a${{b}}/outputs/" in message
+    assert "must be without '${'" in message
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ import basinet
 Command = Callable[[str], Any]
 TINY = "restarts=4 descent.steps=20 polish=none tracking.figures=none"
 TABLE = "problem=table problem.path=data.csv problem.targets=kind problem.holdout=0.25"
+CHOSEN = "nothing said of how to train on a table, with descent=lbfgs objective.l2_weights=0.01 objective.l2_biases=0.01"
 SAID = [
+    CHOSEN,
     "data.csv: column 1 has no name, is taken for an index and left out",
     "problem.targets=kind: 3 classes (bird, cat, dog), one output each",
     "objective.loss=cross_entropy, which suits targets that name classes",
@@ -35,8 +37,25 @@ def notes(text: str) -> list[str]:
 def test_what_is_decided_about_a_table_is_said_by_a_dry_run_and_by_a_launch(sweeps: Command) -> None:
     planned, launched = sweeps(f"{TABLE} {TINY} dry_run=true"), sweeps(f"{TABLE} {TINY}")
     for said in (notes(planned.out), notes(launched.err)):
-        assert len(said) == 3
+        assert len(said) == len(SAID)
         assert all(line.startswith(expected) for line, expected in zip(said, SAID, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ("descent.tolerance=1e-6", "descent=lbfgs objective.l2_weights=0.01 objective.l2_biases=0.01"),
+        ("objective.loss=squared", "descent=lbfgs"),
+        ("descent=adam", "objective.l2_weights=0.01 objective.l2_biases=0.01"),
+        ("descent.learning_rate=0.5", "objective.l2_weights=0.01 objective.l2_biases=0.01"),
+        ("descent=adam objective.l2_weights=0", None),
+    ],
+)
+def test_what_is_said_of_how_to_train_on_a_table_stays_as_it_is_said(
+    given: str, chosen: str | None, command: Command
+) -> None:
+    said = [line for line in notes(command(f"{TABLE} {given} {TINY} dry_run=true").out) if "nothing said" in line]
+    assert said == ([] if chosen is None else [f"nothing said of how to train on a table, with {chosen}"])
 
 
 def test_a_loss_that_suits_the_table_is_what_is_stored(sweeps: Command, tmp_path: Path) -> None:

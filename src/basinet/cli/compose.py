@@ -29,6 +29,10 @@ _MOST_ENTRIES = 100_000  # of a YAML
 
 _FIRST = ("network.activation=tanh", "objective.l2_weights=0.001", "objective.l2_biases=0.001")
 _SHAPES = ("network.depth", "network.width")  # which say nothing of what is trained
+_TABLE = "problem=table"
+_PENALTIES = ("objective.l2_weights=0.01", "objective.l2_biases=0.01")  # with a table: make its bottoms finite, and near
+_DESCENT = "descent=lbfgs"  # with a table: arrives there, where gradient descent leaves most restarts on the way
+_OF_ALL = ("descent.steps", "descent.tolerance", "descent.records")  # which say nothing of how to descend
 
 
 class Remarkable(Protocol):
@@ -56,7 +60,8 @@ class Composed:
 
     def remarks(self, conditions: Iterable[Remarkable]) -> list[str]:
         """What was decided without being asked for, here and of the conditions, each once."""
-        first = [f"no problem chosen: XOR, with {' '.join(self.chosen)}"] if self.chosen else []
+        what = "nothing said of how to train on a table" if _TABLE in self.asked else "no problem chosen: XOR"
+        first = [f"{what}, with {' '.join(self.chosen)}"] if self.chosen else []
         return [*first, *dict.fromkeys(remark for one in conditions for remark in one.remarks)]
 
 
@@ -160,10 +165,11 @@ def _check_size(file: Path) -> None:
     """Raise `ConfigError` for what Hydra would read for ever: no file, or one whose aliases multiply."""
     require(file.is_file(), f"{file}: is not a file")
     try:
-        root = yaml.compose(file.read_text(encoding="utf-8"))
+        entries = _entries(yaml.compose(file.read_text(encoding="utf-8")), {})
     except (yaml.YAMLError, UnicodeDecodeError):
         return  # if this file is the one that is asked for, Hydra says what is wrong
-    entries = _entries(root, {})
+    except RecursionError as error:
+        raise ConfigError(f"{file}: its entries are nested too deeply to be read") from error
     require(entries <= _MOST_ENTRIES, f"{file}: its aliases (*name) make more than {_MOST_ENTRIES:,} entries of it")
 
 
@@ -184,11 +190,22 @@ def _unless_given(lines: Sequence[str]) -> list[str]:
     They make of XOR what shows minima at a glance: without a penalty all of its levels are at infinity.
     """
     given = {line.split("=", 1)[0].lstrip("+~") for line in lines}
+    if _TABLE in lines:
+        return _for_a_table(given)
     if any(
         key.split(".")[0] in ("problem", "experiment", "objective", "network") and key not in _SHAPES for key in given
     ):
         return []
     return list(_FIRST)
+
+
+def _for_a_table(given: set[str]) -> list[str]:
+    """What ends in minima on the user's own data, unless the command or its study says how to train on them."""
+    groups = {key.split(".")[0] for key in given - set(_OF_ALL)}
+    if "experiment" in groups:
+        return []
+    descent = [] if "descent" in groups else [_DESCENT]
+    return [*descent, *([] if "objective" in groups else _PENALTIES)]
 
 
 def _parsed(lines: Sequence[str]) -> list[Override]:

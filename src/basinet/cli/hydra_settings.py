@@ -68,6 +68,8 @@ def check_folders(config: DictConfig, is_sweep: bool) -> None:
     folder = hydra_internals.output_folder(_numbered(config), is_sweep).absolute()
     with _named("hydra.output_subdir"):
         inner = config.hydra.output_subdir
+    refers = f"{key}={folder}: must be without '${{', which Hydra takes for a reference to a setting"
+    require("${" not in str(folder), refers)
     _check_can_be_made(folder if inner is None else folder / inner, "=".join([key, str(folder)]))
 
 
