@@ -15,9 +15,9 @@ import basinet
 Command = Callable[[str], Any]
 TINY = "restarts=4 descent.steps=20 polish=none tracking.figures=none"
 TABLE = "problem=table problem.path=data.csv problem.targets=kind problem.holdout=0.25"
-CHOSEN = "nothing said of how to train on a table, with descent=lbfgs objective.l2_weights=0.01 objective.l2_biases=0.01"
+PENALTIES = "objective.l2_weights=0.01 objective.l2_biases=0.01"
 SAID = [
-    CHOSEN,
+    f"nothing said of how to train on a table, with descent=lbfgs {PENALTIES}",
     "data.csv: column 1 has no name, is taken for an index and left out",
     "problem.targets=kind: 3 classes (bird, cat, dog), one output each",
     "objective.loss=cross_entropy, which suits targets that name classes",
@@ -44,10 +44,10 @@ def test_what_is_decided_about_a_table_is_said_by_a_dry_run_and_by_a_launch(swee
 @pytest.mark.parametrize(
     ("given", "chosen"),
     [
-        ("descent.tolerance=1e-6", "descent=lbfgs objective.l2_weights=0.01 objective.l2_biases=0.01"),
+        ("descent.tolerance=1e-6", f"descent=lbfgs {PENALTIES}"),
         ("objective.loss=squared", "descent=lbfgs"),
-        ("descent=adam", "objective.l2_weights=0.01 objective.l2_biases=0.01"),
-        ("descent.learning_rate=0.5", "objective.l2_weights=0.01 objective.l2_biases=0.01"),
+        ("descent=adam", PENALTIES),
+        ("descent.learning_rate=0.5", PENALTIES),
         ("descent=adam objective.l2_weights=0", None),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from sklearn.datasets import load_diabetes, load_wine
 
 import basinet
+from basinet.foundation.errors import ConfigError
 from basinet.study.study import Study
 
 AS_THEY_ARE = {"standardize": False, "standardize_targets": False}
@@ -88,6 +91,37 @@ def test_a_last_column_that_only_a_separator_makes_is_none(tmp_path: Path) -> No
     made = study(written(tmp_path, "x,y,\n1,2,\n3,5,\n"), **AS_THEY_ARE)
     assert columns(made) == [[1, 3], [2, 5]]
     assert not made.remarks
+
+
+@pytest.mark.parametrize("last", ["\n\n", ",,\n,,\n", "  \n \n", ", ,\n"])
+@pytest.mark.parametrize("first", ["", "\n\n", "  \n"])
+def test_lines_without_a_value_before_and_after_a_table_are_none_of_it(tmp_path: Path, first: str, last: str) -> None:
+    made = study(written(tmp_path, f"{first}x,z,y\n1,2,3\n3,5,1\n2,2,3\n4,4,1\n{last}"))
+    assert columns(made) == [[1, 3, 2, 4], [2, 5, 2, 4], [0, 1, 0, 1], [1, 0, 1, 0]]  # y stays integers, so classes
+
+
+def test_a_column_of_one_value_is_said(tmp_path: Path) -> None:
+    inputs, targets = study(written(tmp_path, "x,z,y\n1,2,3.5\n1,5,3.5\n"), **AS_THEY_ARE).remarks
+    assert "column 'x' is the same in all rows: its weights do what a bias does" in inputs
+    assert "column 'y' is the same in all rows: there is nothing to learn" in targets
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("x,z,y\n1,2,3\n1,2,3,4\n", "row 2 has 4 fields, the header 3"),
+        ("# made by hand\nx,z,y\n1,2,3\n", "row 1 has 3 fields, the header 1"),
+        ("x,y\n1,2\n".encode("utf-16-le"), "zero bytes, as UTF-16 without its mark"),
+        ("x,y\n1,2\n".encode("utf-32"), "zero bytes"),
+        (gzip.compress(b"x,y\n1,2\n"), "compressed by gzip"),
+        (b"PK\x03\x04\x00", "a workbook of Excel"),
+        ("x;y\n1.234,5;1\n2;3\n", "'1.234,5' (marks between thousands?"),
+        ("x,y\n1,NA\n2,EU\n3,EU\n", "row 1: no class (empty, or a word for that, such as NA"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_with_what_it_is(tmp_path: Path, content: str | bytes, fault: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        study(written(tmp_path, content))
 
 
 def test_columns_to_ignore_are_no_inputs(tmp_path: Path) -> None:

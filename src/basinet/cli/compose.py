@@ -30,7 +30,7 @@ _MOST_ENTRIES = 100_000  # of a YAML
 _FIRST = ("network.activation=tanh", "objective.l2_weights=0.001", "objective.l2_biases=0.001")
 _SHAPES = ("network.depth", "network.width")  # which say nothing of what is trained
 _TABLE = "problem=table"
-_PENALTIES = ("objective.l2_weights=0.01", "objective.l2_biases=0.01")  # with a table: make its bottoms finite, and near
+_PENALTIES = ("objective.l2_weights=0.01", "objective.l2_biases=0.01")  # with a table: near, finite bottoms
 _DESCENT = "descent=lbfgs"  # with a table: arrives there, where gradient descent leaves most restarts on the way
 _OF_ALL = ("descent.steps", "descent.tolerance", "descent.records")  # which say nothing of how to descend
 

@@ -52,7 +52,8 @@ def are_labels(column: pd.Series) -> bool:
         return 2 <= len(counts) <= FEW and bool(counts.min() >= 2)
     present = column.dropna()
     texts = len(present) > 0 and all(isinstance(cell, str) for cell in present)
-    return texts and present.nunique() > 1 and not any(_is_number(cell) for cell in present)
+    several = present.nunique() > 1 or len(present) < len(column)  # a missing label is one that has to be told
+    return texts and several and not any(_is_number(cell) for cell in present)
 
 
 def _is_number(text: str) -> bool:

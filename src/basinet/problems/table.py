@@ -68,6 +68,8 @@ class Table:
         targets_scaled = is_far(y) if self.standardize_targets is None else self.standardize_targets
         if scaled and self.standardize is None:
             remarks.append("inputs are standardized; problem.standardize=false takes them as they are")
+        remarks += self._constant(inputs, x, "its weights do what a bias does (problem.ignore leaves it out)")
+        remarks += self._constant(self.targets, y, "there is nothing to learn")
         return Samples(
             x,
             y,
@@ -121,6 +123,12 @@ class Table:
         require(indicators or not self.classes, f"{wrong}; or name one column of labels")
         return y, indicators, []
 
+    def _constant(self, names: tuple[str, ...], values: Array, told: str) -> list[str]:
+        """What is to be said of columns with one value; those of classes are no rows of `values [row, sample]`."""
+        same = (values == values[:, :1]).all(1)
+        pairs = zip(names, same, strict=False)
+        return [f"{self.path}: column '{name}' is the same in all rows: {told}" for name, is_same in pairs if is_same]
+
     def _left_out(self, position: int, name: str) -> str:
         how = f"to learn from it, name it in problem.inputs as '{name}'; to leave it out unsaid, in problem.ignore"
         return f"{self.path}: column {position} has no name, is taken for an index and left out ({how})"
@@ -159,6 +167,10 @@ LEARNING_RATE = 0.1
 
 _PARQUET = (".parquet", ".pq")
 _SUFFIXES = (".csv", ".tsv", *_PARQUET)
+_HINTS = {
+    r"[-+]?\d*,\d+": " (a decimal comma? problem.decimal=comma)",
+    r"[-+]?\d{1,3}([.,'\s]\d{3})+([.,]\d+)?": " (marks between thousands? write numbers without)",
+}  # what a cell that is no number looks like, and what may be right
 _IGNORE = "leave it out (problem.ignore=[{names}]), or learn from all as they are (problem.standardize=false)"
 _AS_IT_IS = "problem.standardize_targets=false takes targets as they are"
 
@@ -205,5 +217,4 @@ def _shown(cell: object) -> str:
         return f"'{text[:_SHOWN]}...' ({len(text):,} characters)"
     if not isinstance(cell, str):
         return text
-    comma = re.fullmatch(r"[-+]?\d*,\d+", cell.strip()) is not None
-    return f"{cell!r}{' (a decimal comma? problem.decimal=comma)' if comma else ''}"
+    return f"{cell!r}{next((hint for form, hint in _HINTS.items() if re.fullmatch(form, cell.strip())), '')}"
