@@ -279,6 +279,22 @@ def test_a_launch_of_days_is_said_to_be_one(command: Command, monkeypatch: pytes
     assert f"take up to {100 * days / 365:.0f} years here: fewer steps" in answer.err
 
 
+def test_hessians_that_nobody_can_wait_for_are_said_before_one_is_made(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the eigenvectors of one are said to take 1,000 s, on as many processors as there are restarts."""
+    monkeypatch.setattr("basinet.cli.main._execute", lambda *_: 0)
+    monkeypatch.setattr("basinet.foundation.machine.cores", lambda: 4)
+    monkeypatch.setattr("basinet.pipeline.costs.eigenvectors_seconds", lambda parts, size, threads: size * 1e3 / 1201)
+    line = "network.width=300 polish.dense_max=2000 engine=torch restarts="
+    took = "polish.dense_max=2,000: polishing {} restarts of 1,201 parameters takes up to {} here"
+    days = 4 * (6 + 60) * 1000 / 4 / 86400  # 6 Newton steps and 60 Hessians along the flow of each
+    assert command(f"{line}4").err.startswith(f"{took.format(4, f'{days:.1f} days')}, less where bottoms are near\n")
+    answer = command(f"{line}4000")
+    assert answer.code == 1
+    assert answer.err.startswith(f"basinet: {took.format('4,000', f'{1000 * days / 365:.0f} years')}: a smaller one")
+
+
 @pytest.mark.parametrize("chosen", ["disabled", "none", "stdout", "default"])
 def test_logging_of_hydras_own_choice_is_checked_and_taken(chosen: str, command: Command) -> None:
     assert command(f"dry_run=true hydra/job_logging={chosen} {TINY}").code == 0

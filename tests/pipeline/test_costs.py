@@ -385,3 +385,27 @@ def test_what_is_not_polished_has_no_more_than_one_hessian_made_to_say_what_it_w
         run(asked)
     assert f"not polished: {asked.network.size} parameters, polish.dense_max=400" in caplog.text
     assert counting.hessians == ([1] if size < 3000 else [])
+
+
+def test_where_a_newton_step_is_dear_nothing_else_of_which_a_hessian_is_made_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = study("deep")
+    monkeypatch.setattr(costs, "newton_seconds", lambda objective, theta, engine: 1000.0)
+    for name in ("march", "solve"):
+        monkeypatch.setattr(costs, name, lambda *_: pytest.fail("measured"))
+    found = costs.pace(asked)
+    assert (found.newton, found.flow, found.rest) == (1000.0, 1000.0, 1000.0)
+
+
+def test_of_deep_networks_that_are_not_polished_no_hessian_is_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its blocks are as many as pairs of layers."""
+    settings = {"network": {"depth": 60}, "engine": "torch", "restarts": 2, "descent": {"steps": 0}}
+    counting = Counting(TorchEngine())
+    monkeypatch.setattr(Study, "exact_engine", counting)
+    with caplog.at_level("INFO", "basinet"):
+        run(Study.from_config({**settings, "polish": {"lanczos_steps": 0}}))
+    assert "not polished: 357 parameters, polish.dense_max=300" in caplog.messages
+    assert counting.hessians == []

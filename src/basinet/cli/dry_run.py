@@ -127,20 +127,32 @@ def check_room(planned: Plan) -> None:
 
 
 def check_time(planned: Plan) -> None:
-    """Raise `ConfigError` for a descent that nobody can wait for; of one that takes days, say so on standard error.
+    """Raise `ConfigError` for what nobody can wait for; of what takes days, say so on standard error.
 
     Measured, which takes some seconds, is only what takes long on whatever machine.
     """
     from basinet.pipeline import costs
 
+    for study in planned.studies:
+        seconds = costs.polishing_seconds(study, study.restarts, costs.polishing_at_least(study))
+        whole = f"polishing {study.restarts:,} restarts of {study.network.size:,} parameters takes"
+        told = f"polish.dense_max={study.polishing.dense_max:,}: {whole}"
+        _tell_long(told, seconds, "a smaller one, or fewer restarts", "where bottoms are near")
     long = [Ahead(study, "new", 0, is_done=False) for study in planned.studies if costs.least_seconds(study) > _HOUR]
     paces = _paces(planned, long)
     for one in long:
         budget, restarts = one.study.descent.budget, one.study.restarts
         seconds = costs.descent_seconds(one.study, restarts, paces[costs.kind(one.study)])
-        told = f"descent.steps={budget.steps:,} of {restarts:,} restarts take up to {_long(seconds)} here"
-        require(seconds < _YEAR, f"{told}: fewer steps, or fewer restarts (dry_run=true shows the time beforehand)")
-        print(f"{told}, less where restarts arrive", file=sys.stderr)
+        told = f"descent.steps={budget.steps:,} of {restarts:,} restarts take"
+        _tell_long(told, seconds, "fewer steps, or fewer restarts", "where restarts arrive")
+
+
+def _tell_long(told: str, seconds: float, remedy: str, less: str) -> None:
+    """Say what takes hours; raise `ConfigError` for what takes years."""
+    told = f"{told} up to {_long(seconds)} here"
+    require(seconds < _YEAR, f"{told}: {remedy} (dry_run=true shows the time beforehand)")
+    if seconds > _HOUR:
+        print(f"{told}, less {less}", file=sys.stderr)
 
 
 def _long(seconds: float) -> str:

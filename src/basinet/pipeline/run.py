@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _DEAR = 300  # parameters from which on polishing is no afterthought: what it costs is said
 _DEAREST = 3000  # … from which on not even one Hessian, of 72 MB, is made only to know what it would have cost
+_DEEP = 50  # weight layers, likewise: a Hessian is made of a block for every two of them
 _SAMPLE = 4  # restarts that this is measured on
 _BLOCK_BYTES = 1 << 27  # of parameters in one block of restarts
 _BLOCK_RESTARTS = 1 << 16
@@ -166,12 +167,13 @@ def remembered_numbers(study: Study) -> int:
 def _tell_cost(study: Study) -> None:
     """Log what polishing costs, or would cost, where that is more than an afterthought.
 
-    Beyond `_DEAREST` parameters what is not done is not measured either: a Hessian takes as much memory as it wants.
+    What is not done is not measured either beyond `_DEAREST` parameters, where a Hessian takes as much memory as it
+    wants, and beyond `_DEEP` layers, where it takes minutes.
     """
     size, limit = study.network.size, study.polishing.dense_max
     if study.polishing.steps == 0 or size <= _DEAR or not _log.isEnabledFor(logging.INFO):
         return
-    if size > limit and size > _DEAREST:
+    if size > limit and (size > _DEAREST or study.network.depth > _DEEP):
         _log.info("not polished: %d parameters, polish.dense_max=%d", size, limit)
         return
     together = 1 if size > limit else examined_together(study)

@@ -70,22 +70,30 @@ def newton_seconds(objective: Objective, theta: Tensor, engine: Engine) -> float
     Its Hessian and its eigenvectors are what counts. The latter take some 10 P³ operations: where P is large they are
     timed on a part of the Hessian, so that to know what is dear is not dear itself.
     """
-    f, measured = Derivatives(objective, engine), min(objective.size, _MEASURED)
+    f = Derivatives(objective, engine)
     with single_threaded_operations():
-        if objective.size <= _MEASURED:
-            start = time.perf_counter()
+        start = time.perf_counter()
+        if objective.size <= MEASURED:
             f.newton_step(theta, theta, torch.full_like(theta[:, 0], torch.inf))
             return (time.perf_counter() - start) / len(theta)
-        start = time.perf_counter()
         hessian = f.hessian(theta)
-        made = time.perf_counter()
-        eigenvectors(hessian[:, :measured, :measured].contiguous(), engine.threads)
-        done = time.perf_counter()
-    return (made - start + (done - made) * (objective.size / measured) ** 3) / len(theta)
+        made = time.perf_counter() - start
+        part = hessian[:, :MEASURED, :MEASURED].contiguous()
+        return (made + eigenvectors_seconds(part, objective.size, engine.threads)) / len(theta)
 
+
+def eigenvectors_seconds(parts: Tensor, size: int, threads: int) -> float:
+    """Seconds for eigenvectors of matrices with `size` rows, measured on `parts [matrix, row, row]` of them."""
+    with single_threaded_operations():
+        start = time.perf_counter()
+        eigenvectors(parts, threads)
+        return (time.perf_counter() - start) * (size / parts.shape[1]) ** 3
+
+
+MEASURED = 512
+"""Rows of a matrix whose eigenvectors are timed where it has more."""
 
 _OPEN = 4
-_MEASURED = 512  # rows of a Hessian whose eigenvectors are timed
 
 
 class _Way(NamedTuple):
