@@ -17,7 +17,7 @@ TINY = "restarts=4 descent.steps=20 polish=none tracking.figures=none"
 TABLE = "problem=table problem.path=data.csv problem.targets=kind problem.holdout=0.25"
 PENALTIES = "objective.l2_weights=0.01 objective.l2_biases=0.01"
 SAID = [
-    f"nothing said of how to train on a table, with descent=lbfgs {PENALTIES}",
+    f"a table is trained with descent=lbfgs {PENALTIES} unless told otherwise",
     "data.csv: column 1 has no name, is taken for an index and left out",
     "problem.targets=kind: 3 classes (bird, cat, dog), one output each",
     "objective.loss=cross_entropy, which suits targets that name classes",
@@ -54,8 +54,8 @@ def test_what_is_decided_about_a_table_is_said_by_a_dry_run_and_by_a_launch(swee
 def test_what_is_said_of_how_to_train_on_a_table_stays_as_it_is_said(
     given: str, chosen: str | None, command: Command
 ) -> None:
-    said = [line for line in notes(command(f"{TABLE} {given} {TINY} dry_run=true").out) if "nothing said" in line]
-    assert said == ([] if chosen is None else [f"nothing said of how to train on a table, with {chosen}"])
+    said = [line for line in notes(command(f"{TABLE} {given} {TINY} dry_run=true").out) if "told otherwise" in line]
+    assert said == ([] if chosen is None else [f"a table is trained with {chosen} unless told otherwise"])
 
 
 def test_a_loss_that_suits_the_table_is_what_is_stored(sweeps: Command, tmp_path: Path) -> None:

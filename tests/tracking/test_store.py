@@ -255,6 +255,27 @@ def test_a_store_of_a_later_version_of_mlflow_is_refused(empty_store: Path, tmp_
         TrackingStore.open(f"sqlite:///{tmp_path}/mlflow.db")
 
 
+REFUSED = """
+import sys
+from basinet.foundation.errors import ConfigError
+from basinet.tracking.store import TrackingStore
+try:
+    TrackingStore.open(sys.argv[1])
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_variable_that_keeps_mlflow_from_loading_is_named_and_nothing_is_made(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", REFUSED, f"sqlite:///{tmp_path}/mlflow.db"]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    variables["MLFLOW_LOGGING_LEVEL"] = "WHAT"
+    said = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+    told = "Unknown level: 'WHAT'; the environment sets MLFLOW_LOGGING_LEVEL"
+    assert said == f"MLflow cannot be loaded ({told})\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_reading_from_where_there_is_no_store_makes_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no store at"):
         TrackingStore.open_existing(f"sqlite:///{tmp_path}/mlflow.db")

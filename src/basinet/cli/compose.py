@@ -60,8 +60,12 @@ class Composed:
 
     def remarks(self, conditions: Iterable[Remarkable]) -> list[str]:
         """What was decided without being asked for, here and of the conditions, each once."""
-        what = "nothing said of how to train on a table" if _TABLE in self.asked else "no problem chosen: XOR"
-        first = [f"{what}, with {' '.join(self.chosen)}"] if self.chosen else []
+        with_what = " ".join(self.chosen)
+        xor, table = (
+            f"no problem chosen: XOR, with {with_what}",
+            f"a table is trained with {with_what} unless told otherwise",
+        )
+        first = [table if _TABLE in self.asked else xor] if self.chosen else []
         return [*first, *dict.fromkeys(remark for one in conditions for remark in one.remarks)]
 
 

@@ -43,6 +43,11 @@ _PAUSE = 0.5  # seconds between two tries
 _used: set[str] = set()
 """Stores that have been used by this process, or by the one that launched it: these are waited for."""
 
+_OURS = (
+    "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT",  # of every run, across the progress bars
+)
+
 
 class StoreAway(OSError):
     """A store that was there does not answer any more, and waiting has not helped."""
@@ -50,17 +55,31 @@ class StoreAway(OSError):
 
 def mlflow_client(uri: str) -> MlflowClient:
     """The client of a store, with telemetry off."""
-    _quieten()
+    _load()
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=store_address(uri))
 
 
-def _quieten() -> None:
-    """Let MLflow tell nobody anything; asked for before it is imported."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, across the progress bars
+def _load() -> None:
+    """Load MLflow, which is to tell nobody anything: that has to be asked for before.
+
+    Raises:
+        ConfigError: if it does not load, as for some variables of its own in the environment.
+    """
+    for name in _OURS:
+        os.environ.setdefault(name, "true")
     quieten()
+    try:
+        import mlflow  # noqa: F401
+    except Exception as error:
+        raise ConfigError(f"MLflow cannot be loaded ({error}{_variables()})") from error
+
+
+def _variables() -> str:
+    """Which variables of MLflow's the user has set, for a message: what it says itself does not name them all."""
+    names = sorted(name for name in os.environ if name.startswith("MLFLOW_") and name not in _OURS)
+    return f"; the environment sets {', '.join(names)}" if names else ""
 
 
 class _Patient:
@@ -124,7 +143,7 @@ def _opening(uri: str) -> Iterator[None]:
     except Exception as error:  # a driver that is missing, a database of another version, a refusing server, …
         later = _later(Path(uri.removeprefix(SQLITE)))
         reason = later or str(error).partition("\n")[0].replace("<database_uri>", uri)
-        raise ConfigError(f"tracking.uri={uri}: cannot be opened ({reason})") from error
+        raise ConfigError(f"tracking.uri={uri}: cannot be opened ({reason}{_variables()})") from error
 
 
 @dataclass(frozen=True)
@@ -310,11 +329,11 @@ def _make(path: Path) -> None:
     One process at a time, because parallel first use breaks SQLite stores; and the tables appear all at once: MLflow
     makes them in dozens of steps, and a process that died in between would leave a database that nobody can use.
     """
+    _load()
     with FileLock(f"{path}.lock"), closing(sqlite3.connect(path)) as connection:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             with tempfile.TemporaryDirectory() as folder:
                 complete = Path(folder) / path.name
-                _quieten()
                 make_database(f"{SQLITE}{complete}")
                 with closing(sqlite3.connect(complete)) as source:
                     source.backup(connection)
