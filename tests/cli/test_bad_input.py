@@ -694,6 +694,17 @@ def test_a_folder_that_cannot_be_written_to_is_refused(
     assert "written to" in message
 
 
+@pytest.mark.parametrize("name", ["mlflow.db", "mlflow.db.lock"])
+def test_a_store_that_cannot_be_written_to_is_refused(
+    name: str, refused: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is to users that are not root, which may write to everything."""
+    (tmp_path / name).touch(0o444)
+    usual = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / name and usual(path, mode))
+    assert f"the file {tmp_path / name} cannot be written to" in refused("restarts=5")
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [

@@ -19,7 +19,7 @@ from basinet.foundation.errors import ConfigError
 from basinet.tracking import load
 from basinet.tracking.address import checked_uri, default_uri
 from basinet.tracking.mlflow_internals import make_database
-from basinet.tracking.store import TrackingStore
+from basinet.tracking.store import TrackingStore, _patiently
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -253,6 +253,13 @@ def test_a_store_of_a_later_version_of_mlflow_is_refused(empty_store: Path, tmp_
         connection.commit()
     with pytest.raises(ConfigError, match=r"mlflow\.db: cannot be opened \(.*ffffffffffff"):
         TrackingStore.open(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_database_that_has_become_read_only_is_not_waited_for(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "x.db").execute("CREATE TABLE x (y)")
+    connection = sqlite3.connect(f"file:{tmp_path}/x.db?mode=ro", uri=True)
+    with closing(connection), pytest.raises(ConfigError, match="cannot be written to, it is read-only"):
+        _patiently(lambda: connection.execute("INSERT INTO x VALUES (1)"))
 
 
 REFUSED = """

@@ -74,10 +74,11 @@ def _begin(arguments: Namespace, flags: list[str]) -> int:
         say("reading the settings")
         composed = compose_all(arguments, flags)
         say("looking at the store")
-        from basinet.tracking.address import check_whole, checked_uri
+        from basinet.tracking.address import check_whole, check_writable, checked_uri
 
         uri = checked_uri(tracking_of(composed).uri)
         check_whole(uri)
+        check_writable(uri)
         done = finished(composed) if composed.dry_run else []
         planned = None if done else plan(composed, say)
     tell_environment(uri)

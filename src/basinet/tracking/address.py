@@ -59,7 +59,7 @@ def _checked_path(path: Path, what: str) -> Path:
     require("?" not in str(path), f"{what}: the path of an SQLite file must be without '?'")
     require(path.parent.is_dir(), f"{what}: the folder {path.parent} does not exist")
     require(os.access(path.parent, os.W_OK), f"{what}: the folder {path.parent} cannot be written to")
-    for file in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
+    for file in _files(path):
         require(
             not os.path.lexists(file) or file.is_file(), f"{what}: {file} {_standing(file)}, where a file should be"
         )
@@ -68,6 +68,11 @@ def _checked_path(path: Path, what: str) -> Path:
     tables = tables_of(path)
     require(not tables or VERSION_TABLE in tables, f"{what}: is a database of something else than MLflow")
     return path
+
+
+def _files(path: Path) -> list[Path]:
+    """A database, and what may lie beside it."""
+    return [path, *(path.with_name(path.name + ending) for ending in _BESIDE)]
 
 
 def check_work_folder(uri: str | None) -> None:
@@ -104,6 +109,15 @@ def _is_text(path: Path) -> bool:
 def _printable(text: str) -> str:
     """Bytes that are no character as `\\xff`."""
     return os.fsencode(text).decode(errors="backslashreplace")
+
+
+def check_writable(uri: str) -> None:
+    """Raise `ConfigError` if an embedded store's files are there and cannot be written to; to be read they need not."""
+    if not uri.startswith(SQLITE):
+        return
+    for file in _files(Path(uri.removeprefix(SQLITE))):
+        told = f"tracking.uri={uri}: the file {file} cannot be written to"
+        require(not file.is_file() or os.access(file, os.W_OK), told)
 
 
 def check_whole(uri: str) -> None:

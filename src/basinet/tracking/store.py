@@ -109,6 +109,9 @@ def _patiently(call: Callable[[], _Result]) -> _Result:
             if _was_asked_for_minutes(error) or (_may_pass(error) and time.monotonic() > end):
                 raise StoreAway(f"the tracking store does not answer ({reason})") from error
             if not _may_pass(error):
+                require(
+                    "readonly database" not in str(error), "the tracking store cannot be written to, it is read-only"
+                )
                 require("malformed" not in reason, f"the tracking store is damaged ({reason}); see basinet-doctor")
                 raise
         if not is_told:
@@ -121,6 +124,8 @@ def _may_pass(error: Exception) -> bool:
     """Whether a database cannot do now what it can do at other times, as it says itself or through MLflow."""
     from sqlalchemy.exc import OperationalError
 
+    if "readonly database" in str(error):  # which no waiting makes writable
+        return False
     itself = isinstance(error, OperationalError | sqlite3.OperationalError)
     return itself or getattr(error, "error_code", None) == "TEMPORARILY_UNAVAILABLE"
 
