@@ -68,6 +68,16 @@ def _below(run_: OpenRun) -> list[Any]:
     return sorted(found, key=lambda child: -child.info.start_time)
 
 
+def _groups(runs: list[Any]) -> set[frozenset[tuple[str, int]]]:
+    """Which runs of minima are one group: each by the run of its condition and its number there."""
+    names: dict[str, set[tuple[str, int]]] = {}
+    for run_ in runs:
+        tags = run_.data.tags
+        mine = tags["mlflow.parentRunId"], int(tags["basinet.minimum"])
+        names.setdefault(tags["basinet.sweep_minimum"], set()).add(mine)
+    return {frozenset(group) for group in names.values()}
+
+
 def _curve(run_: OpenRun, child: Any) -> list[tuple[int, float]]:
     history = run_.store.client.get_metric_history(child.info.run_id, "loss")
     return sorted((entry.step, entry.value) for entry in history)
@@ -86,6 +96,8 @@ def test_every_minimum_has_a_run_below_its_condition_with_its_name_and_numbers(
         )
         assert child.info.status == "FINISHED"
         assert child.data.tags["basinet.kind"] == "minimum"
+        group = f"depth 2 · minimum {row['minimum']} of run {written.id[:8]} · loss {row['loss']:.3g}"
+        assert child.data.tags["basinet.sweep_minimum"] == group
         assert child.data.params == {"condition": "depth 2", "restart": str(row["restart"])}
         names = ("loss", "share", "count", "lambda_min", "lambda_max")
         assert child.data.metrics == {name: float(row[name]) for name in names}
@@ -175,6 +187,23 @@ def test_a_sweep_that_is_launched_again_has_no_run_twice(sweeps: Command) -> Non
     children = store.client.search_runs([experiment], "tags.`basinet.kind` = 'minimum'")
     below = [(child.data.tags["mlflow.parentRunId"], child.info.run_name) for child in children]
     assert len(below) == len(set(below)) == (basinet.load_minima("shown")["kind"] == "minimum").sum()
+
+
+@pytest.mark.slow
+def test_the_same_minimum_of_several_conditions_is_called_the_same_also_after_another_sweep(sweeps: Command) -> None:
+    for sweep in (SWEEP, SWEEP.replace("init=", "init=lecun_normal,")):
+        assert sweeps(f"{sweep} tracking.figures=none").code == 0
+        store = TrackingStore.open(f"sqlite:///{Path.cwd()}/mlflow.db")
+        experiment = store.client.get_experiment_by_name("shown").experiment_id
+        runs = store.client.search_runs([experiment], "tags.`basinet.kind` = 'minimum'")
+        minima = basinet.load_minima("shown").query("kind == 'minimum'")
+        expected = minima.groupby("sweep_minimum")[["run_id", "minimum"]].apply(
+            lambda rows: frozenset(rows.itertuples(index=False, name=None))
+        )
+        assert max(map(len, expected)) > 1
+        assert _groups(runs) == set(expected)
+        sweep_id = basinet.load_runs("shown")["sweep_id"].iloc[0]
+        assert all(f"of sweep {sweep_id[:8]} ·" in run_.data.tags["basinet.sweep_minimum"] for run_ in runs)
 
 
 def _tracking(**settings: Any) -> TrackingSettings:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from basinet import plots, reporting
 from basinet.analysis import wording
-from basinet.analysis.bottoms import rank_of
+from basinet.analysis.bottoms import objectives, rank_of
 from basinet.analysis.spread import Summary
 from basinet.pipeline.gather import Findings
 from basinet.plots.style import rank_colour
@@ -26,9 +26,11 @@ from basinet.reporting.points import points
 from basinet.reporting.portraits import portraits
 from basinet.study.study import Study
 from basinet.tracking.address import default_uri
-from basinet.tracking.minima_runs import MinimumRun, write_minima
+from basinet.tracking.find import SHORT
+from basinet.tracking.minima_runs import MinimumRun, group_minima, write_minima
 from basinet.tracking.origin import Origin
 from basinet.tracking.record import OpenRun, write_note
+from basinet.tracking.view import CONDITIONS, GROUPED, MINIMA, links_to_views
 
 _PAGE = "figures/restarts.html"
 _GRAPH = "figures/disconnectivity.png"
@@ -144,7 +146,8 @@ def _minima(findings: Findings, most: int, condition: str, run_id: str) -> Itera
         name = f"{minimum_name(row)} · {condition}"
         colour = rank_colour(int(ranks.get(row["minimum"], len(ranks))))
         note = minimum_note(findings.study, row, condition, run_id)
-        yield MinimumRun(row["minimum"], name, numbers, curve, note, colour, int(row["restart"]))
+        group = f"{condition} · {_of_run(row['minimum'], 'run', run_id, row['loss'])}"
+        yield MinimumRun(row["minimum"], name, group, numbers, curve, note, colour, int(row["restart"]))
 
 
 def minimum_name(row: Mapping[Any, Any]) -> str:
@@ -154,6 +157,27 @@ def minimum_name(row: Mapping[Any, Any]) -> str:
     'minimum 3 · loss 0.0205 · 7 % of starts'
     """
     return f"minimum {row['minimum']} · loss {row['loss']:.3g} · {wording.percent(row['share'])} of starts"
+
+
+def exhibit_groups(parent: OpenRun, minima: pd.DataFrame, by: Sequence[str]) -> None:
+    """Name the minima of a sweep in the runs of its conditions' minima: the same one is called the same everywhere.
+
+    Args:
+        parent: the sweep's run.
+        minima: one row per bottom of every condition, with its settings and `sweep_minimum`.
+        by: what tells conditions apart.
+    """
+    apart, digits = objectives(by), len(str(minima["sweep_minimum"].max()))
+    groups = {}
+    for _, row in minima.iterrows():
+        number = f"{row['sweep_minimum']:0{digits}}"  # names are put in order as text
+        words = [wording.condition_label(row, apart), _of_run(number, "sweep", parent.id, row["loss"])]
+        groups[row["run_id"], row["minimum"]] = " · ".join(filter(None, words))
+    group_minima(parent, groups)
+
+
+def _of_run(number: int | str, kind: str, run_id: str, loss: float) -> str:
+    return f"minimum {number} of {kind} {run_id[:SHORT]} · loss {loss:.3g}"
 
 
 def minimum_note(study: Study, row: Mapping[Any, Any], condition: str, run_id: str) -> str:
@@ -189,7 +213,7 @@ def _matrix(values: npt.NDArray[np.float64]) -> str:
 
 
 def exhibit_sweep(
-    parent: OpenRun, summary: Summary, restarts: pd.DataFrame, minima: pd.DataFrame, *, drawn: bool
+    parent: OpenRun, summary: Summary, restarts: pd.DataFrame, minima: pd.DataFrame, *, drawn: bool, shown: bool
 ) -> None:
     """Write a sweep's note and, where they are `drawn`, the figures that compare its conditions.
 
@@ -199,32 +223,36 @@ def exhibit_sweep(
         restarts: one row per restart of every condition, with its settings.
         minima: one row per bottom of every condition, with its settings.
         drawn: whether there are to be figures.
+        shown: whether minima have runs.
     """
+    if shown:
+        exhibit_groups(parent, minima, summary.by)
     if drawn:
         figures = plots.sweep_figures(restarts, minima, summary.spread, summary.by)
         with parent.store.writing(parent.run) as folder:
             plots.save(figures, folder / "figures")
             _make_thumbnail(folder, "final_losses")
-    _write_sweep_note(parent, summary, _FIGURE_LINKS if drawn else {})
+    _write_sweep_note(parent, summary, _FIGURE_LINKS if drawn else {}, shown=shown)
 
 
-def exhibit_report(parent: OpenRun, summary: Summary) -> None:
+def exhibit_report(parent: OpenRun, summary: Summary, *, shown: bool) -> None:
     """Put the report on a sweep that has ended among the artifacts of its run: one page that can be sent on."""
     uri = parent.store.uri
     page = reporting.page(parent.id, _elsewhere(uri))
     with parent.store.writing(parent.run) as folder:
         (folder / reporting.PAGE).write_text(page, encoding="utf-8")
-    _write_sweep_note(parent, summary, {"the report": reporting.PAGE, **_FIGURE_LINKS})
+    _write_sweep_note(parent, summary, {"the report": reporting.PAGE, **_FIGURE_LINKS}, shown=shown)
 
 
 _FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figures/heat.png"}
 
 
-def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str]) -> None:
+def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str], *, shown: bool) -> None:
     links = {**links, "the table": "tables/spread.csv"}
     image = [_thumbnail(parent, "final_losses")] if _FIGURE_LINKS.items() <= links.items() else []
     note = sweep_note(summary.spread, summary.by)
-    told = [note, *image, _links(parent, links), *wording.symmetries(summary.symmetries)]
+    views = links_to_views(parent.run.info.experiment_id, [CONDITIONS, *([MINIMA, GROUPED] if shown else [])])
+    told = [note, *image, _links(parent, links), f"The runs: {views}", *wording.symmetries(summary.symmetries)]
     write_note(parent, "\n\n".join(told))
 
 
