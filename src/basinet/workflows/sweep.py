@@ -338,7 +338,8 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _with_runs(_summary(parent, table, minima, by, results.symmetries, results.found), results)
+    summary = _summary(parent, table, minima, by, results.symmetries, results.found)
+    summary = _with_runs(replace(summary, ends=bottoms.ends(restarts, by, alike)), results)
     drawn, shown = tracking.draws("sweep", place.conditions), tracking.shows(place.conditions) > 0
     exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=drawn, shown=shown)
     parent.log(metrics={"conditions/finished": len(table)})
