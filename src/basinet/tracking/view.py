@@ -36,7 +36,7 @@ _NAMES = {CONDITIONS: "conditions", MINIMA: "minima", GROUPED: "minima, grouped"
 
 _CONDITION = "params.`condition`"
 _LETTER, _CREATED_WIDTH = 7, 145  # pixels
-_CONDITION_WIDTH, _MINIMUM_WIDTH, _GROUP_WIDTH = 250, 310, 520  # of names of runs, and of groups of them
+_CONDITION_WIDTH, _MINIMUM_WIDTH, _GROUP_WIDTH = 290, 310, 520  # of names of runs, and of groups of them
 _CONDITION_METRICS = (
     *("restarts", "share/best", "minima/found", "share/minimum", "minima/coverage"),  # the last is of the one before
     *("final/best_loss", "final/median_loss", "share/arrived", "share/diverged"),
