@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures"
 SIGMAS = 5  # by which a share of a few may differ from that of all: one false alarm in a million comparisons
 CHECKED = {
+    "depth": ("network.depth=1,2 init=normal,orthogonal", 300),
     "xor": ("network.width=2 init=normal,xavier_normal", 300),
     "textbook": ("network.depth=2,3 init=normal,xavier_normal", 300),
     "digits": ("network.depth=1,2 init=orthogonal,xavier_uniform", 40),

@@ -414,7 +414,7 @@ def test_every_figure_has_a_caption_with_how_many_restarts_it_shows(shown: Shown
     assert len(page.loads) == 2 * drawn  # for a light ground and for a dark one
     assert page.source.count("<figcaption>") == drawn + 1  # of the points
     assert page.text.count("n = 400 restarts, ") == 4 * 3
-    of_minima = 4 * 2  # answers and weights of each condition
+    of_minima = 2 * 2  # answers and weights of the minima of each network, once
     assert page.text.count("n = 1,600 restarts, ") == drawn - 4 * 3 - of_minima
 
 

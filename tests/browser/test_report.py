@@ -143,7 +143,20 @@ def test_on_paper_what_is_folded_is_there_and_no_heading_is_left_alone(browser: 
         "return [...of('h2', 'breakAfter'), ...of('summary', 'breakAfter'), ...of('caption', 'breakAfter')]"
     )
     assert set(rules) == {"avoid"}
-    numbers = browser.execute_script("return [...document.querySelectorAll('td')].map(cell => cell.textContent)")
-    intervals = [text for text in numbers if re.search(r"\[.*\]", text)]
-    assert intervals
-    assert not [text for text in intervals if " " in text[text.index("[") : text.index("]")]]
+    written = "[...document.querySelectorAll('p, li, dt, dd, th, td, caption, figcaption')]"
+    words = browser.execute_script(f"return {written}.map(element => element.textContent).join('\\n')")
+    intervals = re.findall(r"\[[^][]*\d[^][]*\]", words)
+    assert len(intervals) > 20
+    assert not [text for text in intervals if " " in text]
+    assert not re.findall(r"\d %|[<=] \d", words)
+
+
+def test_on_paper_figures_that_follow_each_other_stand_side_by_side(browser: Any, page: Path) -> None:
+    look(browser, page, (720, 1000), media="print")
+    browser.execute_script("document.querySelectorAll('details').forEach(part => { part.open = true })")
+    tops = browser.execute_script(
+        "return [...document.querySelectorAll('#conditions .pictures')].map("
+        "row => [...row.querySelectorAll('figure')].map(figure => figure.getBoundingClientRect().top))"
+    )
+    assert len(tops) == 4
+    assert all(first == second < third for first, second, third in tops)

@@ -193,6 +193,25 @@ def test_a_run_of_a_minimum_can_be_found_below_its_condition(pages: Pages) -> No
     assert sorted(shown) == sorted(expected)
 
 
+def test_the_same_minimum_of_several_conditions_is_one_group_with_as_many_runs(pages: Pages) -> None:
+    minima = basinet.load_minima("depth", tracking_uri=pages.uri)
+    sweep = pages.runs["sweep_id"].iloc[0][:8]
+    expected = []
+    for number, rows in minima.groupby("sweep_minimum"):
+        depth, loss = rows["network.depth"].iloc[0], rows["loss"].min()
+        name = f"Group: network.depth={depth} · minimum {number} of sweep {sweep} · loss {loss:.3g}"
+        expected.append([name, str(len(rows))])
+    assert any(int(count) > 1 for _, count in expected)
+
+    def groups() -> list[list[str]]:
+        names = [(cell.rect["y"], cell.text) for cell in pages.all("[role=gridcell][col-id*='Run Name']")]
+        return [text.split("\n") for _, text in sorted(names) if text.startswith("Group: ")]
+
+    pages.open("runs?workflowType=machine_learning&viewStateShareKey=basinet-minima-grouped")
+    pages.wait(lambda: len(groups()) == len(expected), f"{len(expected)} groups")
+    assert groups() == expected
+
+
 def test_the_note_of_a_condition_has_its_headline_and_a_table_of_its_minima(pages: Pages) -> None:
     run_id = pages.runs.loc["network.depth=2 init=orthogonal", "run_id"]
     minima = basinet.load_minima(run_id, tracking_uri=pages.uri)
@@ -294,6 +313,9 @@ def test_the_run_of_the_sweep_shows_the_report_and_the_heat_maps(pages: Pages) -
     finally:
         pages.browser.switch_to.default_content()
     pages.open_run(sweep_id)
+    width = "return [...document.images].filter(image => image.src.includes('final_losses')).map(i => i.naturalWidth)"
+    pages.wait(lambda: pages.browser.execute_script(width)[0] > 400, "the picture in the note")
+    assert pages.all("img[src*=final_losses]")[0].rect["y"] < pages.all("table")[0].rect["y"]
     pages.text("Show more").click()
     pages.text("heat maps")
     store = TrackingStore.open(pages.uri)

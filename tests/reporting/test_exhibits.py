@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 import basinet
-from basinet.analysis.spread import spread
+from basinet.analysis.bottoms import ends
+from basinet.analysis.spread import Summary, spread
 from basinet.foundation.errors import ConfigError
 from basinet.pipeline.gather import Findings
 from basinet.pipeline.run import run
@@ -68,6 +69,16 @@ def _below(run_: OpenRun) -> list[Any]:
     return sorted(found, key=lambda child: -child.info.start_time)
 
 
+def _groups(runs: list[Any]) -> set[frozenset[tuple[str, int]]]:
+    """Which runs of minima are one group: each by the run of its condition and its number there."""
+    names: dict[str, set[tuple[str, int]]] = {}
+    for run_ in runs:
+        tags = run_.data.tags
+        mine = tags["mlflow.parentRunId"], int(tags["basinet.minimum"])
+        names.setdefault(tags["basinet.sweep_minimum"], set()).add(mine)
+    return {frozenset(group) for group in names.values()}
+
+
 def _curve(run_: OpenRun, child: Any) -> list[tuple[int, float]]:
     history = run_.store.client.get_metric_history(child.info.run_id, "loss")
     return sorted((entry.step, entry.value) for entry in history)
@@ -86,6 +97,8 @@ def test_every_minimum_has_a_run_below_its_condition_with_its_name_and_numbers(
         )
         assert child.info.status == "FINISHED"
         assert child.data.tags["basinet.kind"] == "minimum"
+        group = f"depth 2 · minimum {row['minimum']} of run {written.id[:8]} · loss {row['loss']:.3g}"
+        assert child.data.tags["basinet.sweep_minimum"] == group
         assert child.data.params == {"condition": "depth 2", "restart": str(row["restart"])}
         names = ("loss", "share", "count", "lambda_min", "lambda_max")
         assert child.data.metrics == {name: float(row[name]) for name in names}
@@ -177,6 +190,23 @@ def test_a_sweep_that_is_launched_again_has_no_run_twice(sweeps: Command) -> Non
     assert len(below) == len(set(below)) == (basinet.load_minima("shown")["kind"] == "minimum").sum()
 
 
+@pytest.mark.slow
+def test_the_same_minimum_of_several_conditions_is_called_the_same_also_after_another_sweep(sweeps: Command) -> None:
+    for sweep in (SWEEP, SWEEP.replace("init=", "init=lecun_normal,")):
+        assert sweeps(f"{sweep} tracking.figures=none").code == 0
+        store = TrackingStore.open(f"sqlite:///{Path.cwd()}/mlflow.db")
+        experiment = store.client.get_experiment_by_name("shown").experiment_id
+        runs = store.client.search_runs([experiment], "tags.`basinet.kind` = 'minimum'")
+        minima = basinet.load_minima("shown").query("kind == 'minimum'")
+        expected = minima.groupby("sweep_minimum")[["run_id", "minimum"]].apply(
+            lambda rows: frozenset(rows.itertuples(index=False, name=None))
+        )
+        assert max(map(len, expected)) > 1
+        assert _groups(runs) == set(expected)
+        sweep_id = basinet.load_runs("shown")["sweep_id"].iloc[0]
+        assert all(f"of sweep {sweep_id[:8]} ·" in run_.data.tags["basinet.sweep_minimum"] for run_ in runs)
+
+
 def _tracking(**settings: Any) -> TrackingSettings:
     given = {"uri": None, "experiment": None, "curves_max": 1, "figures": None, "minima_runs": None, "rerun": "failed"}
     return TrackingSettings(**{**given, **settings})
@@ -217,7 +247,8 @@ def test_a_condition_has_figures_a_page_and_a_note_that_leads_to_them(written: O
     training = "?workflowType=machine_learning"
     small = f"get-artifact?path=figures/waterfall.small.png&run_uuid={written.id}"
     links = [f"{place}figures/restarts.html{training}", f"{place}minima.csv{training}"]
-    assert re.findall(r"\]\((\S+)\)", note) == [small, *links]
+    assert f"[![waterfall]({small})]({place}figures/waterfall.png{training})" in note
+    assert re.findall(r" ?\[[^]!]+\]\((\S+)\)", note.rpartition("\n\n")[2]) == links
     with Image.open(written.folder / "figures" / "waterfall.small.png") as image:
         assert max(image.size) == 480
 
@@ -266,13 +297,36 @@ def test_a_note_of_many_minima_shows_twenty_and_says_how_many_more_there_are(fin
     assert f"\n\nand {len(many) - 20:,} more\n\n" in note
 
 
+def _summary(restarts: pd.DataFrame) -> Summary:
+    """Of conditions that differ in init."""
+    return Summary(spread(restarts, ["init"]), pd.DataFrame(), ["init"], "run", None, ends=ends(restarts, ["init"]))
+
+
+def test_the_note_of_a_sweep_says_which_share_of_each_condition_ends_in_which_minimum() -> None:
+    restarts = pd.DataFrame({"init": [*"aaaa", *"bbbb"], "loss": [1.0, 1.0, 2.0, 9.0, 2.0, 2.0, 2.0, 2.0]})
+    restarts = restarts.assign(status="arrived", steps=1, kind="minimum", minimum=[0, 0, 1, -1, 0, 0, 0, 0])
+    restarts.loc[3, "kind"] = "unfinished"
+    assert _rows(exhibits.sweep_note(_summary(restarts))) == [
+        ["init", "lowest", "2nd lowest", "elsewhere"],
+        ["a", "50 % at 1", "25 % at 2", "25 %"],
+        ["b", "-", "100 % at 2", "-"],
+    ]
+
+
+def test_where_no_restart_ended_in_a_minimum_the_note_of_a_sweep_says_where_they_ended() -> None:
+    restarts = pd.DataFrame({"init": [*"ab"], "loss": 1.0, "status": "budget", "kind": "unfinished", "minimum": -1})
+    note = exhibits.sweep_note(_summary(restarts.assign(steps=1)))
+    assert "They ended at: unfinished 100 %." in note
+    assert " | " not in note
+
+
 def test_the_note_of_a_large_sweep_ends_with_a_whole_row_and_fits_into_a_tag() -> None:
     conditions = pd.DataFrame({"init": [f"init {number:03}" for number in range(300)]})
     restarts = conditions.loc[conditions.index.repeat(2)].assign(
         loss=[1.0, 2.0] * 300, status="arrived", kind="minimum", minimum=[0, 1] * 300, steps=1
     )
-    note = exhibits.sweep_note(spread(restarts, ["init"]), ["init"])
-    assert len(note) < 7500  # of 8,000: the links follow
+    note = exhibits.sweep_note(_summary(restarts))
+    assert len(note) < 6700  # of 8,000: picture, links and symmetries are beside it
     headings, *rows = _rows(note)
     assert headings[0] == "init"
     assert {len(cells) for cells in rows} == {len(headings)}
@@ -282,7 +336,7 @@ def test_the_note_of_a_large_sweep_ends_with_a_whole_row_and_fits_into_a_tag() -
 
 def test_a_name_with_a_bar_in_it_does_not_break_the_table() -> None:
     restarts = pd.DataFrame({"init": ["a|b", "c"], "loss": [1.0, 2.0], "status": "arrived", "kind": "minimum"})
-    note = exhibits.sweep_note(spread(restarts.assign(minimum=0, steps=1), ["init"]), ["init"])
+    note = exhibits.sweep_note(_summary(restarts.assign(minimum=0, steps=1)))
     assert _rows(note)[1][0] == r"a\|b"
     assert len({len(cells) for cells in _rows(note)}) == 1
 
@@ -357,7 +411,7 @@ def test_the_run_of_a_sweep_has_its_report_its_figures_and_a_note_that_leads_to_
     assert "finished" in report  # what has become of the sweep
     note = parent.data.tags["mlflow.note.content"]
     linked = re.findall(r"\]\(#/experiments/\d+/runs/\w+/artifacts/([^\s?]+)\?workflowType=machine_learning\)", note)
-    assert linked[0] == "report.html"
+    assert linked[:2] == ["figures/final_losses.png", "report.html"]  # the picture leads to the large one
     assert set(linked) <= files
     assert len(_rows(note)) == 1 + 2
 

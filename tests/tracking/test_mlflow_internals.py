@@ -140,7 +140,8 @@ def test_the_logger_that_is_quietened_is_the_one_that_tells_of_tries() -> None:
 @with_views
 def test_the_pages_know_every_name_in_a_view(pages: str) -> None:
     charts = {"loss": [internals.curve("loss"), internals.bars("loss")]}
-    state = {**internals.table_state("kind", "loss", {"loss": 90}, ["loss"]), **internals.charts_state(charts)}
+    table = internals.table_state("kind", "loss", {"loss": 90}, ["loss"])
+    state = {**table, **internals.charts_state(charts), **internals.grouped_by("kind")}
     ours = {"loss", "kind"}
     with _as_it_was("what the state of a saved view is made of"):
         assert _missing(_words(state) - ours, pages) == set()

@@ -10,7 +10,7 @@ import pytest
 from basinet.tracking import view
 from basinet.tracking.store import TrackingStore
 
-KEYS = {"basinet-conditions": "condition", "basinet-minima": "minimum"}
+KEYS = {"basinet-conditions": "condition", "basinet-minima": "minimum", "basinet-minima-grouped": "minimum"}
 
 
 def _views(store: TrackingStore, experiment: str) -> dict[str, dict[str, Any]]:
@@ -22,7 +22,7 @@ def test_a_view_is_a_tag_with_a_name_a_time_and_a_state_in_json(store: TrackingS
     experiment = store.experiment("seen")
     view.save_views(store, experiment, ["init"])
     for key, saved in _views(store, experiment).items():
-        assert saved["name"] in ("conditions", "minima")
+        assert saved["name"] in ("conditions", "minima", "minima, grouped")
         assert saved["createdAt"] > 1.7e12
         state = json.loads(saved["state"])
         assert state["searchFilter"] == f"tags.`basinet.kind` = '{KEYS[key]}' and tags.`basinet.current` = 'yes'"
@@ -50,6 +50,15 @@ def test_losses_are_drawn_on_log_axes(store: TrackingStore) -> None:
         assert {card["metricSectionId"] for card in state["compareRunCharts"]} == sections
         assert all(card["metricKey"].startswith("loss") for card in curves)
         assert {card["scaleType"] for card in curves} == {card["xAxisScaleType"] for card in curves} == {"log"}
+
+
+def test_one_view_alone_groups_its_runs(store: TrackingStore) -> None:
+    experiment = store.experiment("seen")
+    view.save_views(store, experiment, [])
+    states = {key: json.loads(saved["state"]) for key, saved in _views(store, experiment).items()}
+    grouped = {key: state["groupBy"] for key, state in states.items() if "groupBy" in state}
+    key = {"mode": "tag", "groupByData": "basinet.sweep_minimum"}
+    assert grouped == {"basinet-minima-grouped": {"aggregateFunction": "average", "groupByKeys": [key]}}
 
 
 def test_a_later_sweep_brings_its_own_settings_and_a_condition_alone_leaves_them(store: TrackingStore) -> None:
@@ -103,7 +112,7 @@ def test_an_experiment_says_what_it_asks_and_where_to_look_unless_somebody_has_w
     note = store.client.get_experiment(experiment).tags["mlflow.note.content"]
     assert note.startswith("**Is it so?** ")
     page = f"(#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=basinet-"
-    assert all(f"{page}{name})" in note for name in ("conditions", "minima"))
+    assert all(f"{page}{name})" in note for name in ("conditions", "minima", "minima-grouped"))
     store.client.set_experiment_tag(experiment, "mlflow.note.content", "mine")
     view.describe(store, experiment, "made", "Is it so?")
     assert store.client.get_experiment(experiment).tags["mlflow.note.content"] == "mine"

@@ -48,6 +48,7 @@ class Summary:
     running: pd.DataFrame | None = None  # one row per condition with runs (`basinet.running_time`)
     speedups: pd.DataFrame | None = None  # one row per method that is compared (`basinet.analysis.running_time`)
     landscapes: tuple[tuple[str, str], ...] = ()  # of conditions whose saddles were sought: name, and what was found
+    ends: pd.DataFrame | None = None  # of a sweep: one row per condition and bottom (`basinet.analysis.bottoms.ends`)
 
 
 def spread(restarts: pd.DataFrame, by: Sequence[str], tally: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -100,7 +100,7 @@ def weights(table: pd.DataFrame, title: str) -> Figure:
             image = _matrix(axes, part, largest)
             axes.set_title(f"layer {layer}" if minimum == minima[0] else "", fontsize=8)
         across[0].set_ylabel(_name(table[(table["minimum"] == minimum).to_numpy()], "\n"), fontsize=8)
-    figure.colorbar(image, ax=grid.ravel().tolist(), label="weight (right of the line: bias)")
+    figure.colorbar(image, ax=grid.ravel().tolist(), label="weight\n(right of the line: bias)")
     return figure
 
 

@@ -23,6 +23,7 @@ from basinet.study.study import Study
 
 _Floats = npt.NDArray[np.float64]
 _ON_MAP = 1e-6  # relative to 1 + ‖θ‖: what is so near to the plane of a map lies on it
+_ROUNDING = 1e-9  # places that differ by no more, relative to 1 + |x|, are one: a bias of 0 becomes 1e-17
 _MARGIN = 0.25  # around the minima and most of the starts, as a share of their extent
 _INNER = (0.05, 0.95)  # quantiles of the starts between which they count for what is shown
 _LINE = 8  # a map over one parameter has so many times more pixels along it
@@ -194,7 +195,8 @@ def _pixels(section: Section, basins: Basins, starts: _Floats, extent: Extent) -
     ends: list[tuple[float, float]] = []
     for axis, asked in enumerate((extent.x, extent.y)):
         low, high = float(shown[:, axis].min()), float(shown[:, axis].max())
-        wider = _MARGIN * (high - low) or 1.0
+        level = high - low <= _ROUNDING * (1 + abs(low) + abs(high))
+        wider = 1.0 if level else _MARGIN * (high - low)
         ends.append((low - wider, high + wider) if asked is None else asked)
     if len(section.names) == 1:
         return np.linspace(ends[0][0], ends[0][1], _LINE * extent.resolution), np.zeros(1)

@@ -64,6 +64,11 @@ class Picture:
     form: ClassVar[str] = "picture"
 
     @property
+    def inches(self) -> float:
+        """How wide it is drawn."""
+        return round(float(self.figure.get_figwidth()), 2)
+
+    @property
     def width(self) -> int:
         """On the page, in pixels: letters are as large in every figure."""
         return round(_PIXELS * float(self.figure.get_figwidth()))

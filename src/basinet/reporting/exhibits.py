@@ -14,28 +14,32 @@ from PIL import Image
 
 from basinet import plots, reporting
 from basinet.analysis import wording
-from basinet.analysis.bottoms import rank_of
+from basinet.analysis.bottoms import objectives, rank_of
 from basinet.analysis.spread import Summary
 from basinet.pipeline.gather import Findings
 from basinet.plots.style import rank_colour
 from basinet.reporting import provenance
 from basinet.reporting.data import Material
 from basinet.reporting.document import Report, Section
+from basinet.reporting.headline import shares
 from basinet.reporting.html import render
 from basinet.reporting.points import points
 from basinet.reporting.portraits import portraits
 from basinet.study.study import Study
 from basinet.tracking.address import default_uri
-from basinet.tracking.minima_runs import MinimumRun, write_minima
+from basinet.tracking.find import SHORT
+from basinet.tracking.minima_runs import MinimumRun, group_minima, write_minima
 from basinet.tracking.origin import Origin
 from basinet.tracking.record import OpenRun, write_note
+from basinet.tracking.view import CONDITIONS, GROUPED, MINIMA, links_to_views
 
 _PAGE = "figures/restarts.html"
 _GRAPH = "figures/disconnectivity.png"
 _MINIMA_SHOWN = 20
-_NOTE_MAX = 6500  # characters of a note's table: what follows has to fit, too
+_NOTE_MAX = 6000  # characters of a note's table: what follows has to fit, too
 _TRAINING = "?workflowType=machine_learning"  # else MLflow shows its pages for language models
-_SMALL, _THUMBNAIL = ".small.png", 480  # of a figure within a note: its name, and its pixels
+_SMALL = ".small.png"  # of a figure within a note: how its name ends
+_ROOM_OF = {"waterfall": (480, 480), "final_losses": (800, 400)}  # there, in pixels: width and height
 _WEIGHTS_MAX = 60  # parameters that a note writes down
 _ROOM = "&nbsp;&nbsp;"  # MLflow leaves none between the columns of a note's table
 
@@ -144,7 +148,8 @@ def _minima(findings: Findings, most: int, condition: str, run_id: str) -> Itera
         name = f"{minimum_name(row)} · {condition}"
         colour = rank_colour(int(ranks.get(row["minimum"], len(ranks))))
         note = minimum_note(findings.study, row, condition, run_id)
-        yield MinimumRun(row["minimum"], name, numbers, curve, note, colour, int(row["restart"]))
+        group = f"{condition} · {_of_run(row['minimum'], 'run', run_id, row['loss'])}"
+        yield MinimumRun(row["minimum"], name, group, numbers, curve, note, colour, int(row["restart"]))
 
 
 def minimum_name(row: Mapping[Any, Any]) -> str:
@@ -154,6 +159,27 @@ def minimum_name(row: Mapping[Any, Any]) -> str:
     'minimum 3 · loss 0.0205 · 7 % of starts'
     """
     return f"minimum {row['minimum']} · loss {row['loss']:.3g} · {wording.percent(row['share'])} of starts"
+
+
+def exhibit_groups(parent: OpenRun, minima: pd.DataFrame, by: Sequence[str]) -> None:
+    """Name the minima of a sweep in the runs of its conditions' minima: the same one is called the same everywhere.
+
+    Args:
+        parent: the sweep's run.
+        minima: one row per bottom of every condition, with its settings and `sweep_minimum`.
+        by: what tells conditions apart.
+    """
+    apart, digits = objectives(by), len(str(minima["sweep_minimum"].max()))
+    groups = {}
+    for _, row in minima.iterrows():
+        number = f"{row['sweep_minimum']:0{digits}}"  # names are put in order as text
+        words = [wording.condition_label(row, apart), _of_run(number, "sweep", parent.id, row["loss"])]
+        groups[row["run_id"], row["minimum"]] = " · ".join(filter(None, words))
+    group_minima(parent, groups)
+
+
+def _of_run(number: int | str, kind: str, run_id: str, loss: float) -> str:
+    return f"minimum {number} of {kind} {run_id[:SHORT]} · loss {loss:.3g}"
 
 
 def minimum_note(study: Study, row: Mapping[Any, Any], condition: str, run_id: str) -> str:
@@ -189,7 +215,7 @@ def _matrix(values: npt.NDArray[np.float64]) -> str:
 
 
 def exhibit_sweep(
-    parent: OpenRun, summary: Summary, restarts: pd.DataFrame, minima: pd.DataFrame, *, drawn: bool
+    parent: OpenRun, summary: Summary, restarts: pd.DataFrame, minima: pd.DataFrame, *, drawn: bool, shown: bool
 ) -> None:
     """Write a sweep's note and, where they are `drawn`, the figures that compare its conditions.
 
@@ -199,32 +225,36 @@ def exhibit_sweep(
         restarts: one row per restart of every condition, with its settings.
         minima: one row per bottom of every condition, with its settings.
         drawn: whether there are to be figures.
+        shown: whether minima have runs.
     """
+    if shown:
+        exhibit_groups(parent, minima, summary.by)
     if drawn:
         figures = plots.sweep_figures(restarts, minima, summary.spread, summary.by)
         with parent.store.writing(parent.run) as folder:
             plots.save(figures, folder / "figures")
             _make_thumbnail(folder, "final_losses")
-    _write_sweep_note(parent, summary, _FIGURE_LINKS if drawn else {})
+    _write_sweep_note(parent, summary, _FIGURE_LINKS if drawn else {}, shown=shown)
 
 
-def exhibit_report(parent: OpenRun, summary: Summary) -> None:
+def exhibit_report(parent: OpenRun, summary: Summary, *, shown: bool) -> None:
     """Put the report on a sweep that has ended among the artifacts of its run: one page that can be sent on."""
     uri = parent.store.uri
     page = reporting.page(parent.id, _elsewhere(uri))
     with parent.store.writing(parent.run) as folder:
         (folder / reporting.PAGE).write_text(page, encoding="utf-8")
-    _write_sweep_note(parent, summary, {"the report": reporting.PAGE, **_FIGURE_LINKS})
+    _write_sweep_note(parent, summary, {"the report": reporting.PAGE, **_FIGURE_LINKS}, shown=shown)
 
 
 _FIGURE_LINKS = {"final losses": "figures/final_losses.png", "heat maps": "figures/heat.png"}
 
 
-def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str]) -> None:
+def _write_sweep_note(parent: OpenRun, summary: Summary, links: Mapping[str, str], *, shown: bool) -> None:
     links = {**links, "the table": "tables/spread.csv"}
-    image = [_thumbnail(parent, "final_losses")] if _FIGURE_LINKS.items() <= links.items() else []
-    note = sweep_note(summary.spread, summary.by)
-    told = [note, *image, _links(parent, links), *wording.symmetries(summary.symmetries)]
+    image = _thumbnail(parent, "final_losses") if _FIGURE_LINKS.items() <= links.items() else ""
+    note = sweep_note(summary, image)
+    views = links_to_views(parent.run.info.experiment_id, [CONDITIONS, *([MINIMA, GROUPED] if shown else [])])
+    told = [note, _links(parent, links), f"The runs: {views}", *wording.symmetries(summary.symmetries)]
     write_note(parent, "\n\n".join(told))
 
 
@@ -241,11 +271,21 @@ def condition_note(row: pd.Series, minima: pd.DataFrame, symmetry: str = "", ima
     return "\n\n".join(lines)
 
 
-def sweep_note(spread: pd.DataFrame, by: Sequence[str]) -> str:
-    """What came out of a sweep, in Markdown: in words, and condition by condition."""
-    told = [wording.size_sentence(spread, by), wording.ended_sentence(spread), wording.best_sentence(spread, by)]
-    rows = [{**{key: str(row[key]) for key in by}, **wording.spread_cells(row)} for _, row in spread.iterrows()]
-    return "\n\n".join([" ".join(told), _table(rows, len(spread)), wording.LEGEND])
+def sweep_note(summary: Summary, image: str = "") -> str:
+    """What came out of a sweep, in Markdown: a few sentences, the picture, and condition × minimum as in the report.
+
+    The sentences stand first, as MLflow shows two lines of a note until it is unfolded.
+    """
+    spread, by = summary.spread, summary.by
+    words = [wording.size_sentence(spread, by), wording.ended_sentence(spread), wording.best_sentence(spread, by)]
+    told = [" ".join(words), *([image] if image else [])]
+    if summary.ends is None or summary.ends.empty:
+        return "\n\n".join(told)
+    table = shares(summary.ends, spread, by)
+    cells = [[f"{cell.text} {cell.below}".rstrip() for cell in row] for row in table.rows]
+    rows = [dict(zip(table.headings, row, strict=True)) for row in cells]
+    caption = "Share of the restarts that end in each minimum, and its loss:"
+    return "\n\n".join([*told, caption, _table(rows, len(rows))])
 
 
 def _table(rows: Sequence[Mapping[str, str]], there_are: int) -> str:
@@ -264,19 +304,23 @@ def _line(cells: Any) -> str:
 
 def _links(run: OpenRun, artifacts: Mapping[str, str]) -> str:
     """Artifacts of a run by what they are called, as links within MLflow's pages."""
-    place = f"#/experiments/{run.run.info.experiment_id}/runs/{run.id}/artifacts"
-    return " · ".join(f"[{title}]({place}/{path}{_TRAINING})" for title, path in artifacts.items())
+    return " · ".join(f"[{title}]({_page_of(run, path)})" for title, path in artifacts.items())
+
+
+def _page_of(run: OpenRun, path: str) -> str:
+    """Where MLflow's pages show an artifact of a run."""
+    return f"#/experiments/{run.run.info.experiment_id}/runs/{run.id}/artifacts/{path}{_TRAINING}"
 
 
 def _thumbnail(run: OpenRun, name: str) -> str:
-    """A small figure within a note: MLflow's pages ask the server for it."""
+    """A small figure within a note, which leads to the large one: MLflow's pages ask the server for it."""
     address = f"get-artifact?path=figures/{name}{_SMALL}&run_uuid={run.id}"
-    return f"![{name.replace('_', ' ')}]({address})"
+    return f"[![{name.replace('_', ' ')}]({address})]({_page_of(run, f'figures/{name}.png')})"
 
 
 def _make_thumbnail(folder: Path, name: str) -> None:
     """A figure as small as a note has room for."""
     with Image.open(folder / "figures" / f"{name}.png") as image:
         small = image.convert("RGB")
-        small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+        small.thumbnail(_ROOM_OF[name], Image.Resampling.LANCZOS)
         small.save(folder / "figures" / f"{name}{_SMALL}", optimize=True)

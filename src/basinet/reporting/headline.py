@@ -43,10 +43,10 @@ def headline(material: Material, picture: Picture | None) -> Section:
     blocks += _failed(material)
     if not origin.finished:
         return Section("headline", "What came out", blocks)
-    shares = _shares(material)
+    ending = _shares(material)
     told = Items([("", sentence) for sentence in _sentences(material)], 3)
-    beside: list[Element] = [*([] if shares is None else [shares]), told]
-    blocks += beside if picture is None else [Glance(_told(picture, shares), beside)]
+    beside: list[Element] = [*([] if ending is None else [ending]), told]
+    blocks += beside if picture is None else [Glance(_told(picture, ending), beside)]
     rows = [row for _, row in material.spread.iterrows()]
     clauses = Items([(wording.condition_label(row, by), f"{wording.minima_clause(row)}.") for row in rows], len(rows))
     blocks.append(Part("Condition by condition", [clauses]) if len(rows) > 1 else clauses)
@@ -75,11 +75,11 @@ def _sentences(material: Material) -> list[str]:
     return [ended, *([] if material.is_single else _comparing(material))]
 
 
-def _told(picture: Picture, shares: Table | None) -> Picture:
+def _told(picture: Picture, table: Table | None) -> Picture:
     """The picture with its numbers in words, for those who do not see it."""
-    if shares is None:
+    if table is None:
         return picture
-    rows = [", ".join(_named(shares.headings, row)) for row in shares.rows[:_SAID]]
+    rows = [", ".join(_named(table.headings, row)) for row in table.rows[:_SAID]]
     return replace(picture, alternative=f"{picture.caption} {'; '.join(rows)}.")
 
 
@@ -94,7 +94,7 @@ def _shares(material: Material) -> Table | None:
     table = bottoms.ends(material.restarts, by, material.alike)
     if table.empty:
         return None
-    return _of_one(table) if material.is_single else _of_several(table, material)
+    return _of_one(table) if material.is_single else shares(table, material.spread, material.by)
 
 
 def _of_one(table: pd.DataFrame) -> Table:
@@ -111,15 +111,21 @@ def _of_one(table: pd.DataFrame) -> Table:
     return Table(f"Share of the restarts that end at each bottom.{which}", ["loss", "kind", "share"], rows)
 
 
-def _of_several(table: pd.DataFrame, material: Material) -> Table:
-    by = material.by
+def shares(table: pd.DataFrame, spread: pd.DataFrame, by: Sequence[str]) -> Table:
+    """Condition × minimum: which share of a condition's restarts ends there, and at which loss.
+
+    Args:
+        table: one row per condition and bottom (`basinet.analysis.bottoms.ends`).
+        spread: one row per condition; each is a row.
+        by: what tells conditions apart.
+    """
     ranked = table.assign(rank=table["rank"].clip(upper=RANKS))
     groups = ranked.groupby([*by, "rank"], observed=True, dropna=False)
     merged = groups.agg(loss=("loss", "min"), share=("share", "sum")).reset_index()
     ranks = sorted(merged["rank"].unique())
     rows = []
-    for _, condition in material.spread.iterrows():
-        mine = within(merged, dict(condition[by])).set_index("rank")
+    for _, condition in spread.iterrows():
+        mine = within(merged, {key: condition[key] for key in by}).set_index("rank")
         cells = [_share_at(mine, rank) for rank in ranks]
         left = max(1 - float(mine["share"].sum()), 0.0)
         rows.append([*(setting(condition[key]) for key in by), *cells, _share(left if left > _ROUNDING else 0.0)])

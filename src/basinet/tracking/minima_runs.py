@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from basinet.tracking.find import search
 from basinet.tracking.process import process_tags
 from basinet.tracking.record import OpenRun
-from basinet.tracking.tags import CURRENT, NOTE, PARENT, RUN_KIND
+from basinet.tracking.tags import CURRENT, MINIMUM_GROUP, NOTE, PARENT, RUN_KIND
 
 _NUMBER = "basinet.minimum"
 _COLOUR = "mlflow.runColor"  # in which MLflow draws a run
@@ -21,6 +22,7 @@ class MinimumRun:
 
     number: int  # the id of the minimum in its condition
     name: str
+    group: str  # which of its condition it is, in words
     metrics: dict[str, float]
     curve: pd.DataFrame  # step loss
     note: str  # in Markdown
@@ -52,8 +54,24 @@ def write_minima(condition: OpenRun, minima: Iterable[MinimumRun]) -> None:
     for minimum in asked:
         if str(minimum.number) not in there:
             own = {_NUMBER: str(minimum.number), NOTE: minimum.note, _COLOUR: minimum.colour}
+            own[MINIMUM_GROUP] = minimum.group
             time, tags = before - 1 - minimum.number, {**shared, **own}
             params = {"condition": info.run_name, "restart": minimum.restart}
             run = OpenRun(condition.store, client.create_run(info.experiment_id, time, tags, minimum.name))
             run.log(params=params, metrics=minimum.metrics, history=minimum.curve)
             client.set_terminated(run.id, "FINISHED", time)
+
+
+def group_minima(sweep: OpenRun, groups: Mapping[tuple[str, int], str]) -> None:
+    """Say in the runs of minima which minimum of a sweep they are, so that those of several conditions are one group.
+
+    Args:
+        sweep: its run.
+        groups: by the run of the condition and the number of the minimum there, what the group is called.
+    """
+    store = sweep.store
+    for run in search(store, [sweep.run.info.experiment_id], f"tags.`{RUN_KIND}` = 'minimum'"):
+        tags = run.data.tags
+        group = groups.get((tags[PARENT], int(tags[_NUMBER])))
+        if group is not None and group != tags.get(MINIMUM_GROUP):
+            store.client.set_tag(run.info.run_id, MINIMUM_GROUP, group)

@@ -185,6 +185,19 @@ def table_state(query: str, order: str, widths: Mapping[str, int], shown: Sequen
     }
 
 
+def grouped_by(tag: str) -> dict[str, Any]:
+    """The part of a view's state that shows runs with the same tag as one group, with the means of their metrics.
+
+    Charts go on to draw every run, in its own colour.
+    """
+    key = {"mode": "tag", "groupByData": tag}
+    return {
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [key]},
+        "groupsExpanded": {},
+        "useGroupedValuesInCharts": False,
+    }
+
+
 def charts_state(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """The part of a view's state that is the charts: by sections, which come before those for all other metrics."""
     flags = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}

@@ -11,4 +11,5 @@ BEST_LOSS = "final/best_loss"  # the metric of a condition
 SYMMETRY = "basinet.problem_symmetry"  # of a condition: in words; empty where there is none
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"  # what MLflow shows as a description, in Markdown
+MINIMUM_GROUP = "basinet.sweep_minimum"  # of a minimum: which of its sweep it is, in words
 CURRENT = "basinet.current"  # "no": a later run of the same condition has finished

@@ -1,4 +1,4 @@
-"""What is seen first of an experiment in MLflow: saved views, one of its conditions and one of their minima.
+"""What is seen first of an experiment in MLflow: saved views, of conditions, of minima, and of these by group.
 
 How MLflow keeps them is in `mlflow_internals`.
 """
@@ -19,21 +19,24 @@ from basinet.tracking.mlflow_internals import (
     bars,
     charts_state,
     curve,
+    grouped_by,
     is_ours,
     saved_view,
     table_state,
 )
-from basinet.tracking.tags import CURRENT, NOTE, RUN_KIND
+from basinet.tracking.tags import CURRENT, MINIMUM_GROUP, NOTE, RUN_KIND
 
 if TYPE_CHECKING:
     from basinet.tracking.store import TrackingStore
 
-CONDITIONS, MINIMA = "basinet-conditions", "basinet-minima"
+CONDITIONS, MINIMA, GROUPED = "basinet-conditions", "basinet-minima", "basinet-minima-grouped"
 """By which name an address opens a view."""
+
+_NAMES = {CONDITIONS: "conditions", MINIMA: "minima", GROUPED: "minima, grouped"}
 
 _CONDITION = "params.`condition`"
 _LETTER, _CREATED_WIDTH = 7, 145  # pixels
-_CONDITION_WIDTH, _MINIMUM_WIDTH = 250, 310  # of names of runs
+_CONDITION_WIDTH, _MINIMUM_WIDTH, _GROUP_WIDTH = 290, 310, 520  # of names of runs, and of groups of them
 _CONDITION_METRICS = (
     *("restarts", "share/best", "minima/found", "share/minimum", "minima/coverage"),  # the last is of the one before
     *("final/best_loss", "final/median_loss", "share/arrived", "share/diverged"),
@@ -52,22 +55,25 @@ def save_views(store: TrackingStore, experiment_id: str, varied: Sequence[str]) 
     from mlflow.exceptions import MlflowException
 
     tags = store.client.get_experiment(experiment_id).tags
-    views = {CONDITIONS: ("conditions", _conditions(varied)), MINIMA: ("minima", _minima())}
-    for key, (name, state) in views.items():
+    for key, state in {CONDITIONS: _conditions(varied), MINIMA: _minima(), GROUPED: _grouped()}.items():
         there = tags.get(VIEW_TAG + key)
         if there is None or (varied and is_ours(there)):
             with suppress(MlflowException):  # an old server takes less; there are no views then
-                store.client.set_experiment_tag(experiment_id, VIEW_TAG + key, saved_view(name, state))
+                store.client.set_experiment_tag(experiment_id, VIEW_TAG + key, saved_view(_NAMES[key], state))
 
 
 def describe(store: TrackingStore, experiment_id: str, name: str, question: str) -> None:
     """Say above an experiment's runs what it asks and where to look; a description that somebody wrote stays."""
-    here = version("mlflow")
-    conditions, minima = (address_of_runs(experiment_id, view, here)[1:] for view in (CONDITIONS, MINIMA))
-    links = f"[conditions]({conditions}) · [minima]({minima}) · `basinet-report {name}`"
+    links = f"{links_to_views(experiment_id)} · `basinet-report {name}`"
     if NOTE not in store.client.get_experiment(experiment_id).tags:
         first = f"**{question}** " if question else ""
         store.client.set_experiment_tag(experiment_id, NOTE, f"{first}{links}")
+
+
+def links_to_views(experiment_id: str, views: Sequence[str] = (CONDITIONS, MINIMA, GROUPED)) -> str:
+    """Views of an experiment as links within MLflow's pages, in Markdown."""
+    here = version("mlflow")
+    return " · ".join(f"[{_NAMES[key]}]({address_of_runs(experiment_id, key, here)[1:]})" for key in views)
 
 
 def _conditions(varied: Sequence[str]) -> dict[str, Any]:
@@ -84,6 +90,13 @@ def _minima() -> dict[str, Any]:
     charts = {"Minima": [curve("loss"), *(bars(name) for name in ("share", "lambda_max", "lambda_min"))]}
     names, condition = {RUN_NAME: _MINIMUM_WIDTH}, {_CONDITION: _CONDITION_WIDTH}
     return {**_table("minimum", _CONDITION, names, _MINIMUM_METRICS, condition), **charts_state(charts)}
+
+
+def _grouped() -> dict[str, Any]:
+    """The same minimum of several conditions is one group; these are in the order of their names."""
+    names, condition = {RUN_NAME: _GROUP_WIDTH}, {_CONDITION: _CONDITION_WIDTH}
+    order = f"tags.`{MINIMUM_GROUP}`"
+    return {**_minima(), **_table("minimum", order, names, _MINIMUM_METRICS, condition), **grouped_by(MINIMUM_GROUP)}
 
 
 def _table(

@@ -311,8 +311,9 @@ def finish(place: Place, tracking: TrackingSettings, studies: Sequence[Study], s
         _close_left_open(store, place)
         summary = _summarise(parent, place, tracking, studies)
     if summary is not None and status != "KILLED" and tracking.draws("sweep", place.conditions):
+        shown = tracking.shows(place.conditions) > 0
         with _ending(parent, status):
-            exhibits.exhibit_report(parent, summary)  # of a sweep that has ended: it says how
+            exhibits.exhibit_report(parent, summary, shown=shown)  # of a sweep that has ended: it says how
     return summary
 
 
@@ -337,8 +338,10 @@ def _summarise(parent: OpenRun, place: Place, tracking: TrackingSettings, studie
         write_parquet(minima, folder / "tables" / "sweep_minima.parquet")
         table.to_csv(folder / "tables" / "spread.csv", index=False)
     minima = results.minima
-    summary = _with_runs(_summary(parent, table, minima, by, results.symmetries, results.found), results)
-    exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=tracking.draws("sweep", place.conditions))
+    summary = _summary(parent, table, minima, by, results.symmetries, results.found)
+    summary = _with_runs(replace(summary, ends=bottoms.ends(restarts, by, alike)), results)
+    drawn, shown = tracking.draws("sweep", place.conditions), tracking.shows(place.conditions) > 0
+    exhibits.exhibit_sweep(parent, summary, restarts, minima, drawn=drawn, shown=shown)
     parent.log(metrics={"conditions/finished": len(table)})
     return summary
 
