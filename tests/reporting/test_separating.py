@@ -12,7 +12,8 @@ import basinet
 from basinet import Findings, Study
 from basinet.foundation.errors import ConfigError
 from basinet.reporting.document import Table, Text
-from basinet.reporting.separating import separating, start_features
+from basinet.reporting.separating import separating
+from basinet.reporting.start_features import start_features
 from two_valleys import BORDER, NEURON
 
 XOR = {
