@@ -20,9 +20,10 @@ PENALTY = 1e-3
 PENALTIES = {"l2_weights": PENALTY, "l2_biases": PENALTY}
 XOR = {"problem": "xor", "objective": PENALTIES}
 TANH = {"problem": "sine", "network": {"depth": 3, "width": 2, "activation": "tanh"}, "objective": PENALTIES}
-RELU = {"problem": "sine", "network": {"width": 2, "activation": "relu"}, "objective": PENALTIES}
+TEACHER = {"name": "teacher", "features": 2, "width": 3, "points": 24, "noise": 0.2}
+RELU = {"problem": TEACHER, "network": {"width": 1, "activation": "relu"}, "objective": PENALTIES}
 
-WIDTHS = {"xor": [2, 2, 1], "tanh": [1, 2, 2, 1], "relu": [1, 2, 1]}
+WIDTHS = {"xor": [2, 2, 1], "tanh": [1, 2, 2, 1], "relu": [2, 1, 1]}
 
 LOGISTIC = (lambda z: 1 / (1 + np.exp(-z)), lambda a: a * (1 - a))
 UNITS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
@@ -30,8 +31,10 @@ UNITS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "tanh": (np.tanh, lambda a: 1 - a**2),
     "relu": (lambda z: np.maximum(z, 0), lambda a: (a > 0).astype(float)),
 }
-AT_REST = 1e-8  # ‖∇f‖
-MOST = 30_000  # slopes of one way: along a kink of ReLU units LSODA would go on for ever
+AT_REST = 1e-8  # ‖∇f‖, of ours
+LATE = 1e6  # by when LSODA is at rest, too, to its tolerance: the least curvatures are 1e-4
+MOST = 20_000  # slopes of one way: along a kink of ReLU units, where most of those end, LSODA would go on for ever
+LEAST = {"xor": 100, "tanh": 100, "relu": 50}  # starts from which LSODA comes to rest, and at one place
 
 
 class Stuck(Exception):
@@ -80,15 +83,11 @@ def where_lsoda_ends(nabla: Callable[[Array], Array], start: Array, rtol: float)
             raise Stuck
         return -nabla(theta)
 
-    def at_rest(_: float, theta: Array) -> float:
-        return float(np.linalg.norm(nabla(theta))) - AT_REST
-
-    at_rest.terminal = True  # type: ignore[attr-defined]
     try:
-        way = solve_ivp(flow, (0, 1e7), start, "LSODA", rtol=rtol, atol=rtol * 1e-2, events=at_rest)
+        way = solve_ivp(flow, (0, LATE), start, "LSODA", rtol=rtol, atol=rtol * 1e-2)
     except Stuck:
         return None
-    return np.asarray(way.y[:, -1]) if way.status == 1 else None
+    return np.asarray(way.y[:, -1])
 
 
 @pytest.mark.stress
@@ -104,7 +103,7 @@ def test_every_start_falls_into_the_basin_that_lsoda_finds(hidden: str, config: 
     compared, elsewhere = 0, []
     ways = zip(results.parameters["initial"], results.parameters["final"], strict=True)
     for number, (start, end) in enumerate(ways):
-        coarse, fine = (where_lsoda_ends(nabla, start, rtol) for rtol in (1e-6, 1e-8))
+        coarse, fine = (where_lsoda_ends(nabla, start, rtol) for rtol in (1e-4, 1e-5))
         if coarse is None or fine is None or np.linalg.norm(coarse - fine) > 1e-3 * (1 + np.linalg.norm(fine)):
             continue
         compared += 1
@@ -112,4 +111,4 @@ def test_every_start_falls_into_the_basin_that_lsoda_finds(hidden: str, config: 
             elsewhere.append((number, results.restarts["status"][number], np.linalg.norm(end - fine)))
     print(f"{hidden}: {compared} of {STARTS} compared")
     assert elsewhere == []
-    assert compared > STARTS / 2
+    assert compared > LEAST[hidden]

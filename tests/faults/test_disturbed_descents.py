@@ -13,7 +13,7 @@ import basinet
 
 BLOCKS = 4
 TEACHER = "problem=gaussian_teacher objective=population problem.dimension=4 problem.units=4 network.activation=relu"
-SINE = "problem=sine network.depth=3 network.width=4 objective.l2_weights=1e-3 objective.l2_biases=1e-3"
+SINE = "problem=sine network.width=2 objective.l2_weights=1e-3 objective.l2_biases=1e-3"
 LINES = {
     "population": f"{TEACHER} init=lecun_normal descent.learning_rate=0.1 descent.steps=2000",
     "flow": f"{SINE} descent=gradient_flow",
