@@ -314,8 +314,9 @@ def test_the_run_of_the_sweep_shows_the_report_and_the_heat_maps(pages: Pages) -
         pages.browser.switch_to.default_content()
     pages.open_run(sweep_id)
     width = "return [...document.images].filter(image => image.src.includes('final_losses')).map(i => i.naturalWidth)"
-    pages.wait(lambda: pages.browser.execute_script(width)[0] > 400, "the picture in the note")
-    assert pages.all("img[src*=final_losses]")[0].rect["y"] < pages.all("table")[0].rect["y"]
+    pages.wait(lambda: max(pages.browser.execute_script(width), default=0) > 400, "the picture in the note")
+    table = pages.wait(lambda: pages.all("table"), "the table in the note")[0]
+    assert pages.all("img[src*=final_losses]")[0].rect["y"] < table.rect["y"]
     pages.text("Show more").click()
     pages.text("heat maps")
     store = TrackingStore.open(pages.uri)
