@@ -54,7 +54,7 @@ struct Walk {  // a block of lanes on their ways; numbers of a lane by the names
 };
 
 inline I lanes_in(const Walk& w, int phase, int other) {
-  I mask;
+  I mask{};
   for (int j = 0; j < LANES; ++j) mask[j] = w.phase[j] == phase || w.phase[j] == other ? -1 : 0;
   return mask;
 }
